@@ -1,0 +1,1 @@
+"""Settings, queue names and limits, logging, findings and model cards."""

@@ -1,0 +1,91 @@
+"""Queue and task names, and the Celery settings that make the ledger's promises hold.
+
+Every limit follows from LONGEST_BATCH_SECONDS. The reasons stand beside the settings; the ledger in SQL
+stays right without any of them, they only decide how soon work goes on after something died.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+SCORE_QUEUE: Final = "score"
+CONTROL_QUEUE: Final = "control"
+
+SCORE_BATCH: Final = "nightread.score_batch"
+EVALUATE: Final = "nightread.evaluate"
+RECONCILE: Final = "nightread.reconcile"
+
+LONGEST_BATCH_SECONDS: Final = 600
+"""A batch that takes longer hangs (a dead network drive, say): its process is killed and the batch retried."""
+
+MESSAGES_IN_FLIGHT: Final = 256
+"""So many batches are announced to the broker at once, whatever the archive's size."""
+
+SUBMIT_RETRY: Final[Mapping[str, Any]] = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3}
+"""A message that cannot be sent is given up soon: the reconciler sends it again."""
+
+_VISIBILITY_SECONDS: Final = 10 * LONGEST_BATCH_SECONDS
+
+_TRANSPORT_OPTIONS: Final[Mapping[str, Any]] = {
+    "visibility_timeout": _VISIBILITY_SECONDS,
+    # kombu looks for messages of dead workers every 10th of these intervals: 10 s instead of 100 s.
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 30,
+    "socket_connect_timeout": 10,
+    "health_check_interval": 25,
+}
+
+
+def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
+    """Give the settings of the Celery app, the same for producers, workers and beat."""
+    options = dict(_TRANSPORT_OPTIONS)
+    if "://" in broker_url and not broker_url.startswith("redis+socket"):
+        options["socket_keepalive"] = True
+    return {
+        "broker_url": broker_url,
+        "broker_transport_options": options,
+        # The documentation asks for the same timeout in all three places.
+        "visibility_timeout": _VISIBILITY_SECONDS,
+        "result_backend_transport_options": {"visibility_timeout": _VISIBILITY_SECONDS},
+        # A broker that is away comes back; a worker waits for it for ever.
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_connection_timeout": 5,
+        # Results are in SQL; the messages are {"batch_id": n} and nothing else is understood.
+        "task_ignore_result": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        # A message leaves the queue when its batch has ended, and comes back when its process died.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "task_time_limit": LONGEST_BATCH_SECONDS,
+        # TensorFlow must not be inherited through a fork, and takes longer to load than the default 4 s.
+        "worker_pool_start_method": "spawn",
+        "worker_proc_alive_timeout": 300,
+        "worker_soft_shutdown_timeout": 60,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,
+        # Flower shows what the events tell.
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "task_track_started": True,
+        "task_default_queue": CONTROL_QUEUE,
+        "task_routes": {
+            SCORE_BATCH: {"queue": SCORE_QUEUE},
+            EVALUATE: {"queue": CONTROL_QUEUE},
+            RECONCILE: {"queue": CONTROL_QUEUE},
+        },
+        "beat_schedule": {
+            "reconcile": {
+                "task": RECONCILE,
+                "schedule": tick_seconds,
+                # Ticks must not pile up while no worker is there.
+                "options": {"expires": tick_seconds},
+            }
+        },
+        "enable_utc": True,
+        "timezone": "UTC",
+    }

@@ -1,0 +1,126 @@
+"""The settings of one process, read from the environment once and passed down."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from config.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "NIGHTREAD_"
+
+
+def _supported_broker(url: SecretStr | None) -> SecretStr | None:
+    schemes = ("redis://", "rediss://", "redis+socket://")
+    if url is not None and not url.get_secret_value().startswith(schemes):
+        raise ValueError(f"must start with one of {', '.join(schemes)}")
+    return url
+
+
+def _supported_database(url: SecretStr | None) -> SecretStr | None:
+    schemes = ("postgresql://", "postgresql+psycopg://", "sqlite:///")
+    if url is not None and not url.get_secret_value().startswith(schemes):
+        raise ValueError(f"must start with one of {', '.join(schemes)}")
+    return url
+
+
+class Settings(BaseSettings):
+    """Every setting, its default and what it is for; each is the variable NIGHTREAD_ and its name."""
+
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
+
+    home: Annotated[
+        Path, Field(description="Folder of the embedded database, queue, heatmaps and models.")
+    ] = Path("nightread-home")
+    database_url: Annotated[
+        SecretStr | None,
+        AfterValidator(_supported_database),
+        Field(
+            description="PostgreSQL instead of the SQLite file below home: postgresql://user:password@host/name"
+        ),
+    ] = None
+    broker_url: Annotated[
+        SecretStr | None,
+        AfterValidator(_supported_broker),
+        Field(description="Redis or Valkey instead of the embedded one: redis://:password@host:6379/0"),
+    ] = None
+    heatmap_dir: Annotated[
+        Path | None,
+        Field(description="Folder of the overlays; shared by all workers. Default: home/heatmaps"),
+    ] = None
+    models_dir: Annotated[
+        Path | None,
+        Field(description="Folder of model folders. Default: home/models, beside the shipped ones"),
+    ] = None
+    lease_seconds: Annotated[
+        PositiveFloat,
+        Field(description="A worker that did not renew its lease for so long has lost its batch."),
+    ] = 60.0
+    tick_seconds: Annotated[
+        PositiveFloat, Field(description="How often beat asks for a reconciliation of the ledger.")
+    ] = 10.0
+    max_attempts: Annotated[
+        PositiveInt,
+        Field(description="So many workers may die on a batch before its images are tried one by one."),
+    ] = 3
+    max_image_pixels: Annotated[
+        PositiveInt, Field(description="A picture of more pixels is refused before it is decoded.")
+    ] = 64_000_000
+    model: Annotated[str, Field(description="The model that is used where a command names none.")] = (
+        "untrained"
+    )
+    children: Annotated[
+        PositiveInt | None,
+        Field(description="A worker's processes. Default: one a GPU, or without a GPU one a core."),
+    ] = None
+    threads: Annotated[
+        PositiveInt | None, Field(description="Threads of one process's network. Default: cores / children")
+    ] = None
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    flower_user: str = "nightread"
+    flower_password: Annotated[
+        SecretStr | None,
+        Field(description="Flower asks for it; it does not start on an open address without."),
+    ] = None
+
+    @cached_property
+    def overlays(self) -> Path:
+        """The folder below which overlays are written."""
+        return (self.heatmap_dir or self.home / "heatmaps").absolute()
+
+    @cached_property
+    def models(self) -> Path:
+        """The folder of the user's own models."""
+        return (self.models_dir or self.home / "models").absolute()
+
+    @property
+    def embedded_broker(self) -> bool:
+        """Whether `nightread score` brings its own Valkey and workers."""
+        return self.broker_url is None
+
+    @property
+    def embedded_database(self) -> bool:
+        """Whether results go into the SQLite file below home."""
+        return self.database_url is None
+
+    @cached_property
+    def database(self) -> str:
+        """The database's URL, its secrets included."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home.absolute() / 'nightread.db'}"
+        return self.database_url.get_secret_value()
+
+
+def load_settings() -> Settings:
+    """Read the environment; ConfigError names the variable that has a bad value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        # The value itself may hold a password, so only the variable and the rule are shown.
+        problems = [
+            f"{ENVIRONMENT_PREFIX}{'.'.join(str(part) for part in problem['loc']).upper()}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        ]
+        raise ConfigError("; ".join(problems)) from None

@@ -1,0 +1,1 @@
+"""The ledger: schema, sessions, idempotent writes, queries, views and migrations."""

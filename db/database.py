@@ -1,0 +1,149 @@
+"""Sessions: read and write transactions on SQLite and PostgreSQL, and bulk loading for both."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+from sqlalchemy.types import Double
+
+from db.errors import DatabaseError
+
+BUSY_TIMEOUT_MS: Final = 30_000
+_WRITES: Final = "nightread_writes"
+
+
+class clock(FunctionElement[float]):  # noqa: N801  # read in SQL expressions like func.now()
+    """Seconds since 1970 on the database's own clock, which all workers share."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(clock, "postgresql")
+def _clock_postgresql(*_: Any, **__: Any) -> str:
+    return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+@compiles(clock, "sqlite")
+def _clock_sqlite(*_: Any, **__: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Database:
+    """One process's door to the ledger; make it after a fork or spawn, never before."""
+
+    def __init__(self, url: str) -> None:
+        """Connect lazily to `url`, an SQLite or PostgreSQL URL."""
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self.dialect: str = parsed.get_backend_name()
+        if self.dialect == "sqlite":
+            if parsed.database is None:
+                raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            # A pre-ping would be lost time here; there is no server that could have gone away.
+            self.engine = create_engine(parsed, connect_args={"check_same_thread": False})
+            _prepare_sqlite(self.engine)
+        else:
+            self.engine = create_engine(
+                parsed,
+                pool_pre_ping=True,
+                pool_size=4,
+                connect_args={"connect_timeout": 10, "application_name": "nightread"},
+            )
+        self._writer = self.engine.execution_options(**{_WRITES: True})
+
+    @property
+    def where(self) -> str:
+        """The URL without its password, for messages."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection in a read transaction."""
+        with self._explained(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read_only(self) -> Iterator[Connection]:
+        """Give a connection on which the database itself refuses every change; for queries by people."""
+        with self._explained(), self.engine.begin() as connection:
+            if self.dialect == "postgresql":
+                connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+                yield connection
+                return
+            connection.exec_driver_sql("PRAGMA query_only=ON")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("PRAGMA query_only=OFF")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection in a write transaction, committed at the end and rolled back on an error.
+
+        On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and wants
+        to write later fails at once when another one wrote in between, whatever the busy timeout.
+        """
+        with self._explained(), self._writer.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            if isinstance(error.orig, sqlite3.OperationalError) and "no such table" in str(error.orig):
+                raise DatabaseError(
+                    f"{self.where} has no Nightread tables; run: nightread db upgrade"
+                ) from error
+            raise
+
+    def dispose(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # the driver opens no transactions of its own: _begin does
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode=WAL")
+        # A power cut may lose the last commits, never the file; the lost batches are then scored again.
+        cursor.execute("PRAGMA synchronous=NORMAL")
+        cursor.execute("PRAGMA cache_size=-65536")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def bulk_insert(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert many rows of plain values: COPY on PostgreSQL, one prepared statement on SQLite.
+
+    Values go to the driver as they are (no SQLAlchemy types in between): str, int, float, bytes, None.
+    """
+    names = ", ".join(columns)
+    driver = connection.connection.driver_connection
+    if connection.dialect.name == "postgresql":
+        assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
+        with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    else:
+        marks = ", ".join("?" * len(columns))
+        assert driver is not None  # noqa: S101
+        driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608  # our names

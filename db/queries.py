@@ -1,0 +1,179 @@
+"""Questions that the command line asks: progress, the AUC table, failures, one image's maps."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, column, select, table, text
+
+from db.database import Database
+from db.errors import UnknownRunError
+from db.schema import UtcDateTime, archive, finding, image, image_result, model, model_finding, run
+
+SETTLED = frozenset({"complete", "cancelled", "broken"})
+"""Statuses in which nothing more happens to a run by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A row of the view `progress`."""
+
+    run_id: int
+    status: str
+    images: int
+    scored: int
+    failed: int
+    pending: int
+    started_at: datetime | None
+    finished_at: datetime | None
+    images_per_second: float | None
+    model: str
+    model_sha256: str
+    manifest: str
+    message: str | None
+
+    @property
+    def settled(self) -> bool:
+        """Whether the run has ended, well or not."""
+        return self.status in SETTLED
+
+
+_PROGRESS_VIEW = table(
+    "progress",
+    *(column(name) for name in Progress.__slots__ if not name.endswith("_at")),
+    column("started_at", UtcDateTime),
+    column("finished_at", UtcDateTime),
+)
+_PROGRESS = select(*(_PROGRESS_VIEW.c[name] for name in Progress.__slots__))
+
+
+def progress(database: Database, run_id: int) -> Progress:
+    """Give a run's progress; UnknownRunError if there is no such run."""
+    with database.read() as connection:
+        row = connection.execute(_PROGRESS.where(_PROGRESS_VIEW.c.run_id == run_id)).first()
+    if row is None:
+        raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
+    return Progress(*row)
+
+
+def all_progress(database: Database) -> list[Progress]:
+    """Give every run's progress, newest first."""
+    with database.read() as connection:
+        rows = connection.execute(_PROGRESS.order_by(_PROGRESS_VIEW.c.run_id.desc()))
+        return [Progress(*row) for row in rows]
+
+
+def auc_table(database: Database, run_id: int) -> Sequence[Row[Any]]:
+    """Give the newest evaluation's rows of the view `auc` for all images, in the model's order."""
+    with database.read() as connection:
+        return connection.execute(
+            text(
+                """
+                SELECT auc.finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision
+                FROM auc
+                JOIN finding f ON f.name = auc.finding
+                JOIN run ON run.id = auc.run_id
+                JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = f.id
+                WHERE auc.run_id = :run_id AND subgroup = 'all'
+                  AND evaluation_id = (SELECT MAX(evaluation_id) FROM auc WHERE run_id = :run_id)
+                ORDER BY m.position
+                """
+            ),
+            {"run_id": run_id},
+        ).all()
+
+
+def failure_reasons(database: Database, run_id: int) -> Sequence[Row[Any]]:
+    """Count a run's failures by stage and reason, with one example each."""
+    with database.read() as connection:
+        return connection.execute(
+            text(
+                """
+                SELECT stage, reason, COUNT(*) AS images, MIN(image_index) AS example
+                FROM failures WHERE run_id = :run_id GROUP BY stage, reason ORDER BY COUNT(*) DESC, reason
+                """
+            ),
+            {"run_id": run_id},
+        ).all()
+
+
+def count_overlays(database: Database, run_id: int) -> int:
+    """Count the overlays that a run has written."""
+    with database.read() as connection:
+        found: int = connection.execute(
+            text("SELECT COUNT(*) FROM heatmaps WHERE run_id = :run_id AND overlay_path IS NOT NULL"),
+            {"run_id": run_id},
+        ).scalar_one()
+        return found
+
+
+def model_card(database: Database, run_id: int) -> dict[str, Any]:
+    """Give the card of the model that a run was made with."""
+    with database.read() as connection:
+        card = connection.execute(
+            select(model.c.card).join(run, run.c.model_id == model.c.id).where(run.c.id == run_id)
+        ).scalar_one_or_none()
+    if card is None:
+        raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
+    content: dict[str, Any] = json.loads(card)
+    return content
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMaps:
+    """The stored maps of one image: float16 bytes (height, width, findings)."""
+
+    root: str
+    width: int
+    height: int
+    maps: bytes
+    map_height: int
+    map_width: int
+    findings: tuple[str, ...]
+
+
+def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps | str:
+    """Give an image's maps, or a sentence that says why there are none."""
+    with database.read() as connection:
+        if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
+            raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
+        row = connection.execute(
+            select(image_result, archive.c.root)
+            .join(image, image.c.id == image_result.c.image_id)
+            .join(archive, archive.c.id == image.c.archive_id)
+            .where(image_result.c.run_id == run_id, image.c.image_index == image_index)
+        ).first()
+        if row is None:
+            return f"run {run_id} has no result for {image_index}"
+        if row.status == "failed":
+            return f"{image_index} could not be scored: {row.message}"
+        if row.maps is None:
+            return f"run {run_id} was made with --heatmaps none"
+        names = _findings(connection, run_id)
+    return StoredMaps(row.root, row.width, row.height, row.maps, row.map_height, row.map_width, names)
+
+
+def _findings(connection: Connection, run_id: int) -> tuple[str, ...]:
+    return tuple(
+        connection.execute(
+            select(finding.c.name)
+            .join(model_finding, model_finding.c.finding_id == finding.c.id)
+            .join(run, run.c.model_id == model_finding.c.model_id)
+            .where(run.c.id == run_id)
+            .order_by(model_finding.c.position)
+        ).scalars()
+    )
+
+
+def finding_ids(database: Database, run_id: int) -> dict[str, int]:
+    """Give the ids of the findings that a run's model scores."""
+    with database.read() as connection:
+        rows = connection.execute(
+            select(finding.c.name, finding.c.id)
+            .join(model_finding, model_finding.c.finding_id == finding.c.id)
+            .join(run, run.c.model_id == model_finding.c.model_id)
+            .where(run.c.id == run_id)
+        )
+        return {row.name: row.id for row in rows}

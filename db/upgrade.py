@@ -1,0 +1,53 @@
+"""Bring a database's tables and views to this version's, or tell that they are not."""
+
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import inspect, text
+
+from db.database import Database
+from db.errors import SchemaOutdatedError
+from db.views import create_views, drop_views
+
+HEAD: Final = "0001"
+"""The newest migration; a test compares it with the folder."""
+
+_UPGRADE_LOCK: Final = 0x4E52  # any number that nothing else in this database locks
+
+
+def upgrade(database: Database) -> None:
+    """Run the missing migrations and make the views anew, in one transaction."""
+    # Alembic takes a tenth of a second to import, which the commands that do not upgrade need not pay.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with database.write() as connection:
+        if database.dialect == "postgresql":
+            # Two machines that start at once: the second waits here and finds nothing to do.
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+        config.attributes["connection"] = connection
+        drop_views(connection)
+        command.upgrade(config, "head")
+        create_views(connection)
+
+
+def version(database: Database) -> str | None:
+    """Give the migration that the database stands at; None where there are no tables yet."""
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+
+
+def require_current(database: Database) -> None:
+    """Raise SchemaOutdatedError unless the tables are this version's."""
+    found = version(database)
+    if found != HEAD:
+        state = (
+            "has no tables yet"
+            if found is None
+            else f"stands at migration {found}, this version needs {HEAD}"
+        )
+        raise SchemaOutdatedError(f"{database.where} {state}; run: nightread db upgrade")

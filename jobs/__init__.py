@@ -1,0 +1,1 @@
+"""Producing work: manifests, batches, submitting, reconciling, and the command line."""

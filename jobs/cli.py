@@ -1,0 +1,367 @@
+"""The commands of `nightread` that need no model code: submitting, following, asking."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.markup import escape
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from config.errors import ConfigError
+from config.logs import configure_logging
+from config.settings import Settings, load_settings
+from db import queries, runs
+from db.database import Database
+from db.errors import DatabaseError
+from db.upgrade import require_current, upgrade
+from jobs.console import err, out, print_auc, print_failures, print_table
+from jobs.errors import JobsError
+from jobs.submit import Heatmaps, Order, submit
+from jobs.waiting import follow
+
+EXIT_INCOMPLETE = 1
+EXIT_USAGE = 2
+EXIT_SOME_FAILED = 3
+
+_NOTE = "Not for clinical use."
+_PANEL_ASK = "Look at the results"
+_PANEL_RUN = "Score an archive"
+_PANEL_MANY = "Run on several machines"
+
+app = typer.Typer(
+    help="Scores archives of chest radiographs overnight; every result is a row in SQL. " + _NOTE,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+db_app = typer.Typer(help="The database's tables.", no_args_is_help=True)
+app.add_typer(db_app, name="db", rich_help_panel=_PANEL_MANY)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one line what is wrong, and end."""
+    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    raise SystemExit(code)
+
+
+def run_cli() -> None:
+    """Run the command line; what a person can act on becomes one line instead of a traceback."""
+    try:
+        app()
+    except (JobsError, ConfigError, DatabaseError) as error:
+        fail(str(error), EXIT_USAGE)
+    except OperationalError as error:
+        fail(f"the database does not answer: {str(error.orig).strip()}", EXIT_INCOMPLETE)
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database; the embedded one is made or upgraded first, another must be current."""
+    database = Database(settings.database)
+    if settings.embedded_database:
+        try:
+            require_current(database)
+        except DatabaseError:
+            upgrade(database)
+    else:
+        require_current(database)
+    return database
+
+
+def _ready() -> tuple[Settings, Database]:
+    settings = load_settings()
+    configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
+    return settings, open_database(settings)
+
+
+ManifestArgument = Annotated[Path, typer.Argument(help="CSV with an image a row; .csv or .csv.gz.")]
+ImagesOption = Annotated[Path, typer.Option(help="Folder that the image names are relative to.")]
+ModelOption = Annotated[str | None, typer.Option(help="Model's name. Default: NIGHTREAD_MODEL.")]
+BatchOption = Annotated[int, typer.Option(min=1, max=4096, help="Images a message.")]
+HeatmapsOption = Annotated[
+    Heatmaps,
+    typer.Option(
+        help="none: scores only. positive: maps of all findings, and an overlay for each finding over its "
+        "threshold. all: an overlay for every finding."
+    ),
+]
+ImageColumnOption = Annotated[
+    str | None, typer.Option(help="Column of the image names, where it is not recognised.")
+]
+FindingColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's labels 0, 1 or blank; repeatable."),
+]
+RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")]
+
+
+def _order(
+    settings: Settings,
+    manifest: Path,
+    images: Path,
+    model: str | None,
+    batch_size: int,
+    heatmaps: Heatmaps,
+    image_column: str | None,
+    finding_column: list[str] | None,
+) -> Order:
+    mapping = None
+    if finding_column:
+        pairs = [one.partition("=") for one in finding_column]
+        for (column, equals, finding), given in zip(pairs, finding_column, strict=True):
+            if not (column and equals and finding):
+                raise typer.BadParameter(f"{given!r} is not COLUMN=FINDING", param_hint="--finding-column")
+        mapping = {column: finding for column, _, finding in pairs}
+    return Order(manifest, images, model or settings.model, heatmaps, batch_size, image_column, mapping)
+
+
+def _submit(database: Database, settings: Settings, order: Order) -> int:
+    with err.status(f"reading {order.manifest}") as status:
+        return submit(
+            database, settings, order, lambda rows: status.update(f"reading {order.manifest}: {rows:,} rows")
+        )
+
+
+@app.command(rich_help_panel=_PANEL_RUN)
+def score(
+    manifest: ManifestArgument,
+    images: ImagesOption,
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    heatmaps: HeatmapsOption = "positive",
+    image_column: ImageColumnOption = None,
+    finding_column: FindingColumnOption = None,
+) -> None:
+    """Score all images of a manifest, wait, and print the AUC table.
+
+    Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C leaves
+    a run that `nightread resume` goes on with.
+
+    Exit code 0: every row scored; 3: complete, some images failed; 1: not complete; 2: wrong usage.
+
+    Example: nightread score Data_Entry_2017.csv --images images/
+    """
+    settings, database = _ready()
+    run_id = _submit(
+        database,
+        settings,
+        _order(settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column),
+    )
+    work_on(database, settings, run_id)
+
+
+@app.command("submit", rich_help_panel=_PANEL_RUN)
+def submit_(
+    manifest: ManifestArgument,
+    images: ImagesOption,
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    heatmaps: HeatmapsOption = "positive",
+    image_column: ImageColumnOption = None,
+    finding_column: FindingColumnOption = None,
+) -> None:
+    """Commit a run and print its number; workers elsewhere score it.
+
+    Without NIGHTREAD_BROKER_URL nothing works on it before `nightread resume`.
+
+    Example: nightread submit manifest.csv --images /archive
+    """
+    settings, database = _ready()
+    run_id = _submit(
+        database,
+        settings,
+        _order(settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column),
+    )
+    if settings.embedded_broker:
+        err.print(f"no broker is configured; to score it: nightread resume {run_id}", highlight=False)
+    else:
+        from jobs.broker import BrokerAwayError  # noqa: PLC0415  # loads Celery
+        from jobs.reconcile import top_up  # noqa: PLC0415
+
+        try:
+            top_up(database, _broker(settings))
+        except BrokerAwayError as error:
+            err.print(f"[yellow]committed, but not yet announced:[/] {escape(str(error))}; beat will do it")
+    typer.echo(run_id)
+
+
+@app.command(rich_help_panel=_PANEL_RUN)
+def resume(run: RunArgument) -> None:
+    """Go on with a run that was stopped or cancelled, and wait for it. Nothing is scored twice.
+
+    Example: nightread resume 7
+    """
+    settings, database = _ready()
+    if runs.resume(database, run):
+        work_on(database, settings, run)
+    else:
+        finish(database, queries.progress(database, run))
+
+
+@app.command(rich_help_panel=_PANEL_RUN)
+def cancel(run: RunArgument) -> None:
+    """Stop a run; batches under way still end, and `nightread resume` goes on with it.
+
+    Example: nightread cancel 7
+    """
+    _, database = _ready()
+    if runs.cancel(database, run):
+        out.print(f"run {run} is cancelled; to go on: nightread resume {run}", highlight=False)
+    else:
+        fail(f"run {run} is {queries.progress(database, run).status}, not running", EXIT_USAGE)
+
+
+@app.command(rich_help_panel=_PANEL_ASK)
+def status(
+    run: Annotated[
+        int | None, typer.Argument(metavar="[RUN]", help="A run's number. Default: all runs.")
+    ] = None,
+    follow_: Annotated[
+        bool, typer.Option("--follow", "-f", help="Show a live bar until the run ends.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a run.")] = False,
+) -> None:
+    """Show how far the runs are.
+
+    Example: nightread status 7 --follow
+    """
+    _, database = _ready()
+    found = queries.all_progress(database) if run is None else [queries.progress(database, run)]
+    if follow_:
+        if not found:
+            fail("there are no runs yet", EXIT_USAGE)
+        found = [follow(database, found[0].run_id, out)]
+    if as_json:
+        typer.echo(json.dumps([asdict(one) for one in found], default=str, indent=2))
+        return
+    print_table(
+        ("run", "status", "model", "images", "scored", "failed", "pending", "images/s"),
+        (
+            (p.run_id, p.status, p.model, p.images, p.scored, p.failed, p.pending, p.images_per_second)
+            for p in found
+        ),
+    )
+    for one in found:
+        if one.message:
+            err.print(f"run {one.run_id}: {one.message}", style="yellow", highlight=False)
+
+
+@app.command(rich_help_panel=_PANEL_ASK)
+def sql(
+    query: Annotated[
+        str, typer.Argument(help="A query over the views scores, auc, failures, progress, heatmaps.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a row.")] = False,
+) -> None:
+    """Ask the database; nothing can be changed this way.
+
+    Example: nightread sql "SELECT finding, auroc FROM auc WHERE run_id = 1 ORDER BY auroc DESC"
+    """
+    _, database = _ready()
+    with _query_errors_named(), database.read_only() as connection:
+        result = connection.execute(text(query.replace(":", r"\:")))
+        if not result.returns_rows:
+            fail("this is no query: it gives no rows", EXIT_USAGE)
+        columns, rows = list(result.keys()), result.fetchall()
+    if as_json:
+        typer.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], default=str, indent=2))
+    else:
+        print_table(columns, rows)
+
+
+@contextmanager
+def _query_errors_named() -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        fail(str(error.orig).strip(), EXIT_USAGE)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Make the tables and views, or bring them to this version. Safe to call twice, and by two at once."""
+    settings = load_settings()
+    configure_logging("WARNING")
+    database = Database(settings.database)
+    upgrade(database)
+    out.print(f"{database.where} is ready", highlight=False)
+
+
+def _broker(settings: Settings, url: str | None = None) -> Any:
+    from jobs.broker import Broker  # noqa: PLC0415  # loads Celery, which most commands do without
+
+    configured = settings.broker_url.get_secret_value() if settings.broker_url else None
+    chosen = url or configured
+    assert chosen is not None  # noqa: S101  # callers ask settings.embedded_broker first
+    return Broker.connect(chosen, settings.tick_seconds)
+
+
+def work_on(database: Database, settings: Settings, run_id: int) -> None:
+    """Keep a run moving until it ends, with workers of our own where none are configured; then tell and exit."""
+    if not settings.embedded_broker:
+        _wait(database, run_id, _tick(database, settings, _broker(settings)))
+        return
+    from jobs.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
+
+    model = queries.progress(database, run_id).model
+    try:
+        with EmbeddedStack(settings, model) as stack:
+            keep_moving = _tick(database, settings, _broker(settings, stack.broker_url))
+
+            def tick() -> None:
+                stack.watch()
+                keep_moving()
+
+            ended = _followed(database, run_id, tick)
+    except KeyboardInterrupt:
+        _interrupted(run_id)
+    finish(database, ended)
+
+
+def _tick(database: Database, settings: Settings, broker: Any) -> Callable[[], None]:
+    from jobs.reconcile import reconcile  # noqa: PLC0415  # loads Celery
+
+    return lambda: reconcile(database, broker, settings)
+
+
+def _wait(database: Database, run_id: int, tick: Callable[[], None]) -> None:
+    try:
+        ended = _followed(database, run_id, tick)
+    except KeyboardInterrupt:
+        _interrupted(run_id)
+    finish(database, ended)
+
+
+def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:
+    try:
+        return follow(database, run_id, err, tick)
+    except KeyboardInterrupt:
+        err.print(
+            "stopping; the batches under way are finished first (Ctrl-C again: at once)", highlight=False
+        )
+        raise
+
+
+def _interrupted(run_id: int) -> NoReturn:
+    err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
+    raise SystemExit(EXIT_INCOMPLETE) from None
+
+
+def finish(database: Database, ended: queries.Progress) -> NoReturn:
+    """Print a settled run's figures and exit with the code that tells how it ended."""
+    if ended.status != "complete":
+        fail(
+            f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
+            EXIT_INCOMPLETE,
+        )
+    print_auc(database, ended.run_id)
+    print_failures(database, ended.run_id)
+    out.print(
+        f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
+        highlight=False,
+    )
+    raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

@@ -1,0 +1,54 @@
+"""Reconcile the ledger with what died or was lost; safe to call at any time, from anywhere, by many."""
+
+import logging
+from typing import Final
+
+from config.queues import MESSAGES_IN_FLIGHT
+from config.settings import Settings
+from db import evaluations, ledger
+from db.database import Database
+from jobs.broker import Broker, BrokerAwayError
+
+log = logging.getLogger(__name__)
+
+_LOST_AFTER_SECONDS: Final = 5.0
+"""A message that is in no queue for so long, and whose batch nobody claimed, is lost."""
+
+
+def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
+    """Take back expired leases, find lost messages, close finished runs, and announce what is due.
+
+    A broker that is away is only logged: the ledger is brought forward all the same, and the next call sends.
+    """
+    expired = ledger.expire_leases(database, settings.max_attempts)
+    expired += evaluations.expire_evaluations(database, settings.max_attempts)
+    if expired:
+        log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
+    ledger.close_finished(database)
+    try:
+        if ledger.has_queued_before(database, _LOST_AFTER_SECONDS) and broker.is_drained():
+            lost = ledger.requeue_lost(database, _LOST_AFTER_SECONDS)
+            if lost:
+                log.warning("%d batches' messages were lost by the broker and are sent again", lost)
+        top_up(database, broker)
+        announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
+    except BrokerAwayError as error:
+        log.warning("%s", error)
+
+
+def top_up(database: Database, broker: Broker) -> int:
+    """Announce pending batches until MESSAGES_IN_FLIGHT are under way; returns how many were announced."""
+    batches = ledger.take_pending(database, MESSAGES_IN_FLIGHT - ledger.count_queued(database))
+    broker.announce(batches)
+    return len(batches)
+
+
+def announce_next(database: Database, broker: Broker) -> None:
+    """Announce one batch in place of one that ended, which keeps the flow up between reconciliations."""
+    broker.announce(ledger.take_pending(database, 1))
+
+
+def announce_evaluations(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:
+    """Announce the evaluations that are due."""
+    for evaluation_id, run_id in evaluations.take_due(database, resend_after_seconds):
+        broker.announce_evaluation(evaluation_id, run_id)

@@ -1,0 +1,86 @@
+"""The producer: from a manifest and a model card to a committed run with its batches."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from config.cards import find_model
+from config.settings import Settings
+from db.database import Database
+from db.manifests import RowValues, archive_id, find_or_write_manifest
+from db.runs import ModelFacts, create_run, find_or_write_model
+from jobs.errors import JobsError
+from jobs.manifest import Manifest
+
+Heatmaps = Literal["none", "positive", "all"]
+
+_PROGRESS_EVERY = 1_000
+
+
+class ArchiveError(JobsError):
+    """The folder of the images is not there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to score, and how."""
+
+    manifest: Path
+    images: Path
+    model: str
+    heatmaps: Heatmaps = "positive"
+    batch_size: int = 32
+    image_column: str | None = None
+    finding_columns: Mapping[str, str] | None = None
+
+
+def submit(
+    database: Database, settings: Settings, order: Order, progress: Callable[[int], None] = lambda _: None
+) -> int:
+    """Validate the manifest and commit a run of it in one transaction; returns the run's id.
+
+    Nothing is sent yet and, where the manifest is wrong anywhere (ManifestError), nothing is written. The
+    manifest's rows are stored once, however often it is submitted. `progress` is told the rows read so far.
+    """
+    if not order.images.is_dir():
+        raise ArchiveError(f"{order.images}: there is no such folder of images; see --images")
+    card = find_model(order.model, settings.models).card
+    manifest = Manifest(
+        order.manifest, image_column=order.image_column, finding_columns=order.finding_columns
+    )
+    facts = ModelFacts(card.name, card.sha256, card.model_dump_json(), card.findings, card.thresholds)
+    with database.write() as connection:
+        manifest_id, _ = find_or_write_manifest(
+            connection,
+            archive=archive_id(connection, str(order.images.resolve())),
+            fingerprint=manifest.fingerprint(),
+            path=str(order.manifest.resolve()),
+            findings=manifest.findings,
+            rows=_values(manifest, progress),
+        )
+        return create_run(
+            connection,
+            manifest_id=manifest_id,
+            model_id=find_or_write_model(connection, facts),
+            heatmaps=order.heatmaps,
+            batch_size=order.batch_size,
+            version=version("nightread"),
+        )
+
+
+def _values(manifest: Manifest, progress: Callable[[int], None]) -> Iterator[RowValues]:
+    for number, row in enumerate(manifest, start=1):
+        if number % _PROGRESS_EVERY == 0:
+            progress(number)
+        yield RowValues(
+            number,
+            row.image_index,
+            row.patient_id,
+            row.follow_up,
+            row.view_position,
+            row.sex,
+            row.age_years,
+            row.labels,
+        )

@@ -1,0 +1,176 @@
+"""A worker's child process: holds the database, the broker and one loaded model, and does the tasks."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from config.cards import find_model
+from config.errors import ConfigError
+from config.settings import Settings
+from db import evaluations, ledger, queries
+from db.database import Database
+from db.ledger import Claim
+from jobs.broker import Broker, BrokerAwayError
+from jobs.reconcile import announce_evaluations, announce_next, reconcile
+from workers.evaluate import evaluate_run
+from workers.lease import LeaseKeeper
+from workers.scoring import Scorer, make_scorer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class WrongModelError(ConfigError):
+    """This worker has another model under the name that a run was made with."""
+
+
+class Child:
+    """What lives as long as a child process does."""
+
+    def __init__(self, settings: Settings, broker: Broker, threads: int) -> None:
+        """Open the database after the spawn; the model is loaded by warm_up or with its first batch."""
+        self._settings = settings
+        self._database = Database(settings.database)
+        self._broker = broker
+        self._threads = threads
+        self._scorer: Scorer | None = None
+        self._findings: dict[int, dict[str, int]] = {}
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+
+    def warm_up(self) -> None:
+        """Load the model of the settings and check it, before the first batch comes."""
+        self._scorer_for(self._settings.model, None)
+
+    def score_batch(self, batch_id: int) -> None:
+        """Claim a batch, score it and write its results; returns at once if there is nothing to claim."""
+        held = self._patiently(
+            partial(ledger.claim, self._database, batch_id, self._name, self._settings.lease_seconds)
+        )
+        if held is None:
+            log.info("batch id %d is done, leased or not to be done; nothing to do", batch_id)
+            return
+        what = f"run {held.run_id}, batch {held.number}/{held.batches}, attempt {held.attempt}"
+        renew = partial(ledger.renew, self._database, held, self._settings.lease_seconds)
+        with LeaseKeeper(renew, self._settings.lease_seconds, what) as lease:
+            written = self._score_held(held, what)
+        if written:
+            log.info("%s: done", what)
+            self._go_on(held.run_id)
+        elif not lease.lost:
+            log.warning("%s: the lease was lost; nothing was written", what)
+
+    def _score_held(self, held: Claim, what: str) -> bool:
+        try:
+            scorer = self._scorer_for(held.model, held.model_sha256)
+        except ConfigError:
+            # Another worker may have the right model: the batch has done nothing wrong.
+            log.exception("%s: given back", what)
+            ledger.release(self._database, held)
+            raise
+        try:
+            outcomes = scorer.score(held)
+            complete = partial(
+                ledger.complete, self._database, held, outcomes, self._finding_ids(held.run_id)
+            )
+            return self._patiently(complete)
+        except OperationalError:
+            # The database is away for longer than the lease; the reconciler takes the batch back.
+            log.exception("%s: its results could not be written", what)
+            raise
+        except Exception:
+            log.exception("%s: failed and is tried again", what)
+            ledger.abandon(self._database, held)
+            raise
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Try a transaction again while the database is away, for as long as a lease may last."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(OperationalError),
+            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            stop=stop_after_delay(self._settings.lease_seconds),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        return retrying(action)
+
+    def _go_on(self, run_id: int) -> None:
+        """Announce the next batch and, after a run's last one, its evaluation."""
+        try:
+            announce_next(self._database, self._broker)
+            if ledger.close_finished(self._database, run_id):
+                announce_evaluations(
+                    self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
+                )
+        except (BrokerAwayError, OperationalError) as error:
+            log.warning("run %d: left to the reconciler: %s", run_id, error)
+
+    def evaluate(self, evaluation_id: int) -> None:
+        """Claim an evaluation, compute it and write its rows."""
+        lease_seconds = self._settings.lease_seconds
+        held = evaluations.claim_evaluation(self._database, evaluation_id, lease_seconds)
+        if held is None:
+            log.info("evaluation %d is done or leased; nothing to do", evaluation_id)
+            return
+        what = f"run {held.run_id}, evaluation {evaluation_id}"
+        renew = partial(evaluations.renew_evaluation, self._database, held, lease_seconds)
+        with LeaseKeeper(renew, lease_seconds, what):
+            results = evaluate_run(self._database, held)
+            written = self._patiently(partial(evaluations.complete_evaluation, self._database, held, results))
+        log.info("%s: %s", what, "done" if written else "the lease was lost; nothing was written")
+
+    def reconcile(self) -> None:
+        """Bring the ledger forward."""
+        reconcile(self._database, self._broker, self._settings)
+
+    def _scorer_for(self, name: str, sha256: str | None) -> Scorer:
+        if self._scorer is None or self._scorer.card.name != name:
+            model = find_model(name, self._settings.models)
+            log.info("loading model %s", name)
+            self._scorer = None  # frees the other one's memory first
+            self._scorer = make_scorer(
+                model,
+                threads=self._threads,
+                overlay_dir=self._settings.overlays,
+                max_pixels=self._settings.max_image_pixels,
+            )
+            log.info("model %s is ready", name)
+        if sha256 is not None and self._scorer.card.sha256 != sha256:
+            raise WrongModelError(
+                f"the run was made with model {name} {sha256[:12]}, this worker has {self._scorer.card.sha256[:12]} "
+                "under that name; give all machines the same model folder"
+            )
+        return self._scorer
+
+    def _finding_ids(self, run_id: int) -> dict[str, int]:
+        if run_id not in self._findings:
+            self._findings = {run_id: queries.finding_ids(self._database, run_id)}
+        return self._findings[run_id]
+
+
+_child: Child | None = None
+
+
+def set_current_child(child: Child) -> None:
+    """Keep the process's child where its tasks find it."""
+    global _child  # noqa: PLW0603  # Celery gives tasks no other place to find their process's state
+    _child = child
+
+
+def current_child() -> Child:
+    """Give the process's child."""
+    if _child is None:
+        raise RuntimeError("a task ran outside a worker's child process")
+    return _child

@@ -1,0 +1,117 @@
+"""The command `nightread`: the commands of jobs/cli.py and those that need the workers' code."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from config.cards import find_model
+from config.settings import load_settings
+from jobs.cli import app, fail, open_database, run_cli
+
+_CONNECTS = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
+
+
+@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+def worker(
+    model: Annotated[str | None, typer.Option(help="Model to load before the first batch.")] = None,
+    children: Annotated[
+        int | None, typer.Option(min=1, help="Processes. Default: one a GPU, else one a core.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process's network.")] = None,
+    name: Annotated[str, typer.Option(help="Name in Flower; %h is the host.")] = "nightread@%h",
+) -> NoReturn:
+    """Start a worker: it loads a model, checks it against its card, and scores what is queued.
+
+    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model untrained
+    """
+    for variable, value in (("MODEL", model), ("CHILDREN", children), ("THREADS", threads)):
+        if value is not None:
+            os.environ[f"NIGHTREAD_{variable}"] = str(
+                value
+            )  # the children are new processes: they read it there
+    # A worker that is asked to end finishes the batch it has, for a while, and then gives it back.
+    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+    settings = load_settings()
+    find_model(settings.model, settings.models)
+    open_database(settings).dispose()
+
+    from workers import lifecycle  # noqa: PLC0415  # loads Celery, which the other commands do without
+    from workers.app import app as celery  # noqa: PLC0415
+
+    refused = False
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        nonlocal refused
+        refused = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    signal.signal(lifecycle.REFUSED, end)
+    count, _ = lifecycle.children_and_threads(settings)
+    try:
+        celery.worker_main(
+            [
+                "worker",
+                f"--concurrency={count}",
+                "--pool=prefork",
+                "--queues=score,control",
+                f"--hostname={name}",
+            ]
+            + ["--loglevel", settings.log_level, "--without-mingle", "--without-gossip"]
+        )
+    except SystemExit as exit_:
+        if not refused:
+            raise
+        raise SystemExit(2) from exit_
+    sys.exit(2 if refused else 0)
+
+
+@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+def beat(
+    schedule: Annotated[
+        Path | None, typer.Option(help="Where beat keeps the times of its ticks. Default: home/beat-schedule")
+    ] = None,
+) -> None:
+    """Start the clock that has the ledger reconciled every few seconds; one is enough, two do no harm."""
+    settings = load_settings()
+    kept = schedule or settings.home / "beat-schedule"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    from workers import lifecycle  # noqa: F401, PLC0415  # sets the logging up
+    from workers.app import app as celery  # noqa: PLC0415
+
+    celery.start(["beat", "--schedule", str(kept), "--loglevel", settings.log_level, "--pidfile="])
+
+
+@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+def flower(
+    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
+) -> None:
+    """Start Flower, read-only: workers, tasks with run and batch, and times, in a browser.
+
+    It asks for NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD; without a password it listens on this
+    machine only. Its /metrics and /healthcheck answer without one.
+    """
+    settings = load_settings()
+    if settings.flower_password is None and address not in {"127.0.0.1", "localhost", "::1"}:
+        fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", code=2)
+    if settings.flower_password is not None:
+        # By environment, so that the password stands in no list of processes.
+        user, password = settings.flower_user, settings.flower_password.get_secret_value()
+        os.environ["FLOWER_BASIC_AUTH"] = f"{user}:{password}"
+    from workers.app import app as celery  # noqa: PLC0415
+
+    celery.start(["flower", f"--address={address}", f"--port={port}", "--read_only=True"])
+
+
+def main() -> None:
+    """Run the command line."""
+    run_cli()
+
+
+if __name__ == "__main__":
+    main()

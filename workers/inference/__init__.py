@@ -1,0 +1,1 @@
+"""Numeric code of scoring: pixels, the network, Grad-CAM, weights. Knows arrays, not Celery, SQL or settings."""

@@ -1,0 +1,47 @@
+"""Renewing a lease in a thread while its batch is worked on."""
+
+import logging
+from collections.abc import Callable
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy.exc import DBAPIError
+
+log = logging.getLogger(__name__)
+
+
+class LeaseKeeper:
+    """Renews a lease three times in its lifetime until the `with` block ends; `lost` tells if it was lost."""
+
+    def __init__(self, renew: Callable[[], bool], lease_seconds: float, what: str) -> None:
+        """`renew` answers whether the lease is still held; `what` names it in the log."""
+        self._renew = renew
+        self._interval = lease_seconds / 3
+        self._what = what
+        self._ended = Event()
+        self._thread = Thread(target=self._run, name="lease", daemon=True)
+        self.lost = False
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval):
+            try:
+                held = self._renew()
+            except DBAPIError as error:
+                # The next turn tries again; if the lease ends meanwhile, the write at the end is refused.
+                log.warning("%s: the lease could not be renewed: %s", self._what, error.orig)
+                continue
+            if not held:
+                log.warning("%s: the lease was lost; its results will not be written", self._what)
+                self.lost = True
+                return
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()

@@ -1,0 +1,53 @@
+"""Overlays: a finding's map in colour on its radiograph, as a picture that a person can judge."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.inference.pictures import Picture
+
+STORED_SIDE: Final = 512
+"""The longer side, pixels, of the overlays that a run writes; `nightread heatmap` gives the full size."""
+
+_JPEG_QUALITY: Final = 85
+_STRONGEST_COLOUR: Final = 0.5
+
+
+def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None = None) -> NDArray[np.uint8]:
+    """Lay one map (h, w), values 0-1, over a picture in OpenCV's `jet`: (height, width, 3) uint8, BGR.
+
+    The colour's opacity grows with the map, so that what the network did not look at stays as it is.
+    """
+    base = picture.values if picture.values.dtype == np.uint8 else picture.values.round().astype(np.uint8)
+    scale = 1.0 if longest_side is None else min(1.0, longest_side / max(picture.width, picture.height))
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    if scale < 1.0:
+        base = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
+    base = cv2.cvtColor(base, cv2.COLOR_GRAY2BGR if base.ndim == 2 else cv2.COLOR_RGB2BGR)  # noqa: PLR2004
+    heat = cv2.resize(map_.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    colour = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_JET)
+    opacity = _STRONGEST_COLOUR * np.minimum(1.0, 2.0 * heat)
+    blended = cv2.blendLinear(base, colour, 1.0 - opacity, opacity)
+    return np.asarray(blended, dtype=np.uint8)
+
+
+def write(path: Path, overlay: NDArray[np.uint8]) -> None:
+    """Write an overlay in the format that the path's ending names, whole or not at all; raises OSError."""
+    done, encoded = cv2.imencode(path.suffix, overlay, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+        try:
+            file.write(encoded.tobytes())
+            file.flush()
+            Path(file.name).replace(path)
+        except BaseException:
+            os.unlink(file.name)  # noqa: PTH108
+            raise
+    path.chmod(0o644)

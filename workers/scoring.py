@@ -1,0 +1,210 @@
+"""The scoring pipeline: from a claimed batch's images to their outcomes, one outcome an image.
+
+Pictures are decoded in threads while the network computes; a picture that cannot be read becomes a failure
+with its reason and costs the others nothing.
+"""
+
+import hashlib
+import logging
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.cards import Model, ModelCard
+from db.ledger import BatchImage, Claim, Failed, FindingScore, Outcome, Scored
+from workers import overlays
+from workers.inference.engine import Engine, TensorFlowEngine
+from workers.inference.focus import locate
+from workers.inference.pictures import ImageUnusableError, Picture, read_picture
+from workers.inference.pixels import prepare
+
+log = logging.getLogger(__name__)
+
+
+class Scorer(Protocol):
+    """What a worker's child holds: one model, ready to score batches."""
+
+    card: ModelCard
+
+    def score(self, held: Claim) -> list[Outcome]:
+        """Give one outcome for each of the claimed images."""
+
+
+def make_scorer(model: Model, *, threads: int, overlay_dir: Path, max_pixels: int) -> Scorer:
+    """Load a model into this process; ConfigError if it is not what its card says."""
+    if model.card.architecture == "stub":
+        return StubScorer(model.card)
+    return NetworkScorer(
+        model.card, TensorFlowEngine(model, threads=threads), overlay_dir=overlay_dir, max_pixels=max_pixels
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    image: BatchImage
+    picture: Picture
+    prepared: NDArray[np.float32]
+
+
+class NetworkScorer:
+    """Scores real pictures with a network."""
+
+    def __init__(
+        self, card: ModelCard, engine: Engine, *, overlay_dir: Path, max_pixels: int, decoders: int = 2
+    ) -> None:
+        """Take an engine that is ready; `decoders` threads read pictures ahead of it."""
+        self.card = card
+        self._engine = engine
+        self._overlay_dir = overlay_dir
+        self._max_pixels = max_pixels
+        self._decoders = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+
+    def score(self, held: Claim) -> list[Outcome]:
+        """Give one outcome for each of the claimed images, in any order."""
+        outcomes: list[Outcome] = []
+        waiting: list[_Decoded] = []
+        for decoded in self._decode(Path(held.root), held.images):
+            if isinstance(decoded, Failed):
+                outcomes.append(decoded)
+                continue
+            waiting.append(decoded)
+            if len(waiting) == self._engine.batch:
+                outcomes += self._infer(held, waiting)
+                waiting = []
+        if waiting:
+            outcomes += self._infer(held, waiting)
+        return outcomes
+
+    def _decode(self, root: Path, images: Sequence[BatchImage]) -> Iterator[_Decoded | Failed]:
+        def one(image: BatchImage) -> _Decoded | Failed:
+            try:
+                picture = read_picture(root, image.image_index, self._max_pixels)
+                return _Decoded(image, picture, prepare(picture, self.card.pixels))
+            except ImageUnusableError as error:
+                return Failed(image.image_id, "read", error.reason, error.message)
+            except MemoryError:
+                return Failed(
+                    image.image_id, "read", "too_large", "decoding it needs more memory than there is"
+                )
+
+        # Only so many pictures wait at once that the next call is ready: one may have 64 million pixels.
+        pending: deque[Future[_Decoded | Failed]] = deque()
+        for image in images:
+            pending.append(self._decoders.submit(one, image))
+            if len(pending) > 2 * self._engine.batch:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _infer(self, held: Claim, group: Sequence[_Decoded]) -> list[Outcome]:
+        inferred = self._engine.infer(np.stack([one.prepared for one in group]))
+        outcomes: list[Outcome] = []
+        for one, probabilities, maps in zip(group, inferred.probabilities, inferred.maps, strict=True):
+            if not np.isfinite(probabilities).all():
+                outcomes.append(
+                    Failed(
+                        one.image.image_id,
+                        "score",
+                        "not_finite",
+                        "the network gave a score that is no number",
+                    )
+                )
+            else:
+                outcomes.append(self._outcome(held, one, probabilities, maps))
+        return outcomes
+
+    def _outcome(
+        self, held: Claim, one: _Decoded, probabilities: NDArray[np.float32], maps: NDArray[np.float32]
+    ) -> Scored:
+        width, height = one.picture.width, one.picture.height
+        if held.heatmaps == "none":
+            plain = zip(self.card.findings, probabilities.tolist(), strict=True)
+            return Scored(one.image.image_id, width, height, tuple(FindingScore(*pair) for pair in plain))
+        scores = []
+        for index, (finding, probability, threshold) in enumerate(
+            zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True)
+        ):
+            focus = locate(maps[:, :, index], width, height)
+            shown = held.heatmaps == "all" or probability >= threshold
+            overlay = self._overlay(held.run_id, one, finding, maps[:, :, index]) if focus and shown else None
+            scores.append(
+                FindingScore(
+                    finding, probability, focus and focus.peak, focus and focus.box, overlay_path=overlay
+                )
+            )
+        return Scored(
+            one.image.image_id,
+            width,
+            height,
+            tuple(scores),
+            maps=maps.astype("<f2").tobytes(),
+            map_shape=(maps.shape[0], maps.shape[1]),
+        )
+
+    def _overlay(self, run_id: int, one: _Decoded, finding: str, map_: NDArray[np.float32]) -> str | None:
+        """Write one overlay; its path below the heatmaps' folder, or None if the disk does not take it."""
+        path = overlay_path(run_id, one.image.image_index, finding)
+        try:
+            overlays.write(self._overlay_dir / path, overlays.render(one.picture, map_, overlays.STORED_SIDE))
+        except OSError as error:
+            # The scores and the map are kept: `nightread heatmap` can draw it later.
+            log.warning("run %d: an overlay was not written: %s", run_id, error)
+            return None
+        return path
+
+
+def overlay_path(run_id: int, image_index: str, finding: str) -> str:
+    """Name an overlay below the heatmaps' folder: run, finding, then the image's own path.
+
+    Only images that were read below their root have overlays, so the parts hold no `..`.
+    """
+    parts = [part for part in PurePosixPath(image_index).parts if part not in {"/", ".", ".."}]
+    safe = finding.replace("/", "_")
+    return str(PurePosixPath(f"run-{run_id:06d}", safe, *parts[:-1], f"{parts[-1]}.jpg"))
+
+
+class StubScorer:
+    """Answers at once with numbers that follow from the image's name: for the queue's tests and benchmarks.
+
+    It stands in for pictures and network only; what it answers goes the same way to the database.
+    """
+
+    MAP_SHAPE = (10, 10)
+
+    def __init__(self, card: ModelCard) -> None:
+        """Take the card with the findings to answer for."""
+        self.card = card
+
+    def score(self, held: Claim) -> list[Outcome]:
+        """Give one outcome for each of the claimed images."""
+        return [self._outcome(held, image) for image in held.images]
+
+    def _outcome(self, held: Claim, image: BatchImage) -> Scored:
+        digest = hashlib.shake_128(image.image_index.encode()).digest(2 * len(self.card.findings))
+        values = np.frombuffer(digest, dtype="<u2").astype(np.float32) / 65536
+        maps = held.heatmaps != "none"
+        return Scored(
+            image.image_id,
+            1024,
+            1024,
+            tuple(
+                FindingScore(
+                    finding,
+                    probability,
+                    peak=(512, 512) if maps else None,
+                    box=(256, 256, 512, 512) if maps else None,
+                )
+                for finding, probability in zip(self.card.findings, values.tolist(), strict=True)
+            ),
+            maps=self._maps() if maps else None,
+            map_shape=self.MAP_SHAPE if maps else None,
+        )
+
+    def _maps(self) -> bytes:
+        return np.ones((*self.MAP_SHAPE, len(self.card.findings)), dtype="<f2").tobytes()
