@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy import (
+    REAL,
     Boolean,
     CheckConstraint,
     Column,
     DateTime,
     Dialect,
     Double,
-    Float,
     ForeignKey,
     Index,
     Integer,
@@ -218,7 +218,7 @@ score = Table(
     Column("run_id", Integer, primary_key=True, autoincrement=False),
     Column("image_id", Integer, primary_key=True, autoincrement=False),
     Column("finding_id", Integer, primary_key=True, autoincrement=False),
-    Column("probability", Float(24), nullable=False),
+    Column("probability", REAL, nullable=False),
     Column("peak_x", Integer),  # pixels of the original image; NULL where the map has no positive value
     Column("peak_y", Integer),
     Column("box_x", Integer),

@@ -21,7 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.findings import FINDINGS
-from jobs.phantom_anatomy import SIDE, Chest, build_chest, paint, signs_of
+from jobs.phantom_anatomy import SIDE, Chest, build_chest
+from jobs.phantom_film import Film, develop, paint_body, paint_chest
+from jobs.phantom_places import signs_of
+from jobs.phantom_signs import paint_signs
 
 NIH_PREVALENCE: Final[dict[str, float]] = {
     "Atelectasis": 0.10309,
@@ -205,7 +208,11 @@ def _chest(phantom: Phantom) -> Chest:
 
 def draw(phantom: Phantom) -> NDArray[np.uint8]:
     """Return the picture (1024, 1024) uint8 of a phantom; the same phantom gives the same bytes."""
-    return paint(_chest(phantom))
+    film = Film(_chest(phantom))
+    paint_chest(film)
+    paint_signs(film)
+    paint_body(film)
+    return develop(film)
 
 
 def write_archive(

@@ -167,7 +167,7 @@ def test_labels_may_be_integers_floats_or_blank(write: Write) -> None:
         ("011M", 11 / 12),
         ("002W", 14 / 365.25),
         ("012D", 12 / 365.25),
-        ("414Y", 414.0),  # NIH's 2017 release has such
+        ("414Y", 414.0),
         ("", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Promises of `jobs.phantoms` and `jobs.phantom_anatomy`."""
+"""Promises of `jobs.phantoms` and of the modules it draws with."""
 
 import csv
 from collections import Counter

@@ -39,7 +39,7 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("image_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("finding_id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("probability", sa.Float(precision=24), nullable=False),
+        sa.Column("probability", sa.REAL(), nullable=False),
         sa.Column("peak_x", sa.Integer(), nullable=True),
         sa.Column("peak_y", sa.Integer(), nullable=True),
         sa.Column("box_x", sa.Integer(), nullable=True),

