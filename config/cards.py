@@ -128,7 +128,7 @@ def list_models(models_dir: Path) -> list[str]:
 
 
 def find_model(name: str, models_dir: Path) -> Model:
-    """Find a model by its folder's name, the user's before the shipped one; ConfigError lists what there is."""
+    """Find a model by its folder's name, the user's before the shipped; ConfigError lists what there is."""
     for root in (models_dir, SHIPPED):
         if (root / name / CARD_FILE).is_file() and (root / name).parent == root:
             model = read_model(root / name)

@@ -15,7 +15,7 @@ EVALUATE: Final = "nightread.evaluate"
 RECONCILE: Final = "nightread.reconcile"
 
 LONGEST_BATCH_SECONDS: Final = 600
-"""A batch that takes longer hangs (a dead network drive, say): its process is killed and the batch retried."""
+"""A batch that takes longer hangs (a dead network drive, say): its process is killed, the batch retried."""
 
 MESSAGES_IN_FLIGHT: Final = 256
 """So many batches are announced to the broker at once, whatever the archive's size."""

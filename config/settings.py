@@ -96,11 +96,6 @@ class Settings(BaseSettings):
         return (self.models_dir or self.home / "models").absolute()
 
     @property
-    def embedded_broker(self) -> bool:
-        """Whether `nightread score` brings its own Valkey and workers."""
-        return self.broker_url is None
-
-    @property
     def embedded_database(self) -> bool:
         """Whether results go into the SQLite file below home."""
         return self.database_url is None

@@ -107,7 +107,9 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
         ).all()
         for row in spent:
             if row.closes_run:
-                message = f"the evaluation failed {max_attempts} times; the scores are complete; see the workers' log"
+                message = (
+                    f"the evaluation failed {max_attempts} times (see the workers' log); all scores are there"
+                )
                 connection.execute(
                     update(run).where(run.c.id == row.run_id).values(status="broken", message=message)
                 )
@@ -117,7 +119,7 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 def complete_evaluation(
     database: Database, held: EvaluationClaim, results: Iterable[tuple[int, str, dict[str, Any]]]
 ) -> bool:
-    """Write (finding id, subgroup, figures) rows and `done` in one transaction; False if the lease was lost."""
+    """Write (finding id, subgroup, figures) rows and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)
     with database.write() as connection:
         changed = connection.execute(

@@ -224,7 +224,7 @@ def abandon(database: Database, held: Claim) -> None:
 
 
 def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], findings: dict[str, int]) -> bool:
-    """Write a batch's results and `done` in one transaction; False, and nothing is written, without the lease.
+    """Write a batch's results and `done` in one transaction; without the lease write nothing and give False.
 
     `findings` maps the names in the scores to their ids.
     """

@@ -1,11 +1,11 @@
 """The commands of `nightread` that need no model code: submitting, following, asking."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -19,19 +19,15 @@ from db import queries, runs
 from db.database import Database
 from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
-from jobs.console import err, out, print_auc, print_failures, print_table
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out, print_table
 from jobs.errors import JobsError
 from jobs.submit import Heatmaps, Order, submit
-from jobs.waiting import follow
-
-EXIT_INCOMPLETE = 1
-EXIT_USAGE = 2
-EXIT_SOME_FAILED = 3
+from jobs.waiting import connect_broker, finish, follow, work_on
 
 _NOTE = "Not for clinical use."
-_PANEL_ASK = "Look at the results"
-_PANEL_RUN = "Score an archive"
-_PANEL_MANY = "Run on several machines"
+PANEL_ASK = "Look at the results"
+PANEL_RUN = "Score an archive"
+PANEL_MANY = "Run on several machines"
 
 app = typer.Typer(
     help="Scores archives of chest radiographs overnight; every result is a row in SQL. " + _NOTE,
@@ -40,13 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 db_app = typer.Typer(help="The database's tables.", no_args_is_help=True)
-app.add_typer(db_app, name="db", rich_help_panel=_PANEL_MANY)
-
-
-def fail(message: str, code: int) -> NoReturn:
-    """Say in one line what is wrong, and end."""
-    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
-    raise SystemExit(code)
+app.add_typer(db_app, name="db", rich_help_panel=PANEL_MANY)
 
 
 def run_cli() -> None:
@@ -72,7 +62,8 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
-def _ready() -> tuple[Settings, Database]:
+def ready() -> tuple[Settings, Database]:
+    """Read the settings and open the database, for a command that a person waits for."""
     settings = load_settings()
     configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
     return settings, open_database(settings)
@@ -126,7 +117,7 @@ def _submit(database: Database, settings: Settings, order: Order) -> int:
         )
 
 
-@app.command(rich_help_panel=_PANEL_RUN)
+@app.command(rich_help_panel=PANEL_RUN)
 def score(
     manifest: ManifestArgument,
     images: ImagesOption,
@@ -145,16 +136,16 @@ def score(
 
     Example: nightread score Data_Entry_2017.csv --images images/
     """
-    settings, database = _ready()
+    settings, database = ready()
     run_id = _submit(
         database,
         settings,
         _order(settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column),
     )
-    work_on(database, settings, run_id)
+    finish(database, work_on(database, settings, run_id))
 
 
-@app.command("submit", rich_help_panel=_PANEL_RUN)
+@app.command("submit", rich_help_panel=PANEL_RUN)
 def submit_(
     manifest: ManifestArgument,
     images: ImagesOption,
@@ -170,52 +161,51 @@ def submit_(
 
     Example: nightread submit manifest.csv --images /archive
     """
-    settings, database = _ready()
+    settings, database = ready()
     run_id = _submit(
         database,
         settings,
         _order(settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column),
     )
-    if settings.embedded_broker:
+    if settings.broker_url is None:
         err.print(f"no broker is configured; to score it: nightread resume {run_id}", highlight=False)
     else:
         from jobs.broker import BrokerAwayError  # noqa: PLC0415  # loads Celery
         from jobs.reconcile import top_up  # noqa: PLC0415
 
         try:
-            top_up(database, _broker(settings))
+            top_up(database, connect_broker(settings, settings.broker_url.get_secret_value()))
         except BrokerAwayError as error:
             err.print(f"[yellow]committed, but not yet announced:[/] {escape(str(error))}; beat will do it")
     typer.echo(run_id)
 
 
-@app.command(rich_help_panel=_PANEL_RUN)
+@app.command(rich_help_panel=PANEL_RUN)
 def resume(run: RunArgument) -> None:
     """Go on with a run that was stopped or cancelled, and wait for it. Nothing is scored twice.
 
     Example: nightread resume 7
     """
-    settings, database = _ready()
+    settings, database = ready()
     if runs.resume(database, run):
-        work_on(database, settings, run)
-    else:
-        finish(database, queries.progress(database, run))
+        finish(database, work_on(database, settings, run))
+    finish(database, queries.progress(database, run))
 
 
-@app.command(rich_help_panel=_PANEL_RUN)
+@app.command(rich_help_panel=PANEL_RUN)
 def cancel(run: RunArgument) -> None:
     """Stop a run; batches under way still end, and `nightread resume` goes on with it.
 
     Example: nightread cancel 7
     """
-    _, database = _ready()
+    _, database = ready()
     if runs.cancel(database, run):
         out.print(f"run {run} is cancelled; to go on: nightread resume {run}", highlight=False)
     else:
         fail(f"run {run} is {queries.progress(database, run).status}, not running", EXIT_USAGE)
 
 
-@app.command(rich_help_panel=_PANEL_ASK)
+@app.command(rich_help_panel=PANEL_ASK)
 def status(
     run: Annotated[
         int | None, typer.Argument(metavar="[RUN]", help="A run's number. Default: all runs.")
@@ -229,7 +219,7 @@ def status(
 
     Example: nightread status 7 --follow
     """
-    _, database = _ready()
+    _, database = ready()
     found = queries.all_progress(database) if run is None else [queries.progress(database, run)]
     if follow_:
         if not found:
@@ -250,7 +240,7 @@ def status(
             err.print(f"run {one.run_id}: {one.message}", style="yellow", highlight=False)
 
 
-@app.command(rich_help_panel=_PANEL_ASK)
+@app.command(rich_help_panel=PANEL_ASK)
 def sql(
     query: Annotated[
         str, typer.Argument(help="A query over the views scores, auc, failures, progress, heatmaps.")
@@ -261,7 +251,7 @@ def sql(
 
     Example: nightread sql "SELECT finding, auroc FROM auc WHERE run_id = 1 ORDER BY auroc DESC"
     """
-    _, database = _ready()
+    _, database = ready()
     with _query_errors_named(), database.read_only() as connection:
         result = connection.execute(text(query.replace(":", r"\:")))
         if not result.returns_rows:
@@ -289,79 +279,3 @@ def db_upgrade() -> None:
     database = Database(settings.database)
     upgrade(database)
     out.print(f"{database.where} is ready", highlight=False)
-
-
-def _broker(settings: Settings, url: str | None = None) -> Any:
-    from jobs.broker import Broker  # noqa: PLC0415  # loads Celery, which most commands do without
-
-    configured = settings.broker_url.get_secret_value() if settings.broker_url else None
-    chosen = url or configured
-    assert chosen is not None  # noqa: S101  # callers ask settings.embedded_broker first
-    return Broker.connect(chosen, settings.tick_seconds)
-
-
-def work_on(database: Database, settings: Settings, run_id: int) -> None:
-    """Keep a run moving until it ends, with workers of our own where none are configured; then tell and exit."""
-    if not settings.embedded_broker:
-        _wait(database, run_id, _tick(database, settings, _broker(settings)))
-        return
-    from jobs.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
-
-    model = queries.progress(database, run_id).model
-    try:
-        with EmbeddedStack(settings, model) as stack:
-            keep_moving = _tick(database, settings, _broker(settings, stack.broker_url))
-
-            def tick() -> None:
-                stack.watch()
-                keep_moving()
-
-            ended = _followed(database, run_id, tick)
-    except KeyboardInterrupt:
-        _interrupted(run_id)
-    finish(database, ended)
-
-
-def _tick(database: Database, settings: Settings, broker: Any) -> Callable[[], None]:
-    from jobs.reconcile import reconcile  # noqa: PLC0415  # loads Celery
-
-    return lambda: reconcile(database, broker, settings)
-
-
-def _wait(database: Database, run_id: int, tick: Callable[[], None]) -> None:
-    try:
-        ended = _followed(database, run_id, tick)
-    except KeyboardInterrupt:
-        _interrupted(run_id)
-    finish(database, ended)
-
-
-def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:
-    try:
-        return follow(database, run_id, err, tick)
-    except KeyboardInterrupt:
-        err.print(
-            "stopping; the batches under way are finished first (Ctrl-C again: at once)", highlight=False
-        )
-        raise
-
-
-def _interrupted(run_id: int) -> NoReturn:
-    err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
-    raise SystemExit(EXIT_INCOMPLETE) from None
-
-
-def finish(database: Database, ended: queries.Progress) -> NoReturn:
-    """Print a settled run's figures and exit with the code that tells how it ended."""
-    if ended.status != "complete":
-        fail(
-            f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
-            EXIT_INCOMPLETE,
-        )
-    print_auc(database, ended.run_id)
-    print_failures(database, ended.run_id)
-    out.print(
-        f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
-        highlight=False,
-    )
-    raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

@@ -1,16 +1,35 @@
 """What the commands print: tables and closing words, for people and for pipes."""
 
+import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from db import queries
 from db.database import Database
 
-out = Console()
-err = Console(stderr=True)
+EXIT_INCOMPLETE: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_SOME_FAILED: Final = 3
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr)
+    # A pipe or a file has no width: Rich's 80 columns would cut names short there.
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=160)
+
+
+out = _console()
+err = _console(stderr=True)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say in one line what is wrong, and end."""
+    err.print(f"[bold red]error:[/] {escape(message)}", highlight=False, soft_wrap=True)
+    raise SystemExit(code)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:

@@ -4,14 +4,14 @@ import ctypes
 import fcntl
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -47,7 +47,7 @@ class EmbeddedStack:
         self._model = model
         self._home = settings.home.absolute()
         self._socket_dir: Path | None = None
-        self._lock: IO[str] | None = None
+        self._undo = ExitStack()
         self._valkey: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
         self._restarts = 0
@@ -69,29 +69,24 @@ class EmbeddedStack:
         return self._socket_dir / "valkey.sock"
 
     def __enter__(self) -> Self:
-        for folder in ("logs", "valkey"):
-            (self._home / folder).mkdir(parents=True, exist_ok=True)
-        self._take_lock()
-        # A socket's path may have some 100 characters, which a home's path may well exceed.
-        self._socket_dir = Path(tempfile.mkdtemp(prefix="nightread-"))
-        try:
+        with ExitStack() as undo:
+            self._take_lock(undo)
+            for folder in ("logs", "valkey"):
+                (self._home / folder).mkdir(parents=True, exist_ok=True)
+            # A socket's path may have some 100 characters, which a home's path may well exceed.
+            self._socket_dir = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-")))
+            undo.callback(lambda: _stop(self._valkey))
             self._start_valkey()
+            # Undone first: the worker ends its batch, or gives it back, while its queue is still there.
+            undo.callback(lambda: _stop(self._worker))
             self._start_worker()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The worker first: it gives its batch back or ends it while its queue is still there.
-        self._stop(self._worker)
-        self._stop(self._valkey)
-        if self._socket_dir is not None:
-            shutil.rmtree(self._socket_dir, ignore_errors=True)
-        if self._lock is not None:
-            self._lock.close()
+        self._undo.close()
 
     def watch(self) -> None:
         """Start again what died; EmbeddedError if that does not help."""
@@ -107,15 +102,11 @@ class EmbeddedStack:
             log.warning("the worker ended with %d; starting it again", self._worker.returncode)
             self._start_worker()
 
-    def kill(self) -> None:
-        """End the worker at once; its batch is done again when its lease has expired."""
-        if self._worker is not None:
-            self._worker.kill()
-
-    def _take_lock(self) -> None:
-        self._lock = (self._home / "embedded.lock").open("w")
+    def _take_lock(self, undo: ExitStack) -> None:
+        self._home.mkdir(parents=True, exist_ok=True)
+        lock = undo.enter_context((self._home / "embedded.lock").open("w"))
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise EmbeddedError(
                 f"another nightread is scoring in {self._home}; wait for it, or set NIGHTREAD_HOME to "
@@ -170,19 +161,19 @@ class EmbeddedStack:
         if self._libc is not None:
             self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
-    @staticmethod
-    def _stop(process: subprocess.Popen[bytes] | None) -> None:
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except BaseException:  # a second Ctrl-C, or it takes too long
-            process.kill()
-            process.wait()
-            raise
-
     def _last_error(self) -> str:
         lines = self.worker_log.read_text(encoding="utf-8", errors="replace").splitlines()
         told = [line for line in lines if " CRITICAL " in line or " ERROR " in line or "error: " in line]
         return (told or lines or ["it wrote nothing"])[-1].strip()
+
+
+def _stop(process: subprocess.Popen[bytes] | None) -> None:
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except BaseException:  # a second Ctrl-C, or it takes too long
+        process.kill()
+        process.wait()
+        raise

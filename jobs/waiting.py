@@ -1,16 +1,18 @@
-"""Following a run: a live bar on a terminal, a line now and then elsewhere, and the ledger kept moving."""
+"""Working on a run to its end: the ledger kept moving, with a live bar or a line now and then."""
 
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from config.settings import Settings
 from db import queries
 from db.database import Database
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
@@ -66,3 +68,63 @@ def _description(now: queries.Progress) -> str:
         return f"run {now.run_id}: waiting for a worker"
     failed = f", {now.failed} failed" if now.failed else ""
     return f"run {now.run_id}: {now.status}{failed}"
+
+
+def connect_broker(settings: Settings, url: str) -> Any:
+    """Connect a producer to the broker at `url`."""
+    from jobs.broker import Broker  # noqa: PLC0415  # loads Celery, which most commands do without
+
+    return Broker.connect(url, settings.tick_seconds)
+
+
+def work_on(database: Database, settings: Settings, run_id: int) -> queries.Progress:
+    """Keep a run moving until it ends, with a queue and workers of our own where no broker is configured.
+
+    Ctrl-C ends the process and leaves a run that can be resumed.
+    """
+    from jobs.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
+    from jobs.reconcile import reconcile  # noqa: PLC0415  # loads Celery
+
+    def move(url: str, watch: Callable[[], None]) -> queries.Progress:
+        broker = connect_broker(settings, url)
+
+        def tick() -> None:
+            watch()
+            reconcile(database, broker, settings)
+
+        return _followed(database, run_id, tick)
+
+    try:
+        if settings.broker_url is not None:
+            return move(settings.broker_url.get_secret_value(), lambda: None)
+        with EmbeddedStack(settings, queries.progress(database, run_id).model) as stack:
+            return move(stack.broker_url, stack.watch)
+    except KeyboardInterrupt:
+        err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
+        raise SystemExit(EXIT_INCOMPLETE) from None
+
+
+def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:
+    try:
+        return follow(database, run_id, err, tick)
+    except KeyboardInterrupt:
+        err.print(
+            "stopping; the batches under way are finished first (Ctrl-C again: at once)", highlight=False
+        )
+        raise
+
+
+def finish(database: Database, ended: queries.Progress) -> NoReturn:
+    """Print a settled run's figures and exit with the code that tells how it ended."""
+    if ended.status != "complete":
+        fail(
+            f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
+            EXIT_INCOMPLETE,
+        )
+    print_auc(database, ended.run_id)
+    print_failures(database, ended.run_id)
+    out.print(
+        f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
+        highlight=False,
+    )
+    raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

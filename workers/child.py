@@ -149,8 +149,8 @@ class Child:
             log.info("model %s is ready", name)
         if sha256 is not None and self._scorer.card.sha256 != sha256:
             raise WrongModelError(
-                f"the run was made with model {name} {sha256[:12]}, this worker has {self._scorer.card.sha256[:12]} "
-                "under that name; give all machines the same model folder"
+                f"the run was made with model {name} {sha256[:12]}, this worker has "
+                f"{self._scorer.card.sha256[:12]} under that name; give all machines the same model folder"
             )
         return self._scorer
 

@@ -7,16 +7,55 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
+import numpy as np
 import typer
 
+import jobs.demo  # noqa: F401  # registers its command
 from config.cards import find_model
+from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
-from jobs.cli import app, fail, open_database, run_cli
+from db import queries
+from jobs.cli import PANEL_ASK, PANEL_MANY, app, open_database, ready, run_cli
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
+from workers import overlays
+from workers.inference.pictures import ImageUnusableError, read_picture
 
 _CONNECTS = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
 
 
-@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+@app.command(rich_help_panel=PANEL_ASK)
+def heatmap(
+    run: Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")],
+    image: Annotated[str, typer.Argument(help="The image as the manifest names it.")],
+    finding: Annotated[str, typer.Option(help="The finding whose map to draw.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png or .jpg.")],
+) -> None:
+    """Draw a finding's Grad-CAM over its radiograph, in full size, from the stored map.
+
+    Example: nightread heatmap 7 00000100_000.png --finding Effusion -o effusion.png
+    """
+    if output.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+        fail(f"{output}: the picture's name must end in .png or .jpg", EXIT_USAGE)
+    settings, database = ready()
+    stored = queries.stored_maps(database, run, image)
+    if isinstance(stored, str):
+        fail(stored, EXIT_USAGE)
+    if finding not in stored.findings:
+        fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
+    maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
+    try:
+        picture = read_picture(Path(stored.root), image, settings.max_image_pixels)
+        overlays.write(output, overlays.render(picture, maps[:, :, stored.findings.index(finding)]))
+    except ImageUnusableError as error:
+        fail(f"{image}: {error.message}", EXIT_INCOMPLETE)
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
+    if not maps[:, :, stored.findings.index(finding)].any():
+        err.print("the map has no positive value: nothing in the picture speaks for this finding")
+    out.print(f"wrote {output}", highlight=False)
+
+
+@app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)
 def worker(
     model: Annotated[str | None, typer.Option(help="Model to load before the first batch.")] = None,
     children: Annotated[
@@ -58,10 +97,13 @@ def worker(
                 "worker",
                 f"--concurrency={count}",
                 "--pool=prefork",
-                "--queues=score,control",
+                f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
                 f"--hostname={name}",
+                f"--loglevel={settings.log_level}",
+                # The ledger tells what there is to do; workers need not know of each other.
+                "--without-mingle",
+                "--without-gossip",
             ]
-            + ["--loglevel", settings.log_level, "--without-mingle", "--without-gossip"]
         )
     except SystemExit as exit_:
         if not refused:
@@ -70,7 +112,7 @@ def worker(
     sys.exit(2 if refused else 0)
 
 
-@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+@app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)
 def beat(
     schedule: Annotated[
         Path | None, typer.Option(help="Where beat keeps the times of its ticks. Default: home/beat-schedule")
@@ -86,7 +128,7 @@ def beat(
     celery.start(["beat", "--schedule", str(kept), "--loglevel", settings.log_level, "--pidfile="])
 
 
-@app.command(rich_help_panel="Run on several machines", epilog=_CONNECTS)
+@app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)
 def flower(
     address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
@@ -98,7 +140,7 @@ def flower(
     """
     settings = load_settings()
     if settings.flower_password is None and address not in {"127.0.0.1", "localhost", "::1"}:
-        fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", code=2)
+        fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", EXIT_USAGE)
     if settings.flower_password is not None:
         # By environment, so that the password stands in no list of processes.
         user, password = settings.flower_user, settings.flower_password.get_secret_value()

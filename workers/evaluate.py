@@ -39,4 +39,5 @@ def _labels(labels: "pd.Series[str]", one: ScoredFinding) -> NDArray[np.int8]:
     # An archive has few distinct label strings: the character is looked up once in each.
     codes, distinct = pd.factorize(labels)
     values = [{"0": 0, "1": 1}.get(text[one.position], _UNKNOWN) for text in distinct]
-    return np.asarray(values, dtype=np.int8)[codes]
+    known: NDArray[np.int8] = np.asarray(values, dtype=np.int8)[codes]
+    return known

@@ -1,4 +1,4 @@
-"""The life of a worker: how many children, which GPU each gets, and what a child does before its first task."""
+"""The life of a worker: how many children, which GPU each gets, what a child does before its first task."""
 
 import logging
 import os

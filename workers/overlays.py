@@ -3,7 +3,7 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -23,7 +23,9 @@ def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
-    base = picture.values if picture.values.dtype == np.uint8 else picture.values.round().astype(np.uint8)
+    base: NDArray[Any] = picture.values
+    if base.dtype != np.uint8:
+        base = base.round().astype(np.uint8)
     scale = 1.0 if longest_side is None else min(1.0, longest_side / max(picture.width, picture.height))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale < 1.0:
@@ -38,7 +40,10 @@ def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None
 
 def write(path: Path, overlay: NDArray[np.uint8]) -> None:
     """Write an overlay in the format that the path's ending names, whole or not at all; raises OSError."""
-    done, encoded = cv2.imencode(path.suffix, overlay, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
+    done, encoded = cv2.imencode(
+        path.suffix, overlay, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
+    )
     if not done:
         raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
     path.parent.mkdir(parents=True, exist_ok=True)

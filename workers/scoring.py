@@ -135,7 +135,11 @@ class NetworkScorer:
             overlay = self._overlay(held.run_id, one, finding, maps[:, :, index]) if focus and shown else None
             scores.append(
                 FindingScore(
-                    finding, probability, focus and focus.peak, focus and focus.box, overlay_path=overlay
+                    finding,
+                    probability,
+                    peak=focus.peak if focus else None,
+                    box=focus.box if focus else None,
+                    overlay_path=overlay,
                 )
             )
         return Scored(

@@ -1,1 +1,1 @@
-"""Numeric code of scoring: pixels, the network, Grad-CAM, weights. Knows arrays, not Celery, SQL or settings."""
+"""Numeric code of scoring: pixels, network, Grad-CAM. Knows arrays, not Celery, SQL or settings."""

@@ -15,10 +15,11 @@ HEAD: Final = "findings"
 
 
 def build(card: ModelCard) -> Any:
-    """Build the network of a card: input (N, size, size, channels) to the last batch norm's output and logits.
+    """Build a card's network from input (N, size, size, channels) to two outputs.
 
-    The first output is (N, h, w, 1024), before the ReLU that follows in most models (a card says so where it
-    does not); Grad-CAM is taken there. Logits are (N, findings).
+    The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card says so where it
+    does not); Grad-CAM is taken there. The second are the logits,
+    (N, findings).
     """
     shape = (card.pixels.size, card.pixels.size, card.pixels.channels)
     trunk = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=shape)

@@ -1,6 +1,6 @@
 """From a decoded picture to the network's input, prepared as the model card says."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +11,10 @@ from workers.inference.pictures import Picture
 
 _RESIZE: Final = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
-# ITU-R 601-2 luma, as Pillow's own conversion from RGB to grey
-_LUMA: Final = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-
 
 def prepare(picture: Picture, pixels: Pixels) -> NDArray[np.float32]:
     """Resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
-    values = picture.values
+    values: NDArray[Any] = picture.values
     if values.ndim == 3 and pixels.channels == 1:  # noqa: PLR2004  # height, width, colour
         values = values.astype(np.float32) @ _LUMA
     resized = _resize(values, pixels)
@@ -28,7 +25,7 @@ def prepare(picture: Picture, pixels: Pixels) -> NDArray[np.float32]:
     return prepared
 
 
-def _resize(values: NDArray[np.uint8] | NDArray[np.float32], pixels: Pixels) -> NDArray[np.float32]:
+def _resize(values: NDArray[Any], pixels: Pixels) -> NDArray[np.float32]:
     size = (pixels.size, pixels.size)
     if values.shape[:2] != size:
         # Grey is resized once, not three times; float32 goes through Pillow's mode F.
