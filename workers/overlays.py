@@ -41,9 +41,11 @@ def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None
 def write(path: Path, overlay: NDArray[np.uint8]) -> None:
     """Write an overlay in the format that the path's ending names, whole or not at all; raises OSError."""
     jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
-    done, encoded = cv2.imencode(
-        path.suffix, overlay, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
-    )
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
+    try:
+        done, encoded = cv2.imencode(path.suffix, overlay, parameters)
+    except cv2.error:
+        done, encoded = False, np.empty(0, dtype=np.uint8)
     if not done:
         raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """Where on the image a map points: its peak and a box around it."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,13 +32,14 @@ def locate(map_: NDArray[np.float32], width: int, height: int) -> Focus | None:
         return None
     _, labels, stats, _ = cv2.connectedComponentsWithStats((map_ >= BOX_LEVEL).astype(np.uint8))
     left, upper, box_columns, box_rows = (int(v) for v in stats[labels[peak_row, peak_column], :4])
-    x, y = round(left * width / columns), round(upper * height / rows)
+    # Outwards, so that the box holds its peak also where a pixel is larger than a place of the map.
+    x, y = math.floor(left * width / columns), math.floor(upper * height / rows)
     return Focus(
         peak=(int((peak_column + 0.5) * width / columns), int((peak_row + 0.5) * height / rows)),
         box=(
             x,
             y,
-            round((left + box_columns) * width / columns) - x,
-            round((upper + box_rows) * height / rows) - y,
+            math.ceil((left + box_columns) * width / columns) - x,
+            math.ceil((upper + box_rows) * height / rows) - y,
         ),
     )

@@ -1,5 +1,6 @@
 """From a name in the manifest to a decoded picture: confined to the images' root, bounded, and undamaged."""
 
+import errno
 import io
 import os
 import stat
@@ -65,23 +66,11 @@ def read_file(root: Path, image_index: str, max_bytes: int) -> bytes:
     once more, so that a link that is swapped after the first look opens nothing else.
     """
     root = Path(os.path.realpath(root))
-    path = Path(os.path.realpath(root / image_index))
-    outside = ImageUnusableError("outside_root", "its path leaves the images' folder")
-    if not path.is_relative_to(root):
-        raise outside
+    descriptor = _open_below(root, image_index)
     try:
-        # O_NONBLOCK: opening a named pipe must not wait for a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise ImageUnusableError("missing", "there is no such file below the images' folder") from None
-    except NotADirectoryError:
-        raise ImageUnusableError("missing", "a part of its path is a file, not a folder") from None
-    except OSError as error:
-        raise ImageUnusableError("unreadable", f"cannot be opened: {error.strerror}") from None
-    with os.fdopen(descriptor, "rb") as file:
         opened = Path(f"/proc/self/fd/{descriptor}")
         if opened.parent.is_dir() and not Path(os.path.realpath(opened)).is_relative_to(root):
-            raise outside
+            raise _outside()
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ImageUnusableError("not_a_file", "is a folder or a device, not a file")
@@ -89,31 +78,60 @@ def read_file(root: Path, image_index: str, max_bytes: int) -> bytes:
             raise ImageUnusableError("empty", "the file has 0 bytes")
         if status.st_size > max_bytes:
             raise ImageUnusableError("too_large", f"the file has {status.st_size:,} bytes")
-        try:
+        # Only now: fdopen refuses a folder with an error of its own.
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
             return file.read()
-        except OSError as error:
-            raise ImageUnusableError("unreadable", f"cannot be read: {error.strerror}") from None
+    except OSError as error:
+        raise ImageUnusableError("unreadable", f"cannot be read: {error.strerror}") from None
+    finally:
+        os.close(descriptor)
+
+
+def _open_below(root: Path, image_index: str) -> int:
+    """Open what a name means below `root`; gives the descriptor."""
+    try:
+        path = Path(os.path.realpath(root / image_index))
+        if path.is_relative_to(root):
+            # O_NONBLOCK: opening a named pipe must not wait for a writer.
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except ValueError:  # a NUL or half of a surrogate pair
+        raise ImageUnusableError("missing", "no file can have such a name") from None
+    except FileNotFoundError:
+        raise ImageUnusableError("missing", "there is no such file below the images' folder") from None
+    except NotADirectoryError:
+        raise ImageUnusableError("missing", "a part of its path is a file, not a folder") from None
+    except OSError as error:
+        reason = "missing" if error.errno == errno.ENAMETOOLONG else "unreadable"
+        raise ImageUnusableError(reason, f"cannot be opened: {error.strerror}") from None
+    raise _outside()
+
+
+def _outside() -> ImageUnusableError:
+    return ImageUnusableError("outside_root", "its path leaves the images' folder")
 
 
 def decode(content: bytes, max_pixels: int) -> Picture:
     """Decode a PNG or JPEG; raises ImageUnusableError for any other or damaged content."""
-    if content.startswith(_PNG_SIGNATURE):
+    if _PNG_SIGNATURE.startswith(content[: len(_PNG_SIGNATURE)]):
         _check_png(content)
     try:
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            width, height = picture.size
-            if width * height > max_pixels:
-                raise ImageUnusableError(
-                    "too_large", f"{width} x {height} pixels; the limit is {max_pixels:,}"
-                )
+            _check_size(*picture.size, max_pixels)
             return Picture(_values(picture))
     except UnidentifiedImageError:
         if content.startswith((_PNG_SIGNATURE, _JPEG_SIGNATURE)):
             raise ImageUnusableError("damaged", "its header cannot be read") from None
         raise ImageUnusableError("wrong_format", "is neither PNG nor JPEG, whatever its name") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, OverflowError) as error:
-        reason = "truncated" if "truncated" in str(error) else "damaged"
+    except (ImageUnusableError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001  # damage makes Pillow's parsers raise IndexError too, and more
+        reason = "truncated" if "truncated" in str(error).lower() else "damaged"
         raise ImageUnusableError(reason, f"cannot be decoded: {error}") from None
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageUnusableError("too_large", f"{width} x {height} pixels; the limit is {max_pixels:,}")
 
 
 def _check_png(content: bytes) -> None:
@@ -144,5 +162,6 @@ def _values(picture: Image.Image) -> NDArray[np.uint8] | NDArray[np.float32]:
     if picture.mode in {"1", "LA"}:
         picture = picture.convert("L")
     elif picture.mode not in {"L", "RGB"}:
+        picture.info.pop("transparency", None)  # a palette's; Pillow would warn that it is lost
         picture = picture.convert("RGB")
     return np.asarray(picture)

@@ -1,6 +1,8 @@
 """Load a model's weights into a network that was built in code, after their hash was checked."""
 
 import hashlib
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +41,8 @@ def load_weights(network: Any, model: Model) -> None:
     except OSError as error:
         raise ConfigError(f"model {card.name}: {model.weights_file}: {error.strerror}") from error
     _compare(card.name, model.weights_file.name, found, card.sha256)
-    with np.load(model.weights_file, allow_pickle=False) as stored:
-        arrays = [stored[name].astype(np.float32) for name in sorted(stored.files)]
-    expected = [tuple(variable.shape) for variable in network.weights]
-    if [array.shape for array in arrays] != expected:
-        raise ConfigError(
-            f"model {card.name}: {model.weights_file.name} holds {len(arrays)} arrays of other shapes than "
-            f"the {len(expected)} of {card.architecture} with {len(card.findings)} findings"
-        )
+    arrays = _read_arrays(card.name, model.weights_file)
+    _compare_shapes(network, model, [array.shape for array in arrays])
     network.set_weights(arrays)
 
 
@@ -54,6 +50,29 @@ def save_weights(network: Any, path: Path) -> str:
     """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256."""
     np.savez(path, **{f"w{index:04d}": array for index, array in enumerate(network.get_weights())})
     return file_sha256(path)
+
+
+def _read_arrays(name: str, path: Path) -> list[NDArray[np.float32]]:
+    """Read an `.npz` in the order of its names. Its hash was right: what is wrong here was saved wrong."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return [stored[key].astype(np.float32) for key in sorted(stored.files)]
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error
+
+
+def _compare_shapes(network: Any, model: Model, found: list[tuple[int, ...]]) -> None:
+    card, variables = model.card, network.weights
+    what = f"model {card.name}: {card.weights}"
+    built = f"{card.architecture} with {len(card.findings)} findings"
+    for index, (shape, variable) in enumerate(zip(found, variables, strict=False)):
+        expected = tuple(variable.shape)
+        if shape != expected:
+            raise ConfigError(
+                f"{what}: its array {index} is {shape}, but {variable.path} of {built} is {expected}"
+            )
+    if len(found) != len(variables):
+        raise ConfigError(f"{what} holds {len(found)} arrays, {built} has {len(variables)}")
 
 
 def _compare(name: str, what: str, found: str, expected: str) -> None:

@@ -1,0 +1,49 @@
+# The image of all of Nightread's services; docker-compose.yml says which command each runs.
+#
+#   docker build --tag nightread:0.1.0 .
+#   docker build --tag nightread:0.1.0-gpu --build-arg EXTRAS="[gpu]" .
+#
+# It was not built where Nightread is developed, which has no Docker engine. What was checked there: that pip
+# finds a wheel of everything in constraints.txt for Python 3.12, and that the libraries those wheels load
+# are the ones of python:3.12-slim (C, C++ and zlib; the OpenCV wheel is the headless one and wants no GL).
+
+FROM python:3.12-slim AS build
+# "[gpu]" adds NVIDIA's libraries, some gigabytes; the driver comes from the host.
+ARG EXTRAS=""
+RUN python -m venv /opt/nightread
+ENV PATH=/opt/nightread/bin:$PATH
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY config config
+COPY db db
+COPY jobs jobs
+COPY workers workers
+# Wheels only: nothing is compiled, so the image needs no compiler. The cache serves the next build.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --only-binary=:all: --constraint constraints.txt ".${EXTRAS}"
+
+FROM python:3.12-slim
+ARG VERSION=0.1.0
+LABEL org.opencontainers.image.title="Nightread" \
+      org.opencontainers.image.description="Scores archives of chest radiographs overnight. Not for clinical use." \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# A fixed number, so that volumes and shared folders keep their owner from one version to the next. A new
+# volume takes its owner from the folder that the image has in its place.
+RUN groupadd --system --gid 10001 nightread \
+    && useradd --system --uid 10001 --gid nightread --home-dir /var/lib/nightread --no-create-home \
+        --shell /usr/sbin/nologin nightread \
+    && install --directory --owner nightread --group nightread /var/lib/nightread /heatmaps /models \
+    && install --directory /images /manifests
+COPY --from=build /opt/nightread /opt/nightread
+# HOME is for what libraries cache: the rest of a container may be read-only.
+ENV PATH=/opt/nightread/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp \
+    NIGHTREAD_HOME=/var/lib/nightread
+WORKDIR /var/lib/nightread
+USER 10001:10001
+# What "healthy" means differs from service to service: see docker-compose.yml.
+ENTRYPOINT ["nightread"]
+CMD ["--help"]

@@ -1,0 +1,152 @@
+"""Processes are killed during a run; each image is scored exactly once all the same."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from sqlalchemy import text
+from support import Nightread, QueueServer, eventually, write_manifest
+
+from db import queries
+from db.database import Database
+
+IMAGES = 2_000
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    return write_manifest(tmp_path / "manifest.csv", IMAGES)
+
+
+def start_worker(cluster: Nightread, name: str) -> psutil.Process:
+    """Start a worker with two children on the stub network and wait until it took work or could."""
+    process = cluster.start("worker", "--model", "stub", "--children", "2", "--name", f"{name}@%h")
+    return psutil.Process(process.pid)
+
+
+def pool_children(worker: psutil.Process) -> list[psutil.Process]:
+    """The processes that do the tasks: those whose command is a spawned child of the pool."""
+    return [one for one in worker.children() if "spawn_main" in " ".join(one.cmdline())]
+
+
+def done_batches(database: Database) -> int:
+    with database.read() as connection:
+        found: int = connection.execute(
+            text("SELECT COUNT(*) FROM batch WHERE state IN ('done', 'split')")
+        ).scalar_one()
+        return found
+
+
+def wait_for_batches(database: Database, number: int, cluster: Nightread) -> None:
+    def reached() -> bool:
+        return done_batches(database) >= number
+
+    try:
+        eventually(reached, 90, f"{number} batches are done")
+    except BaseException:
+        print(cluster.logs())  # noqa: T201  # shown with the failure
+        raise
+
+
+def assert_each_image_scored_exactly_once(database: Database, run_id: int) -> None:
+    with database.read() as connection:
+        rows = connection.execute(
+            text("SELECT COUNT(*), COUNT(DISTINCT image_index), COUNT(DISTINCT finding) FROM scores")
+        ).one()
+        evaluations = connection.execute(text("SELECT COUNT(DISTINCT evaluation_id) FROM auc")).scalar_one()
+        attempts = connection.execute(text("SELECT MAX(attempt) FROM batch")).scalar_one()
+    assert tuple(rows) == (IMAGES * 14, IMAGES, 14)
+    assert evaluations == 1
+    assert attempts <= 3
+    progress = queries.progress(database, run_id)
+    assert (progress.status, progress.scored, progress.failed) == ("complete", IMAGES, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_child_worker_and_broker_lose_and_double_nothing(
+    cluster: Nightread, queue_server: QueueServer, manifest: Path, tmp_path: Path, workers: int
+) -> None:
+    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    running = [start_worker(cluster, f"w{number}") for number in range(workers)]
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
+    assert submitted.returncode == 0, submitted.stderr
+    run_id = int(submitted.stdout)
+    cluster.start("resume", str(run_id))  # its waiting loop reconciles, as beat would
+
+    wait_for_batches(database, 20, cluster)
+    pool_children(running[0])[0].kill()
+
+    wait_for_batches(database, 90, cluster)
+    os.kill(running[0].pid, signal.SIGKILL)
+    running[0] = start_worker(cluster, "again")
+
+    wait_for_batches(database, 200, cluster)
+    queue_server.kill()
+    queue_server.start()
+
+    assert cluster.started[workers].wait(timeout=180) == 0, cluster.logs()
+    assert_each_image_scored_exactly_once(database, run_id)
+    database.dispose()
+
+
+def test_a_queue_that_forgets_everything_is_filled_again(
+    cluster: Nightread, queue_server: QueueServer, manifest: Path, tmp_path: Path
+) -> None:
+    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    start_worker(cluster, "w")
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
+    run_id = int(submitted.stdout)
+    wait_for_batches(database, 20, cluster)
+    with queue_server.client() as client:
+        client.flushall()
+    resumed = cluster.run("resume", str(run_id))
+    assert resumed.returncode == 0, resumed.stderr + cluster.logs()
+    assert_each_image_scored_exactly_once(database, run_id)
+    database.dispose()
+
+
+def test_ctrl_c_leaves_a_resumable_run_and_no_process(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "manifest.csv", 3_000)
+    process = nightread.start("score", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "2")
+    eventually((nightread.home / "nightread.db").exists, 30)
+    database = Database(nightread.settings().database)
+    eventually(lambda: table_there(database), 30)
+    wait_for_batches(database, 10, nightread)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert family
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 1
+    assert "nightread resume 1" in (nightread.home / "score.0.log").read_text()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert 0 < queries.progress(database, 1).scored < 3_000
+    resumed = nightread.run("resume", "1")
+    assert resumed.returncode == 0, resumed.stderr
+    progress = queries.progress(database, 1)
+    assert (progress.scored, progress.status) == (3_000, "complete")
+    database.dispose()
+
+
+def test_a_killed_command_takes_its_queue_and_workers_with_it(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "manifest.csv", 3_000)
+    process = nightread.start("score", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "2")
+    eventually((nightread.home / "nightread.db").exists, 30)
+    database = Database(nightread.settings().database)
+    eventually(lambda: table_there(database), 30)
+    wait_for_batches(database, 10, nightread)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    nightread.environment["NIGHTREAD_LEASE_SECONDS"] = "2"
+    assert nightread.run("resume", "1").returncode == 0
+    assert queries.progress(database, 1).scored == 3_000
+    database.dispose()
+
+
+def table_there(database: Database) -> bool:
+    from sqlalchemy import inspect
+
+    return inspect(database.engine).has_table("batch")
