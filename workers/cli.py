@@ -3,7 +3,6 @@
 import fcntl
 import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,10 +67,10 @@ def worker(
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process's network.")] = None,
     name: Annotated[str, typer.Option(help="Name in Flower; %h is the host.")] = "nightread@%h",
-) -> NoReturn:
+) -> None:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
 
-    SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: their leases expire.
+    SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: leases expire.
 
     Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model untrained
     """
@@ -87,34 +86,25 @@ def worker(
     from workers import lifecycle  # noqa: PLC0415  # loads Celery, which the other commands do without
     from workers.app import app as celery  # noqa: PLC0415
 
-    refused = False
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal refused
-        refused = True
-        os.kill(os.getpid(), signal.SIGTERM)
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        # Celery's own shutdown would wait for children that have not finished starting.
+        os._exit(EXIT_USAGE)
 
     signal.signal(lifecycle.REFUSED, end)
     count, _ = lifecycle.children_and_threads(settings)
-    try:
-        celery.worker_main(
-            [
-                "worker",
-                f"--concurrency={count}",
-                "--pool=prefork",
-                f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
-                f"--hostname={name}",
-                f"--loglevel={settings.log_level}",
-                # The ledger tells what there is to do; workers need not know of each other.
-                "--without-mingle",
-                "--without-gossip",
-            ]
-        )
-    except SystemExit as exit_:
-        if not refused:
-            raise
-        raise SystemExit(2) from exit_
-    sys.exit(2 if refused else 0)
+    celery.worker_main(
+        [
+            "worker",
+            f"--concurrency={count}",
+            "--pool=prefork",
+            f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
+            f"--hostname={name}",
+            f"--loglevel={settings.log_level}",
+            # The ledger tells what there is to do; workers need not know of each other.
+            "--without-mingle",
+            "--without-gossip",
+        ]
+    )
 
 
 @app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)
@@ -143,7 +133,7 @@ def _own_schedule(wanted: Path) -> Iterator[Path]:
     Two in one file take it for corrupted, and the second removes it under the first.
     """
     wanted.parent.mkdir(parents=True, exist_ok=True)
-    with wanted.with_name(f"{wanted.name}.lock").open("w") as lock:
+    with wanted.with_name(f".{wanted.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -182,6 +172,8 @@ def flower(
         os.environ.pop("FLOWER_BASIC_AUTH", None)
         default_options.basic_auth = [credentials]
     arguments = [f"--address={address}", f"--port={port}", "--read_only=True"]
+    # Flower leaves the arguments out, where run and batch stand.
+    arguments += ["--tasks_columns=args,state,worker,received,started,runtime,name"]
     # No settings from a file that happens to lie in this folder; the log is ours.
     celery.start(["flower", *arguments, f"--conf={os.devnull}", "--logging=none"])
 

@@ -3,6 +3,8 @@
 import logging
 import os
 import signal
+import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,6 +74,9 @@ def _start_child(**_: Any) -> None:
         child.warm_up()
     except ConfigError as error:
         log.critical("refusing to start: %s", error)
-        os.kill(os.getppid(), REFUSED)
-        signal.pause()  # the worker ends this process; an exit here would only make it start another
+        worker = os.getppid()
+        os.kill(worker, REFUSED)
+        while os.getppid() == worker:  # to exit before the worker has ended would make it start another child
+            time.sleep(0.05)
+        sys.exit(1)
     set_current_child(child)

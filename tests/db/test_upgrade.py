@@ -26,8 +26,8 @@ def test_upgrading_twice_changes_nothing(database: Database) -> None:
 def test_the_views_have_the_public_columns(database: Database) -> None:
     public = {
         "scores": "run_id image_index patient_id view_position sex age_years finding probability label",
-        "auc": "run_id evaluation_id evaluated_at label_set subgroup finding n_positive n_negative auroc ci_low "
-        "ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
+        "auc": "run_id evaluation_id evaluated_at label_set subgroup finding n_positive n_negative auroc "
+        "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
         "failures": "run_id image_index stage reason message",
         "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
         "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",

@@ -17,9 +17,8 @@ HEAD: Final = "findings"
 def build(card: ModelCard) -> Any:
     """Build a card's network from input (N, size, size, channels) to two outputs.
 
-    The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card says so where it
-    does not); Grad-CAM is taken there. The second are the logits,
-    (N, findings).
+    The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card
+    says so where it does not); Grad-CAM is taken there. The second are the logits, (N, findings).
     """
     shape = (card.pixels.size, card.pixels.size, card.pixels.channels)
     trunk = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=shape)

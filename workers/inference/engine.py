@@ -96,8 +96,8 @@ class TensorFlowEngine:
             # Written so that a NaN is a difference too.
             if not abs(float(ours) - golden) <= self._tolerance:
                 raise ConfigError(
-                    f"model {self._card.name}: for the test pattern {name} is {float(ours):.6f}, its card says "
-                    f"{golden:.6f}; weights, preprocessing or order of findings are not the card's"
+                    f"model {self._card.name}: for the test pattern {name} is {float(ours):.6f}, its card "
+                    f"says {golden:.6f}; weights, preprocessing or order of findings are not the card's"
                 )
 
 

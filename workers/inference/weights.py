@@ -55,7 +55,7 @@ def save_weights(network: Any, path: Path) -> str:
 def _read_arrays(name: str, path: Path) -> list[NDArray[np.float32]]:
     """Read an `.npz` in the order of its names. Its hash was right: what is wrong here was saved wrong."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return [stored[key].astype(np.float32) for key in sorted(stored.files)]
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error

@@ -1,0 +1,185 @@
+"""The command line as people and scripts use it: exit codes, errors in one line, JSON, read-only SQL."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from support import Nightread, write_manifest
+
+STUB = ("--model", "stub")
+
+
+def score(nightread: Nightread, tmp_path: Path, images: int = 40) -> int:
+    manifest = write_manifest(tmp_path / "manifest.csv", images)
+    done = nightread.run("score", manifest, "--images", tmp_path, *STUB)
+    assert done.returncode == 0, done.stderr
+    return int(nightread.sql("SELECT MAX(run_id) AS run_id FROM progress")[0]["run_id"])
+
+
+HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
+ROW = "a.png,Mass,0,1,50,M,PA\n"
+
+BAD_MANIFESTS = {
+    "no image column": (b"name_of_it,Mass\na.png,1\n", "--image-column"),
+    "duplicate image": ((HEADER + ROW + ROW).encode(), "line 3"),
+    "label 2": (b"Image,Mass\na.png,0\nb.png,2\n", "line 3, column 'Mass'"),
+    "broken quoting": (b'Image,Mass\na.png,0\n"b.png,1\n', "line 3"),
+    "empty file": (b"", "empty"),
+    "binary file": (b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "manifest.csv"),
+    "unknown finding": ((HEADER + ROW.replace("Mass", "Flu")).encode(), "line 2, column 'Finding Labels'"),
+}
+
+
+@pytest.mark.parametrize("fault", BAD_MANIFESTS)
+def test_a_bad_manifest_is_named_and_nothing_is_queued(
+    nightread: Nightread, tmp_path: Path, fault: str
+) -> None:
+    content, says = BAD_MANIFESTS[fault]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_bytes(content)
+    for command in ("score", "submit"):
+        done = nightread.run(command, manifest, "--images", tmp_path, *STUB)
+        assert done.returncode == 2
+        assert "manifest.csv" in done.stderr
+        assert says in done.stderr
+        assert "Traceback" not in done.stderr
+    assert nightread.sql("SELECT COUNT(*) AS n FROM progress") == [{"n": 0}]
+    assert nightread.sql("SELECT COUNT(*) AS n FROM image") == [{"n": 0}]
+
+
+def test_wrong_usage_is_one_line_and_exit_2(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "manifest.csv", 3)
+    for arguments, says in (
+        (("score", manifest, "--images", tmp_path / "nowhere", *STUB), "no such folder"),
+        (("score", tmp_path / "none.csv", "--images", tmp_path, *STUB), "none.csv"),
+        (("score", manifest, "--images", tmp_path, "--model", "gone"), "there is no model 'gone'"),
+        (("score", manifest, "--images", tmp_path, *STUB, "--finding-column", "Mass"), "COLUMN=FINDING"),
+        (("status", "9"), "no run 9"),
+        (("resume", "9"), "no run 9"),
+        (("cancel", "9"), "no run 9"),
+        (("worker",), "NIGHTREAD_BROKER_URL"),
+        (("beat",), "NIGHTREAD_BROKER_URL"),
+        (("flower", "--address", "0.0.0.0"), "NIGHTREAD_FLOWER_PASSWORD"),  # noqa: S104  # is refused
+    ):
+        done = nightread.run(*arguments)
+        assert done.returncode == 2, (arguments, done.stderr)
+        assert says in " ".join(done.stderr.replace("│", " ").split()), (arguments, done.stderr)
+        assert "Traceback" not in done.stderr
+
+
+def test_a_bad_setting_names_its_variable_and_hides_its_value(nightread: Nightread) -> None:
+    nightread.environment["NIGHTREAD_DATABASE_URL"] = "mysql://root:hunter2@host/db"
+    done = nightread.run("status")
+    assert done.returncode == 2
+    assert "NIGHTREAD_DATABASE_URL" in done.stderr
+    assert "hunter2" not in done.stderr + done.stdout
+
+
+def test_a_database_that_is_away_is_said_in_one_line_without_its_password(nightread: Nightread) -> None:
+    nightread.environment["NIGHTREAD_DATABASE_URL"] = "postgresql://me:hunter2@127.0.0.1:1/none"
+    done = nightread.run("status")
+    assert done.returncode == 1
+    assert "database" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_other_columns_and_a_gzipped_file_are_read_by_options(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = tmp_path / "site.csv.gz"
+    with gzip.open(manifest, "wt", encoding="utf-8-sig", newline="\r\n") as file:
+        file.write('path,"Pleural fluid",Sex\na.png,1,F\nb.png,,M\nc.png,0,F\n')
+    done = nightread.run(
+        "score", manifest, "--images", tmp_path, *STUB, "--finding-column", "Pleural fluid=Effusion"
+    )
+    assert done.returncode == 0, done.stderr
+    rows = nightread.sql(
+        "SELECT image_index, sex, label FROM scores WHERE finding = 'Effusion' ORDER BY image_index"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("a.png", "F", 1),
+        ("b.png", "M", None),
+        ("c.png", "F", 0),
+    ]
+    assert nightread.sql("SELECT n_positive, n_negative FROM auc WHERE finding = 'Effusion'") == [
+        {"n_positive": 1, "n_negative": 1}
+    ]
+
+
+def test_status_shows_a_run_for_people_and_for_scripts(nightread: Nightread, tmp_path: Path) -> None:
+    run = score(nightread, tmp_path)
+    shown = nightread.run("status")
+    assert "complete" in shown.stdout
+    found = json.loads(nightread.run("status", str(run), "--json").stdout)
+    assert [(one["run_id"], one["status"], one["scored"]) for one in found] == [(run, "complete", 40)]
+    followed = nightread.run("status", str(run), "--follow")
+    assert followed.returncode == 0
+    assert nightread.run("resume", str(run)).returncode == 0, "there is nothing left to do"
+
+
+def test_sql_answers_and_changes_nothing(nightread: Nightread, tmp_path: Path) -> None:
+    score(nightread, tmp_path)
+    for change in (
+        "DELETE FROM score",
+        "UPDATE run SET status = 'broken'",
+        "DROP VIEW scores",
+        "INSERT INTO finding (name) VALUES ('x') RETURNING id",
+    ):
+        done = nightread.run("sql", change)
+        assert done.returncode == 2, change
+        assert "readonly" in done.stderr or "read-only" in done.stderr
+    assert nightread.sql("SELECT COUNT(*) AS n FROM scores WHERE image_index LIKE '%:%' OR 1 = 1") == [
+        {"n": 560}
+    ]
+    wrong = nightread.run("sql", "SELECT nothing FROM scores")
+    assert wrong.returncode == 2
+    assert "nothing" in wrong.stderr
+
+
+def test_submit_and_cancel_and_resume_without_a_broker(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = write_manifest(tmp_path / "manifest.csv", 20)
+    submitted = nightread.run("submit", manifest, "--images", tmp_path, *STUB, "--heatmaps", "none")
+    assert submitted.returncode == 0
+    run = submitted.stdout.strip()
+    assert f"nightread resume {run}" in submitted.stderr
+    assert nightread.run("cancel", run).returncode == 0
+    assert nightread.run("cancel", run).returncode == 2
+    assert nightread.run("resume", run).returncode == 0
+    assert nightread.sql("SELECT status, scored FROM progress") == [{"status": "complete", "scored": 20}]
+    assert nightread.sql("SELECT COUNT(*) AS n FROM heatmaps") == [{"n": 0}]
+
+
+def test_a_second_score_in_the_same_home_is_refused_and_told_why(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    import fcntl
+
+    nightread.home.mkdir(exist_ok=True)
+    manifest = write_manifest(tmp_path / "manifest.csv", 3)
+    with (nightread.home / "embedded.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = nightread.run("score", manifest, "--images", tmp_path, *STUB)
+    assert done.returncode == 2
+    assert "another nightread" in done.stderr
+
+
+def test_no_log_names_a_patient(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(HEADER + "a.png,Mass,0,PATIENT-4711,50,M,PA\ngone.png,Mass,0,PATIENT-4712,51,F,AP\n")
+    nightread.environment["NIGHTREAD_LOG_LEVEL"] = "DEBUG"
+    assert nightread.run("score", manifest, "--images", tmp_path, *STUB).returncode == 0
+    assert "4711" not in nightread.logs()
+
+
+def test_the_command_starts_without_tensorflow_and_help_has_examples(nightread: Nightread) -> None:
+    import subprocess
+    import sys
+
+    heavy = ("tensorflow", "keras", "sklearn", "celery")
+    code = f"import sys, workers.cli; print([one for one in {heavy} if one in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+    for command in ("score", "submit", "status", "resume", "cancel", "heatmap", "sql", "worker", "demo"):
+        shown = nightread.run(command, "--help")
+        assert shown.returncode == 0
+        assert "Example: " in shown.stdout, command
