@@ -14,10 +14,12 @@ SHIPPED: Final = Path(__file__).parent / "models"
 CARD_FILE: Final = "card.yaml"
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+# A finding's name is a folder's name below the heatmaps, too.
+FindingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00-\x1f]{0,99}$")]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Pixels(_Frozen):
@@ -59,7 +61,9 @@ class ModelCard(_Frozen):
         str | None, Field(description="File beside the card. None: initialised from `seed`.")
     ] = None
     seed: int | None = None
-    findings: Annotated[tuple[str, ...], Field(min_length=1, description="In the order of the outputs.")]
+    findings: Annotated[
+        tuple[FindingName, ...], Field(min_length=1, description="In the order of the outputs.")
+    ]
     thresholds: tuple[Probability, ...]
     pixels: Pixels
     final_relu: Annotated[
@@ -111,6 +115,8 @@ def read_model(folder: Path) -> Model:
         return Model(folder=folder, card=ModelCard.model_validate(content))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except ValidationError as error:

@@ -106,7 +106,7 @@ class NetworkScorer:
         inferred = self._engine.infer(np.stack([one.prepared for one in group]))
         outcomes: list[Outcome] = []
         for one, probabilities, maps in zip(group, inferred.probabilities, inferred.maps, strict=True):
-            if not np.isfinite(probabilities).all():
+            if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
                 outcomes.append(
                     Failed(
                         one.image.image_id,
@@ -158,7 +158,8 @@ class NetworkScorer:
             overlays.write(self._overlay_dir / path, overlays.render(one.picture, map_, overlays.STORED_SIDE))
         except OSError as error:
             # The scores and the map are kept: `nightread heatmap` can draw it later.
-            log.warning("run %d: an overlay was not written: %s", run_id, error)
+            reason = error.strerror or type(error).__name__  # the path may hold a patient's number
+            log.warning("run %d: an overlay was not written: %s", run_id, reason)
             return None
         return path
 
@@ -166,11 +167,11 @@ class NetworkScorer:
 def overlay_path(run_id: int, image_index: str, finding: str) -> str:
     """Name an overlay below the heatmaps' folder: run, finding, then the image's own path.
 
-    Only images that were read below their root have overlays, so the parts hold no `..`.
+    Whatever the image's name is, the overlay stays below the run's folder.
     """
-    parts = [part for part in PurePosixPath(image_index).parts if part not in {"/", ".", ".."}]
-    safe = finding.replace("/", "_")
-    return str(PurePosixPath(f"run-{run_id:06d}", safe, *parts[:-1], f"{parts[-1]}.jpg"))
+    names = (part for part in PurePosixPath(image_index).parts if part.strip("/"))
+    parts = ["__" if part == ".." else part for part in names]
+    return str(PurePosixPath(f"run-{run_id:06d}", finding, *parts[:-1], f"{parts[-1]}.jpg"))
 
 
 class StubScorer:

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 import pytest
@@ -51,15 +53,21 @@ def start(stack: Nightread, service: str, *options: str) -> subprocess.Popen[byt
     return stack.start(*SERVICES[service]["command"], *options)
 
 
-def healthy(stack: Nightread, service: str, **replaced: str) -> bool:
-    """Ask a service's health check of compose's, as Docker would."""
+def healthy(stack: Nightread, service: str, replaced: Mapping[str, str] = MappingProxyType({})) -> bool:
+    """Ask a service's health check of compose's, as Docker would; `replaced` is what differs in the test."""
     check = shell_of(SERVICES[service])
     for old, new in replaced.items():
-        check = [part.replace(old.removeprefix("_"), new) for part in check]
-    if check[0] == "python":
-        check[0] = sys.executable
-    settings = {"NIGHTREAD_HOME": str(stack.home)} | stack.environment
-    return subprocess.run(check, env=os.environ | settings, capture_output=True, check=False).returncode == 0
+        assert any(old in part for part in check)
+        check = [part.replace(old, new) for part in check]
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "HOSTNAME": socket.gethostname(),
+        "NIGHTREAD_HOME": str(stack.home),
+    }
+    asked = subprocess.run(
+        check, env=os.environ | environment | stack.environment, capture_output=True, check=False
+    )
+    return asked.returncode == 0
 
 
 def end(*processes: subprocess.Popen[bytes]) -> tuple[set[int], float]:
@@ -103,10 +111,12 @@ def test_workers_and_beat_complete_a_run_that_nobody_waits_for(
     beats = [start(stack, "beat"), start(stack, "beat")]
     flower = start(stack, "flower", "--address", "127.0.0.1", "--port", port)
     eventually(lambda: healthy(stack, "worker-cpu"), what="the first worker is healthy")
-    eventually(lambda: healthy(stack, "worker", _nightread="second"), what="the second worker is healthy")
+    eventually(
+        lambda: healthy(stack, "worker", {"nightread@": "second@"}), what="the second worker is healthy"
+    )
     eventually(lambda: healthy(stack, "beat"), what="beat is healthy")
-    eventually(lambda: healthy(stack, "flower", _5555=port), what="Flower is healthy")
-    assert not healthy(stack, "worker", _nightread="nobody", **{"_timeout=10": "timeout=1"})
+    eventually(lambda: healthy(stack, "flower", {"5555": port}), what="Flower is healthy")
+    assert not healthy(stack, "worker", {"nightread@": "nobody@", "--timeout 10": "--timeout 1"})
 
     manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
     submitted = stack.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
@@ -168,6 +178,9 @@ def test_two_beats_in_one_folder_leave_each_other_alone(stack: Nightread) -> Non
     eventually(lambda: ticks()[0] >= 1, what="the first beat ticks")
     second = start(stack, "beat")
     eventually(lambda: min(ticks()) >= 2, what="both beats tick")
+    # Each has a schedule of its own: in one file they would take each other's writing for damage.
+    assert list(stack.home.glob("beat-schedule*"))
+    assert list(stack.home.glob("nightread-beat-*/beat-schedule*"))
     assert end(first, second)[0] == {0}
     logs = [path.read_text() for path in stack.home.glob("beat.*.log")]
     assert not any("corrupted" in log or "Traceback" in log for log in logs)

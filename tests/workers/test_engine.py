@@ -115,8 +115,8 @@ def by_autodiff(network: Any, inputs: NDArray[np.float32]) -> NDArray[np.float32
         maps.append(np.maximum(np.asarray(tf.reduce_sum(alpha * features, axis=-1), dtype=np.float64), 0))
     stacked = np.stack(maps, axis=-1)
     highest = stacked.max(axis=(1, 2), keepdims=True)
-    normed: NDArray[np.float32] = np.divide(stacked, highest, out=np.zeros_like(stacked), where=highest > 0)
-    return normed
+    divided: NDArray[np.float64] = np.divide(stacked, highest, out=np.zeros_like(stacked), where=highest > 0)
+    return divided.astype(np.float32)
 
 
 def largest_difference(engine: TensorFlowEngine, network: Any, inputs: NDArray[np.float32]) -> float:

@@ -1,0 +1,34 @@
+"""One process of the bare forward pass: times the engine with and without maps, turn by turn, and prints JSON."""
+
+import json
+import sys
+import time
+
+import numpy as np
+
+from config.cards import SHIPPED, read_model
+from workers.inference.engine import TensorFlowEngine
+from workers.inference.pixels import prepare, test_pattern
+
+
+def main(seconds: float, threads: int) -> None:
+    """Alternate between both engines until the time is over; seconds per call, a call is a full batch."""
+    model = read_model(SHIPPED / "untrained")
+    engines = {"bare": TensorFlowEngine(model, threads=threads, maps=False)}
+    engines["maps"] = TensorFlowEngine(model, threads=threads, maps=True)
+    batch = engines["bare"].batch
+    inputs = np.stack([prepare(test_pattern(320), model.card.pixels)] * batch)
+    print("ready", flush=True)
+    sys.stdin.readline()  # all processes start together
+    taken: dict[str, list[float]] = {name: [] for name in engines}
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for name, engine in engines.items():
+            begun = time.monotonic()
+            engine.infer(inputs)
+            taken[name].append(time.monotonic() - begun)
+    print(json.dumps({"batch": batch, "seconds": taken}), flush=True)
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]), int(sys.argv[2]))
