@@ -144,6 +144,22 @@ def test_card_cannot_make_python_objects(tmp_path: Path) -> None:
         read_model(tmp_path)
 
 
+def test_card_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "card.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "/etc", ".hidden", "", "two\nlines"])
+def test_finding_whose_name_is_no_folders_name_is_refused(tmp_path: Path, name: str) -> None:
+    assert "findings.0" in refusal(tmp_path, NETWORK_CARD | {"findings": [name, *FINDINGS[1:]]})
+
+
+@pytest.mark.parametrize("change", [{"mean": [float("nan")]}, {"factor": float("inf")}])
+def test_number_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    assert "finite number" in refusal(tmp_path, NETWORK_CARD | pixels(**change))
+
+
 def test_missing_card_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent/card\.yaml: No such file"):
         read_model(tmp_path / "absent")

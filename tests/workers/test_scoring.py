@@ -287,13 +287,13 @@ _parts = st.sampled_from(["..", ".", "", "a", "b.png", "...", "~", " ", "-", "a\
 NAMES = st.lists(_parts, min_size=1, max_size=8).map("/".join)
 
 
-@given(image_index=NAMES, finding=st.sampled_from([*FINDINGS, "../up", "a/b", "/etc"]))
+@given(image_index=NAMES, finding=st.sampled_from(FINDINGS))
 @settings(max_examples=500)
 def test_overlay_never_leaves_its_runs_folder(image_index: str, finding: str) -> None:
     # Such names mean a folder, or are refused when they are read, before there is anything to draw.
     assume(set(image_index.split("/")) - {"", ".", ".."})
     path = overlay_path(7, image_index, finding)
-    folder = f"/overlays/run-000007/{finding.replace('/', '_')}"
+    folder = f"/overlays/run-000007/{finding}"
     assert PurePosixPath(os.path.normpath(f"/overlays/{path}")).is_relative_to(folder)
 
 
