@@ -10,6 +10,7 @@ from jobs.broker import Broker, BrokerAwayError
 
 log = logging.getLogger(__name__)
 
+
 def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
 

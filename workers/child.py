@@ -158,19 +158,3 @@ class Child:
         if run_id not in self._findings:
             self._findings = {run_id: queries.finding_ids(self._database, run_id)}
         return self._findings[run_id]
-
-
-_child: Child | None = None
-
-
-def set_current_child(child: Child) -> None:
-    """Keep the process's child where its tasks find it."""
-    global _child  # noqa: PLW0603  # Celery gives tasks no other place to find their process's state
-    _child = child
-
-
-def current_child() -> Child:
-    """Give the process's child."""
-    if _child is None:
-        raise RuntimeError("a task ran outside a worker's child process")
-    return _child

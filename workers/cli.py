@@ -162,7 +162,7 @@ def flower(
         # Flower would answer everybody with an error: it can compare nothing else.
         fail("NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD must be ASCII", code=2)
     configure_logging(settings.log_level)
-    from flower.options import default_options  # type: ignore[import-untyped]  # noqa: PLC0415  # no types
+    from flower.options import default_options  # noqa: PLC0415  # no types
 
     from workers.app import app as celery  # noqa: PLC0415
 

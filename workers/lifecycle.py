@@ -15,8 +15,8 @@ from config.errors import ConfigError
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
 from jobs.broker import Broker
+from workers import tasks
 from workers.app import app
-from workers.child import Child, set_current_child
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +69,8 @@ def _start_child(**_: Any) -> None:
     gpus = gpu_ids()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[current_process().index % len(gpus)]
+    from workers.child import Child  # noqa: PLC0415  # loads numeric libraries, which the parent does without
+
     child = Child(settings, Broker(app), children_and_threads(settings)[1])
     try:
         child.warm_up()
@@ -79,4 +81,4 @@ def _start_child(**_: Any) -> None:
         while os.getppid() == worker:  # to exit before the worker has ended would make it start another child
             time.sleep(0.05)
         sys.exit(1)
-    set_current_child(child)
+    tasks.set_child(child)

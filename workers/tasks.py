@@ -1,13 +1,30 @@
 """The tasks: thin doors from a message to the child that does the work."""
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
 from workers.app import app
-from workers.child import current_child
+
+if TYPE_CHECKING:  # a worker's parent, beat and Flower load this module and need no numeric libraries
+    from workers.child import Child
 
 log = logging.getLogger(__name__)
+
+_child: "Child | None" = None
+
+
+def set_child(child: "Child") -> None:
+    """Keep the process's child where its tasks find it."""
+    global _child  # noqa: PLW0603  # Celery gives tasks no other place to find their process's state
+    _child = child
+
+
+def current_child() -> "Child":
+    """Give the process's child."""
+    if _child is None:
+        raise RuntimeError("a task ran outside a worker's child process")
+    return _child
 
 
 def _is_id(value: Any) -> bool:
