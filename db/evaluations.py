@@ -1,6 +1,6 @@
 """The ledger of evaluations: a run's closing one is due once, claimed under a lease, and kept as history."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -117,7 +117,7 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, results: Iterable[tuple[int, str, dict[str, Any]]]
+    database: Database, held: EvaluationClaim, results: Sequence[tuple[int, str, dict[str, Any]]]
 ) -> bool:
     """Write (finding id, subgroup, figures) rows and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)

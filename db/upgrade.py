@@ -20,6 +20,7 @@ def upgrade(database: Database) -> None:
     # Alembic takes a tenth of a second to import, which the commands that do not upgrade need not pay.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -29,7 +30,12 @@ def upgrade(database: Database) -> None:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
         config.attributes["connection"] = connection
         drop_views(connection)
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise SchemaOutdatedError(
+                f"{database.where} was made by a newer version of Nightread; install that one ({error})"
+            ) from error
         create_views(connection)
 
 

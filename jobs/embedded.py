@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 90.0
 _RESTARTS: Final = 20
-"""So many restarts of the worker without a finished batch in between, and something is wrong with it."""
+"""A worker that had to be started again so often within one command is given up."""
 
 _PR_SET_PDEATHSIG: Final = 1
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
+from sqlalchemy.exc import OperationalError
 
 from config.settings import Settings
 from db import queries
@@ -16,6 +17,7 @@ from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, prin
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
+_AWAY_SECONDS: Final = 2.0
 _RATE_SECONDS: Final = 30.0
 """The rate and the time left are those of the last so many seconds."""
 
@@ -49,8 +51,15 @@ def follow(
         task = bar.add_task(f"run {run_id}", total=None)
         said = time.monotonic()
         while True:
-            tick()
-            now = queries.progress(database, run_id)
+            try:
+                tick()
+                now = queries.progress(database, run_id)
+            except OperationalError as error:
+                # It was there when this began: a restart, most likely, and the workers wait for it as well.
+                said_why = str(error.orig).strip()
+                console.print(f"the database does not answer, waiting: {said_why}", style="yellow")
+                time.sleep(_AWAY_SECONDS)
+                continue
             done = now.scored + now.failed
             bar.update(task, description=_description(now), total=now.images, completed=done)
             if now.settled:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -102,7 +103,10 @@ STUB_CARD: dict[str, Any] = {
 
 def write_card(models: Path, card: dict[str, Any]) -> None:
     (models / card["name"]).mkdir(parents=True, exist_ok=True)
-    (models / card["name"] / "card.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
+    path = models / card["name"] / "card.yaml"
+    whole = path.with_name(f".{uuid4().hex}")  # threads that write the same card shall never read half of it
+    whole.write_text(yaml.safe_dump(card), encoding="utf-8")
+    whole.replace(path)
 
 
 def write_manifest(path: Path, images: int) -> Path:

@@ -1,6 +1,5 @@
 """From a run's scores and the labels in SQL to the rows of an evaluation."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -15,8 +14,9 @@ from workers.evaluation.summary import summarise
 _UNKNOWN: Final = -1
 
 
-def evaluate_run(database: Database, held: EvaluationClaim) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Compute each finding's figures over all images: yields (finding id, subgroup, figures)."""
+def evaluate_run(database: Database, held: EvaluationClaim) -> list[tuple[int, str, dict[str, Any]]]:
+    """Compute each finding's figures over all images: (finding id, subgroup, figures)."""
+    results = []
     with database.read() as connection:
         for one in run_findings(connection, held.run_id, held.label_manifest_id):
             frame = finding_frame(connection, held, one.finding_id)
@@ -29,7 +29,8 @@ def evaluate_run(database: Database, held: EvaluationClaim) -> Iterator[tuple[in
                 )
             )
             del figures["finding"]
-            yield one.finding_id, "all", figures
+            results.append((one.finding_id, "all", figures))
+    return results
 
 
 def _labels(labels: "pd.Series[str]", one: ScoredFinding) -> NDArray[np.int8]:

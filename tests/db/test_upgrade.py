@@ -1,10 +1,12 @@
 """The tables and views on both databases."""
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from db.database import Database
+from db.errors import SchemaOutdatedError
 from db.schema import metadata
 from db.upgrade import HEAD, upgrade, version
 
@@ -21,6 +23,15 @@ def test_an_upgraded_database_stands_at_the_newest_migration(database: Database)
 def test_upgrading_twice_changes_nothing(database: Database) -> None:
     upgrade(database)
     assert version(database) == HEAD
+
+
+def test_a_newer_versions_database_is_left_alone_and_named(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaOutdatedError, match="newer version"):
+        upgrade(database)
+    assert version(database) == "9999"
+    assert len(inspect(database.engine).get_view_names()) == 5
 
 
 def test_the_views_have_the_public_columns(database: Database) -> None:
