@@ -4,7 +4,7 @@ import logging
 
 from config.queues import MESSAGES_IN_FLIGHT
 from config.settings import Settings
-from db import evaluations, ledger
+from db import evaluations, ledger, recovery
 from db.database import Database
 from jobs.broker import Broker, BrokerAwayError
 
@@ -16,17 +16,17 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
 
     A broker that is away is only logged: the ledger is brought forward all the same, and the next call sends.
     """
-    expired = ledger.expire_leases(database, settings.max_attempts)
+    expired = recovery.expire_leases(database, settings.max_attempts)
     expired += evaluations.expire_evaluations(database, settings.max_attempts)
     if expired:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
-    ledger.close_finished(database)
+    recovery.close_finished(database)
     try:
         # A worker whose children still load their model holds messages that are in no queue any more; only
         # after the time of a lease does an empty queue tell that they are lost.
         patience = settings.lease_seconds
-        if ledger.has_queued_before(database, patience) and broker.is_drained():
-            lost = ledger.requeue_lost(database, patience)
+        if recovery.has_queued_before(database, patience) and broker.is_drained():
+            lost = recovery.requeue_lost(database, patience)
             log.warning("%d batches were announced %g s ago and are in no queue: sent again", lost, patience)
         top_up(database, broker)
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)

@@ -4,7 +4,6 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ from support import STUB_CARD, make_run, write_card
 
 from config.cards import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
-from db import evaluations, ledger, queries
+from db import evaluations, ledger, queries, recovery
 from db.database import Database
-from db.ledger import Claim, Failed, Outcome, Scored
+from db.ledger import Claim
+from db.outcomes import Failed, Outcome, Scored
 from db.upgrade import upgrade
 from workers.evaluate import evaluate_run
 from workers.scoring import StubScorer
@@ -69,7 +69,7 @@ def write_hospital_manifest(path: Path) -> None:
             lines.append(f"{number:08d}.png,,,,,,")
             continue
         label = ("No Finding", "Cardiomegaly|Effusion", "Effusion", "Mass", "")[number % 5]
-        person = f"{visit},{patient},{5 + patient},{'FM'[patient % 2]}"
+        person = f"{visit},{patient},{5 + patient % 80},{'FM'[patient % 2]}"
         lines.append(f"{number:08d}.png,{label},{person},{('PA', 'AP')[visit % 2]}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -104,7 +104,7 @@ def fill(database: Database, folder: Path) -> None:
             assert held is not None
             outcomes = outcomes_of(stub, held)
             assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
-        (due,) = ledger.close_finished(database, run_id)
+        (due,) = recovery.close_finished(database, run_id)
         evaluation = evaluations.claim_evaluation(database, due, LEASE)
         assert evaluation is not None
         assert evaluations.complete_evaluation(database, evaluation, evaluate_run(database, evaluation))
@@ -158,17 +158,17 @@ def test_both_databases_give_the_same_answers(postgresql_url: str, tmp_path: Pat
             answers.append({one.heading: answer(connection, one) for one in queries_of(QUESTIONS)})
         database.dispose()
     for heading, rows in answers[0].items():
-        assert [comparable(row) for row in rows] == [comparable(row) for row in answers[1][heading]], heading
+        others = answers[1][heading]
+        assert len(rows) == len(others), heading
+        for row, other in zip(rows, others, strict=True):
+            # PostgreSQL calculates with probabilities in single precision, as it keeps them.
+            assert comparable(row) == pytest.approx(comparable(other), abs=1e-6), heading
 
 
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
-    """A row without what differs from one run to the next: times, rates, paths; numbers to nine digits."""
-    kept = {
-        name: value for name, value in row.items() if not re.search("_at$|_left$|_second$|manifest", name)
-    }
+    """A row without what differs from one run to the next: times, rates, paths."""
     return {
-        name: float(f"{value:.9g}") if isinstance(value, float | Decimal) else value
-        for name, value in kept.items()
+        name: value for name, value in row.items() if not re.search("_at$|_left$|_second$|manifest", name)
     }
 
 

@@ -19,7 +19,7 @@ from tenacity import (
 from config.cards import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import evaluations, ledger, queries
+from db import evaluations, ledger, queries, recovery
 from db.database import Database
 from db.ledger import Claim
 from jobs.broker import Broker, BrokerAwayError
@@ -110,7 +110,7 @@ class Child:
         """Announce the next batch and, after a run's last one, its evaluation."""
         try:
             announce_next(self._database, self._broker)
-            if ledger.close_finished(self._database, run_id):
+            if recovery.close_finished(self._database, run_id):
                 announce_evaluations(
                     self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
                 )

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.cards import Model, ModelCard
-from db.ledger import BatchImage, Claim, Failed, FindingScore, Outcome, Scored
+from db.ledger import BatchImage, Claim
+from db.outcomes import Failed, FindingScore, Outcome, Scored
 from workers import overlays
 from workers.inference.engine import Engine, TensorFlowEngine
 from workers.inference.focus import locate

@@ -10,9 +10,10 @@ from sqlalchemy import select, text, update
 from support import make_run, write_manifest
 
 from config.cards import find_model
-from db import evaluations, ledger, queries, runs
+from db import evaluations, ledger, queries, recovery, runs
 from db.database import Database, clock
-from db.ledger import Claim, Failed, FindingScore, Outcome, Scored
+from db.ledger import Claim
+from db.outcomes import Failed, FindingScore, Outcome, Scored
 from db.schema import batch, evaluation, image, manifest, run
 from workers.scoring import StubScorer
 
@@ -106,7 +107,7 @@ def test_a_redelivered_message_of_a_leased_or_done_batch_claims_nothing(
 def test_a_copy_that_lost_its_lease_writes_nothing(database: Database, run_id: int, tmp_path: Path) -> None:
     late = claim_all(database)[0]
     expire(database, late)
-    assert ledger.expire_leases(database, max_attempts=3) == 1
+    assert recovery.expire_leases(database, max_attempts=3) == 1
     assert not ledger.renew(database, late, LEASE)
     ledger.take_pending(database, 10)
     second = ledger.claim(database, late.batch_id, "second", LEASE)
@@ -123,7 +124,7 @@ def test_a_renewed_lease_does_not_expire(database: Database, run_id: int) -> Non
     held = claim_all(database)[0]
     expire(database, held)
     assert ledger.renew(database, held, LEASE)
-    assert ledger.expire_leases(database, max_attempts=3) == 0
+    assert recovery.expire_leases(database, max_attempts=3) == 0
     assert run_id == held.run_id
 
 
@@ -141,7 +142,7 @@ def test_a_batch_that_keeps_killing_workers_is_split_and_its_one_bad_image_faile
 ) -> None:
     poison = "00000002_000.png"
     for _ in range(40):  # more rounds than it can take
-        ledger.expire_leases(database, max_attempts=3)
+        recovery.expire_leases(database, max_attempts=3)
         claims = claim_all(database)
         if not claims:
             break
@@ -155,7 +156,7 @@ def test_a_batch_that_keeps_killing_workers_is_split_and_its_one_bad_image_faile
     with database.read() as connection:
         failures = connection.execute(text("SELECT image_index, stage, reason FROM failures")).all()
     assert [tuple(row) for row in failures] == [(poison, "worker", "worker_died")]
-    assert ledger.close_finished(database) != []
+    assert recovery.close_finished(database) != []
 
 
 def test_an_abandoned_batch_is_tried_again_at_the_next_reconciliation(
@@ -163,19 +164,19 @@ def test_an_abandoned_batch_is_tried_again_at_the_next_reconciliation(
 ) -> None:
     held = claim_all(database)[0]
     ledger.abandon(database, held)
-    assert ledger.expire_leases(database, max_attempts=3) == 1
+    assert recovery.expire_leases(database, max_attempts=3) == 1
     again = ledger.take_pending(database, 1, run_id)[0]
     assert again.batch_id == held.batch_id
 
 
 def test_lost_messages_are_sent_again_and_fresh_ones_are_not(database: Database, run_id: int) -> None:
     assert len(ledger.take_pending(database, 10, run_id)) == 3
-    assert not ledger.has_queued_before(database, 5.0)
-    assert ledger.requeue_lost(database, 5.0) == 0
+    assert not recovery.has_queued_before(database, 5.0)
+    assert recovery.requeue_lost(database, 5.0) == 0
     with database.write() as connection:
         connection.execute(update(batch).values(sent_at=clock() - 6.0))
-    assert ledger.has_queued_before(database, 5.0)
-    assert ledger.requeue_lost(database, 5.0) == 3
+    assert recovery.has_queued_before(database, 5.0)
+    assert recovery.requeue_lost(database, 5.0) == 3
     assert len(ledger.take_pending(database, 10, run_id)) == 3
 
 
@@ -208,10 +209,10 @@ def test_of_many_who_close_a_run_one_makes_its_evaluation_due(
     claims = claim_all(database)
     for held in claims[:-1]:
         score(database, held, tmp_path)
-        assert ledger.close_finished(database, run_id) == []
+        assert recovery.close_finished(database, run_id) == []
     score(database, claims[-1], tmp_path)
     with ThreadPoolExecutor(6) as pool:
-        due = list(pool.map(lambda _: ledger.close_finished(database, run_id), range(6)))
+        due = list(pool.map(lambda _: recovery.close_finished(database, run_id), range(6)))
     assert sum(len(one) for one in due) == 1
     with database.read() as connection:
         assert len(connection.execute(select(evaluation)).all()) == 1
@@ -226,7 +227,7 @@ def test_a_run_with_a_gap_is_broken_and_never_complete(
         connection.execute(
             text("DELETE FROM image_result WHERE image_id = (SELECT MIN(image_id) FROM image_result)")
         )
-    assert ledger.close_finished(database) == []
+    assert recovery.close_finished(database) == []
     progress = queries.progress(database, run_id)
     assert progress.status == "broken"
     assert "10 rows in the manifest but 9 outcomes" in str(progress.message)
@@ -291,7 +292,7 @@ def test_two_submits_of_a_file_at_the_same_time_agree(database: Database, tmp_pa
 def closing_evaluation(database: Database, tmp_path: Path) -> int:
     for held in claim_all(database):
         score(database, held, tmp_path)
-    return ledger.close_finished(database)[0]
+    return recovery.close_finished(database)[0]
 
 
 def figures(**values: Any) -> dict[str, Any]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from support import STUB_CARD
 
 from config.cards import ModelCard
-from db.ledger import BatchImage, Claim, Failed, Outcome, Scored
+from db.ledger import BatchImage, Claim
+from db.outcomes import Failed, Outcome, Scored
 from workers import scoring
 from workers.inference.engine import Inferred
 from workers.inference.pictures import Picture, read_picture

@@ -1,0 +1,134 @@
+"""Bring the ledger forward when something died: expired leases, lost messages, runs that are finished."""
+
+from datetime import UTC, datetime
+from typing import Final
+
+from sqlalchemy import Connection, and_, exists, func, insert, select, update
+
+from db.database import Database, clock
+from db.outcomes import Failed, write_failed
+from db.schema import batch, evaluation, image_result, manifest_row, run
+
+OPEN_STATES: Final = ("pending", "queued", "running")
+
+
+def expire_leases(database: Database, max_attempts: int) -> int:
+    """Take back the batches whose worker stopped renewing; returns how many.
+
+    After `max_attempts` a batch is split into its single images, and a single image is failed: a file that
+    kills its worker costs itself and nothing else.
+    """
+    overdue = and_(batch.c.state == "running", batch.c.lease_expires_at < clock())
+    free = {"lease_token": None, "lease_expires_at": None, "worker": None}
+    with database.write() as connection:
+        retried = connection.execute(
+            update(batch).where(overdue, batch.c.attempt < max_attempts).values(state="pending", **free)
+        ).rowcount
+        spent = connection.execute(
+            update(batch)
+            .where(overdue, batch.c.attempt >= max_attempts)
+            .values(state="split", **free)
+            .returning(batch.c.id, batch.c.run_id, batch.c.number, batch.c.first_row, batch.c.last_row)
+        ).all()
+        for row in spent:
+            if row.first_row == row.last_row:
+                _fail_deadly_image(connection, row.id, row.run_id, row.first_row, max_attempts)
+            else:
+                connection.execute(
+                    insert(batch),
+                    [
+                        {"run_id": row.run_id, "number": row.number, "first_row": one, "last_row": one}
+                        for one in range(row.first_row, row.last_row + 1)
+                    ],
+                )
+    return retried + len(spent)
+
+
+def _fail_deadly_image(
+    connection: Connection, batch_id: int, run_id: int, row_number: int, attempts: int
+) -> None:
+    image_id: int = connection.execute(
+        select(manifest_row.c.image_id)
+        .join(run, run.c.manifest_id == manifest_row.c.manifest_id)
+        .where(run.c.id == run_id, manifest_row.c.row_number == row_number)
+    ).scalar_one()
+    message = f"{attempts} workers died or hung while they worked on this image alone"
+    write_failed(connection, run_id, batch_id, [Failed(image_id, "worker", "worker_died", message)])
+    connection.execute(
+        update(batch)
+        .where(batch.c.id == batch_id)
+        .values(state="done", failed=1, finished_at=datetime.now(UTC))
+    )
+
+
+def requeue_lost(database: Database, older_than_seconds: float) -> int:
+    """Make batches pending again that were announced so long ago and never claimed; returns how many.
+
+    Only for a caller who knows that the broker holds no message any more: a long queue is no loss.
+    """
+    with database.write() as connection:
+        return connection.execute(
+            update(batch)
+            .where(batch.c.state == "queued", batch.c.sent_at < clock() - older_than_seconds)
+            .values(state="pending", sent_at=None)
+        ).rowcount
+
+
+def has_queued_before(database: Database, older_than_seconds: float) -> bool:
+    """Tell whether a batch was announced that long ago and not claimed since."""
+    with database.read() as connection:
+        return (
+            connection.execute(
+                select(batch.c.id)
+                .where(batch.c.state == "queued", batch.c.sent_at < clock() - older_than_seconds)
+                .limit(1)
+            ).first()
+            is not None
+        )
+
+
+def close_finished(database: Database, run_id: int | None = None) -> list[int]:
+    """Make the evaluation of each run due whose last batch is done, exactly once; returns the evaluations.
+
+    The caller has committed its own batch before it asks, so of two batches that end at the same time the
+    later one sees both; the UPDATE of the run's status lets one of them win. The images' outcomes are counted
+    against the manifest first: a run with a gap is marked broken, never complete.
+    """
+    work_left = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(OPEN_STATES))
+    finished = [run.c.status == "running", ~work_left]
+    if run_id is not None:
+        finished.append(run.c.id == run_id)
+    with database.read() as connection:
+        if connection.execute(select(run.c.id).where(*finished).limit(1)).first() is None:
+            return []
+    due = []
+    with database.write() as connection:
+        closed = connection.execute(
+            update(run)
+            .where(*finished)
+            .values(status="evaluating")
+            .returning(run.c.id, run.c.images, run.c.manifest_id)
+        ).all()
+        for row in closed:
+            outcomes: int = connection.execute(
+                select(func.count()).select_from(image_result).where(image_result.c.run_id == row.id)
+            ).scalar_one()
+            if outcomes != row.images:
+                message = f"{row.images} rows in the manifest but {outcomes} outcomes; please report this"
+                connection.execute(
+                    update(run).where(run.c.id == row.id).values(status="broken", message=message)
+                )
+                continue
+            due.append(
+                connection.execute(
+                    insert(evaluation)
+                    .values(
+                        run_id=row.id,
+                        label_manifest_id=row.manifest_id,
+                        label_set="manifest",
+                        closes_run=True,
+                    )
+                    .returning(evaluation.c.id)
+                ).scalar_one()
+            )
+    return due
