@@ -19,8 +19,8 @@ Heatmaps = Literal["none", "positive", "all"]
 _PROGRESS_EVERY = 1_000
 
 
-class ArchiveError(JobsError):
-    """The folder of the images is not there."""
+class OrderError(JobsError):
+    """What is asked for cannot be done; the message names the option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,14 @@ def submit(
     manifest's rows are stored once, however often it is submitted. `progress` is told the rows read so far.
     """
     if not order.images.is_dir():
-        raise ArchiveError(f"{order.images}: there is no such folder of images; see --images")
+        raise OrderError(f"{order.images}: there is no such folder of images; see --images")
     card = find_model(order.model, settings.models).card
+    foreign = set((order.finding_columns or {}).values()) - set(card.findings)
+    if foreign:
+        raise OrderError(
+            f"--finding-column: model {card.name} has no finding {', '.join(sorted(foreign))}; "
+            f"it has: {', '.join(card.findings)}"
+        )
     manifest = Manifest(
         order.manifest, image_column=order.image_column, finding_columns=order.finding_columns
     )

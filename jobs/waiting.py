@@ -10,6 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
+from config.cards import find_model
+from config.errors import ConfigError
 from config.settings import Settings
 from db import queries
 from db.database import Database
@@ -106,11 +108,23 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
     try:
         if settings.broker_url is not None:
             return move(settings.broker_url.get_secret_value(), lambda: None)
-        with EmbeddedStack(settings, queries.progress(database, run_id).model) as stack:
+        run = queries.progress(database, run_id)
+        _require_model(settings, run)
+        with EmbeddedStack(settings, run.model) as stack:
             return move(stack.broker_url, stack.watch)
     except KeyboardInterrupt:
         err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
         raise SystemExit(EXIT_INCOMPLETE) from None
+
+
+def _require_model(settings: Settings, run: queries.Progress) -> None:
+    """Raise ConfigError unless the model here is the one that the run was made with."""
+    here = find_model(run.model, settings.models).card.sha256
+    if here != run.model_sha256:
+        raise ConfigError(
+            f"run {run.run_id} was made with model {run.model} {run.model_sha256[:12]}, the one here is "
+            f"{here[:12]}; put that one back, or score the manifest as a new run"
+        )
 
 
 def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support import Nightread, write_manifest
+from support import STUB_CARD, Nightread, write_card, write_manifest
 
 STUB = ("--model", "stub")
 
@@ -55,6 +55,10 @@ def test_wrong_usage_is_one_line_and_exit_2(nightread: Nightread, tmp_path: Path
         (("score", tmp_path / "none.csv", "--images", tmp_path, *STUB), "none.csv"),
         (("score", manifest, "--images", tmp_path, "--model", "gone"), "there is no model 'gone'"),
         (("score", manifest, "--images", tmp_path, *STUB, "--finding-column", "Mass"), "COLUMN=FINDING"),
+        (
+            ("score", manifest, "--images", tmp_path, *STUB, "--finding-column", "Patient ID=Flu"),
+            "model stub has no finding Flu",
+        ),
         (("status", "9"), "no run 9"),
         (("resume", "9"), "no run 9"),
         (("cancel", "9"), "no run 9"),
@@ -147,6 +151,17 @@ def test_submit_and_cancel_and_resume_without_a_broker(nightread: Nightread, tmp
     assert nightread.run("resume", run).returncode == 0
     assert nightread.sql("SELECT status, scored FROM progress") == [{"status": "complete", "scored": 20}]
     assert nightread.sql("SELECT COUNT(*) AS n FROM heatmaps") == [{"n": 0}]
+
+
+def test_a_run_is_not_resumed_with_another_model_of_the_same_name(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    manifest = write_manifest(tmp_path / "manifest.csv", 3)
+    assert nightread.run("submit", manifest, "--images", tmp_path, *STUB).returncode == 0
+    write_card(nightread.home / "models", STUB_CARD | {"sha256": "1" * 64})
+    refused = nightread.run("resume", "1")
+    assert refused.returncode == 2
+    assert "run 1 was made with model stub 000000000000, the one here is 111111111111" in refused.stderr
 
 
 def test_a_second_score_in_the_same_home_is_refused_and_told_why(
