@@ -1,5 +1,8 @@
 """The settings of one process, read from the environment once and passed down."""
 
+import os
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +32,9 @@ def _supported_database(url: SecretStr | None) -> SecretStr | None:
 class Settings(BaseSettings):
     """Every setting, its default and what it is for; each is the variable NIGHTREAD_ and its name."""
 
-    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+    )
 
     home: Annotated[
         Path, Field(description="Folder of the embedded database, queue, heatmaps and models.")
@@ -108,8 +113,19 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value()
 
 
+def _require_spelling(environment: Iterable[str]) -> None:
+    """Raise ConfigError for a name that is nearly a setting's; others may be somebody else's."""
+    known = [ENVIRONMENT_PREFIX + field.upper() for field in Settings.model_fields]
+    for name in environment:
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
+            meant = get_close_matches(name, known, n=1, cutoff=0.84)
+            if meant:
+                raise ConfigError(f"{name} is no setting; is {meant[0]} meant?")
+
+
 def load_settings() -> Settings:
-    """Read the environment; ConfigError names the variable that has a bad value."""
+    """Read the environment; ConfigError names the variable that is misspelt or has a bad value."""
+    _require_spelling(os.environ)
     try:
         return Settings()
     except ValidationError as error:
