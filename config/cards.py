@@ -1,5 +1,6 @@
 """Model cards: what a model is, how its pixels are prepared, and what it must answer to a known picture."""
 
+import hashlib
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -93,6 +94,11 @@ class ModelCard(_Frozen):
                 "golden is missing: without it a worker cannot tell a wrong model from a right one"
             )
         return self
+
+    @property
+    def fingerprint(self) -> str:
+        """The hex SHA-256 of all that the card says; what it leaves at its default does not count."""
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()
 
 
 class Model(_Frozen):

@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     """Every setting, its default and what it is for; each is the variable NIGHTREAD_ and its name."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid"
+        env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
     )
 
     home: Annotated[

@@ -49,12 +49,15 @@ class Database:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             # A pre-ping would be lost time here; there is no server that could have gone away.
-            self.engine = create_engine(parsed, connect_args={"check_same_thread": False})
+            self.engine = create_engine(
+                parsed, hide_parameters=True, connect_args={"check_same_thread": False}
+            )
             _prepare_sqlite(self.engine)
         else:
             self.engine = create_engine(
                 parsed,
                 pool_pre_ping=True,
+                hide_parameters=True,  # values may name patients; they do not belong into a log
                 pool_size=4,
                 connect_args={"connect_timeout": 10, "application_name": "nightread"},
             )
@@ -94,6 +97,17 @@ class Database:
         """
         with self._explained(), self._writer.begin() as connection:
             yield connection
+
+    def analyze(self) -> None:
+        """Have the database look at what its tables hold, so that it plans queries by that.
+
+        Without it SQLite takes a run for a handful of rows: joining two views of 3,000 images took 198 s, and
+        0.16 s after.
+        """
+        with self.write() as connection:
+            if self.dialect == "sqlite":
+                connection.exec_driver_sql("PRAGMA analysis_limit=1000")
+            connection.exec_driver_sql("ANALYZE")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

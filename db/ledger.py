@@ -49,7 +49,7 @@ class Claim:
     root: str
     heatmaps: str
     model: str
-    model_sha256: str
+    card_sha256: str
     images: tuple[BatchImage, ...]
 
 
@@ -111,7 +111,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
                 lease_token=token,
                 lease_expires_at=clock() + lease_seconds,
                 worker=worker,
-                started_at=datetime.now(UTC),
+                started_at=func.coalesce(batch.c.started_at, datetime.now(UTC)),
             )
             .returning(batch.c.run_id, batch.c.number, batch.c.first_row, batch.c.last_row, batch.c.attempt)
         ).first()
@@ -119,7 +119,11 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
             return None
         facts = connection.execute(
             select(
-                run.c.manifest_id, run.c.batches, run.c.heatmaps, model.c.name.label("model"), model.c.sha256
+                run.c.manifest_id,
+                run.c.batches,
+                run.c.heatmaps,
+                model.c.name.label("model"),
+                model.c.card_sha256,
             )
             .join(model, model.c.id == run.c.model_id)
             .where(run.c.id == taken.run_id)
@@ -144,7 +148,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
         root=rows[0].root,
         heatmaps=facts.heatmaps,
         model=facts.model,
-        model_sha256=facts.sha256,
+        card_sha256=facts.card_sha256,
         images=tuple(BatchImage(row.id, row.image_index) for row in rows),
     )
 

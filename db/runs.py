@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -21,21 +20,23 @@ class ModelFacts:
     name: str
     sha256: str
     card_json: str
+    card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
 
 
 def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
     """Give the id of the model with this very card, writing it if it is new."""
-    digest = sha256(facts.card_json.encode()).hexdigest()
     added = connection.execute(
         upsert(model)
-        .values(name=facts.name, sha256=facts.sha256, card=facts.card_json, card_sha256=digest)
+        .values(name=facts.name, sha256=facts.sha256, card=facts.card_json, card_sha256=facts.card_sha256)
         .on_conflict_do_nothing()
         .returning(model.c.id)
     ).scalar_one_or_none()
     if added is None:
-        known: int = connection.execute(select(model.c.id).where(model.c.card_sha256 == digest)).scalar_one()
+        known: int = connection.execute(
+            select(model.c.id).where(model.c.card_sha256 == facts.card_sha256)
+        ).scalar_one()
         return known
     ids = finding_ids(connection, facts.findings)
     connection.execute(

@@ -101,7 +101,8 @@ image = Table(
     _id(),
     _reference("archive_id", "archive.id"),
     Column("image_index", Text, nullable=False),
-    UniqueConstraint("archive_id", "image_index"),
+    # In this order it also finds an image by its name alone, as joins of the views do.
+    UniqueConstraint("image_index", "archive_id"),
 )
 
 manifest = Table(

@@ -64,8 +64,10 @@ def _views(dialect: str) -> dict[str, str]:
         "heatmaps": """
         SELECT s.run_id, i.image_index, f.name AS finding, s.peak_x, s.peak_y,
                s.box_x, s.box_y, s.box_width, s.box_height, s.overlay_path,
-               t.width AS image_width, t.height AS image_height
+               t.width AS image_width, t.height AS image_height, s.probability, m.threshold
         FROM score s
+        JOIN run ON run.id = s.run_id
+        JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
         JOIN image_result t ON t.run_id = s.run_id AND t.image_id = s.image_id
         JOIN image i ON i.id = s.image_id
         JOIN finding f ON f.id = s.finding_id

@@ -41,12 +41,10 @@ QUESTIONS: Final = (
     (
         "Where did the model look for what it scored highest, in pixels of the image?",
         """
-        SELECT h.image_index, h.finding, s.probability, h.box_x, h.box_y, h.box_width, h.box_height
-        FROM heatmaps h
-        JOIN scores s
-          ON s.run_id = h.run_id AND s.image_index = h.image_index AND s.finding = h.finding
-        WHERE h.run_id = {run} AND h.overlay_path IS NOT NULL
-        ORDER BY s.probability DESC
+        SELECT image_index, finding, probability, box_x, box_y, box_width, box_height
+        FROM heatmaps
+        WHERE run_id = {run} AND overlay_path IS NOT NULL
+        ORDER BY probability DESC
         LIMIT 5
         """,
     ),

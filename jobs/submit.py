@@ -56,7 +56,9 @@ def submit(
     manifest = Manifest(
         order.manifest, image_column=order.image_column, finding_columns=order.finding_columns
     )
-    facts = ModelFacts(card.name, card.sha256, card.model_dump_json(), card.findings, card.thresholds)
+    facts = ModelFacts(
+        card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
+    )
     with database.write() as connection:
         manifest_id, _ = find_or_write_manifest(
             connection,

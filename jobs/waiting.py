@@ -109,7 +109,7 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
         if settings.broker_url is not None:
             return move(settings.broker_url.get_secret_value(), lambda: None)
         run = queries.progress(database, run_id)
-        _require_model(settings, run)
+        _require_model(database, settings, run)
         with EmbeddedStack(settings, run.model) as stack:
             return move(stack.broker_url, stack.watch)
     except KeyboardInterrupt:
@@ -117,13 +117,15 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
         raise SystemExit(EXIT_INCOMPLETE) from None
 
 
-def _require_model(settings: Settings, run: queries.Progress) -> None:
+def _require_model(database: Database, settings: Settings, run: queries.Progress) -> None:
     """Raise ConfigError unless the model here is the one that the run was made with."""
-    here = find_model(run.model, settings.models).card.sha256
-    if here != run.model_sha256:
+    here = find_model(run.model, settings.models).card.model_dump(mode="json")
+    then = queries.model_card(database, run.run_id)
+    differ = [field for field in then if here.get(field) != then[field]]
+    if differ:
         raise ConfigError(
-            f"run {run.run_id} was made with model {run.model} {run.model_sha256[:12]}, the one here is "
-            f"{here[:12]}; put that one back, or score the manifest as a new run"
+            f"run {run.run_id} was made with another model {run.model} than the one here: "
+            f"{', '.join(differ)} differ; put that one back, or score the manifest as a new run"
         )
 
 

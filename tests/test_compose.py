@@ -124,6 +124,7 @@ def test_the_environment_of_every_service_is_one_of_known_settings(name: str) ->
     given = {
         variable.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for variable, value in SERVICES[name]["environment"].items()
+        if value != ""  # counts as not set
     }
     # Unlike load_settings this refuses a name that is no setting.
     settings = Settings.model_validate(given)

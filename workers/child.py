@@ -74,7 +74,7 @@ class Child:
 
     def _score_held(self, held: Claim, what: str) -> bool:
         try:
-            scorer = self._scorer_for(held.model, held.model_sha256)
+            scorer = self._scorer_for(held.model, held.card_sha256)
         except ConfigError:
             # Another worker may have the right model: the batch has done nothing wrong.
             log.exception("%s: given back", what)
@@ -128,6 +128,7 @@ class Child:
         renew = partial(evaluations.renew_evaluation, self._database, held, lease_seconds)
         with LeaseKeeper(renew, lease_seconds, what):
             results = evaluate_run(self._database, held)
+            self._patiently(self._database.analyze)  # people's queries come next
             written = self._patiently(partial(evaluations.complete_evaluation, self._database, held, results))
         log.info("%s: %s", what, "done" if written else "the lease was lost; nothing was written")
 
@@ -135,7 +136,7 @@ class Child:
         """Bring the ledger forward."""
         reconcile(self._database, self._broker, self._settings)
 
-    def _scorer_for(self, name: str, sha256: str | None) -> Scorer:
+    def _scorer_for(self, name: str, fingerprint: str | None) -> Scorer:
         if self._scorer is None or self._scorer.card.name != name:
             model = find_model(name, self._settings.models)
             log.info("loading model %s", name)
@@ -147,10 +148,10 @@ class Child:
                 max_pixels=self._settings.max_image_pixels,
             )
             log.info("model %s is ready", name)
-        if sha256 is not None and self._scorer.card.sha256 != sha256:
+        if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
-                f"the run was made with model {name} {sha256[:12]}, this worker has "
-                f"{self._scorer.card.sha256[:12]} under that name; give all machines the same model folder"
+                f"the run was made with another model {name} than this worker has (weights or card differ); "
+                "give all machines the same model folder and start the workers anew"
             )
         return self._scorer
 

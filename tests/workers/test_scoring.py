@@ -86,7 +86,7 @@ def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
         root=str(root),
         heatmaps=heatmaps,
         model=CARD.name,
-        model_sha256=CARD.sha256,
+        card_sha256=CARD.fingerprint,
         images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
     )
 

@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("image_index", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["archive_id"], ["archive.id"], name=op.f("fk_image_archive_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_image")),
-        sa.UniqueConstraint("archive_id", "image_index", name=op.f("uq_image_archive_id_image_index")),
+        sa.UniqueConstraint("image_index", "archive_id", name=op.f("uq_image_image_index_archive_id")),
     )
     op.create_table(
         "manifest",
