@@ -157,7 +157,8 @@ def test_a_worker_that_froze_past_its_lease_writes_nothing_when_it_wakes(
 ) -> None:
     database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
     frozen, _ = start_worker(cluster, "frozen"), start_worker(cluster, "awake")
-    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "1")
+    # So many batches that the run cannot end before one of them is caught.
     run_id = int(submitted.stdout)
     waiting = cluster.start("resume", str(run_id))
     wait_for_batches(database, 20, cluster)
