@@ -152,36 +152,6 @@ def table_there(database: Database) -> bool:
     return inspect(database.engine).has_table("batch")
 
 
-def test_a_worker_that_froze_past_its_lease_writes_nothing_when_it_wakes(
-    cluster: Nightread, manifest: Path, tmp_path: Path
-) -> None:
-    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
-    frozen, _ = start_worker(cluster, "frozen"), start_worker(cluster, "awake")
-    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "1")
-    # So many batches that the run cannot end before one of them is caught.
-    run_id = int(submitted.stdout)
-    waiting = cluster.start("resume", str(run_id))
-    wait_for_batches(database, 20, cluster)
-    child = pool_children(frozen)[0]
-
-    def froze_with_a_batch() -> bool:
-        child.suspend()
-        with database.read() as connection:
-            held = text("SELECT COUNT(*) FROM batch WHERE state = 'running' AND worker LIKE :pid")
-            if connection.execute(held, {"pid": f"%:{child.pid}"}).scalar_one():
-                return True
-        child.resume()
-        return False
-
-    eventually(froze_with_a_batch, 60)
-    assert waiting.wait(timeout=180) == 0, cluster.logs()
-    assert_each_image_scored_exactly_once(database, run_id)
-    child.resume()
-    eventually(lambda: "the lease was lost" in cluster.logs(), 30)
-    assert_each_image_scored_exactly_once(database, run_id)
-    database.dispose()
-
-
 POISON = """
 import importlib.util, os, signal, sys
 
