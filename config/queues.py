@@ -54,7 +54,10 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
         # The documentation asks for the same timeout in all three places.
         "visibility_timeout": _VISIBILITY_SECONDS,
         "result_backend_transport_options": {"visibility_timeout": _VISIBILITY_SECONDS},
-        # A broker that is away comes back; a worker waits for it for ever.
+        # A worker waits for ever for its broker when it starts. One that lost it ends its batches and starts
+        # anew (`nightread worker` does that): reconnecting within the process has left workers that run and
+        # take nothing, in many of Celery's versions (issues 8091, 10096 and 10302 among others).
+        "broker_connection_retry": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_connection_timeout": 5,

@@ -15,6 +15,8 @@ from sqlalchemy.types import Double
 from db.errors import DatabaseError
 
 BUSY_TIMEOUT_MS: Final = 30_000
+IDLE_TRANSACTION_MS: Final = 30_000
+"""PostgreSQL ends a connection that stands still so long in a transaction; ours compute before they begin."""
 _WRITES: Final = "nightread_writes"
 
 
@@ -59,7 +61,12 @@ class Database:
                 pool_pre_ping=True,
                 hide_parameters=True,  # values may name patients; they do not belong into a log
                 pool_size=4,
-                connect_args={"connect_timeout": 10, "application_name": "nightread"},
+                connect_args={
+                    "connect_timeout": 10,
+                    "application_name": "nightread",
+                    # A worker that freezes within a transaction must not keep its rows locked for all others.
+                    "options": f"-c idle_in_transaction_session_timeout={IDLE_TRANSACTION_MS}",
+                },
             )
         self._writer = self.engine.execution_options(**{_WRITES: True})
 

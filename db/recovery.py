@@ -18,7 +18,17 @@ def expire_leases(database: Database, max_attempts: int) -> int:
     After `max_attempts` a batch is split into its single images, and a single image is failed: a file that
     kills its worker costs itself and nothing else.
     """
-    overdue = and_(batch.c.state == "running", batch.c.lease_expires_at < clock())
+    # A row that is locked is being written by its worker this moment, or by another reconciler.
+    found = (
+        select(batch.c.id)
+        .where(batch.c.state == "running", batch.c.lease_expires_at < clock())
+        .with_for_update(skip_locked=True)
+    )
+    overdue = and_(
+        batch.c.id.in_(found.scalar_subquery()),
+        batch.c.state == "running",
+        batch.c.lease_expires_at < clock(),
+    )
     free = {"lease_token": None, "lease_expires_at": None, "worker": None}
     with database.write() as connection:
         retried = connection.execute(

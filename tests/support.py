@@ -126,6 +126,7 @@ class Nightread:
     home: Path
     environment: dict[str, str] = field(default_factory=dict)
     started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    opened: list[Database] = field(default_factory=list)
 
     def _environment(self) -> dict[str, str]:
         settings = {"NIGHTREAD_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "160"}
@@ -168,6 +169,18 @@ class Nightread:
         values = {name.removeprefix("NIGHTREAD_").lower(): value for name, value in self.environment.items()}
         return Settings.model_validate({"home": self.home, **values})
 
+    def database(self) -> Database:
+        """Open its database; closed at the test's end, however it ends."""
+        self.opened.append(Database(self.settings().database))
+        return self.opened[-1]
+
+    def ends(self, process: subprocess.Popen[bytes], seconds: float = 300) -> int:
+        """Wait for a background command's end; gives its exit code, or fails with what all of them wrote."""
+        try:
+            return process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"{process.args} did not end in {seconds} s\n{self.logs()}")
+
     def logs(self) -> str:
         """All that the background commands wrote, for the message of a failed test."""
         return "\n".join(
@@ -175,7 +188,9 @@ class Nightread:
         )
 
     def end(self) -> None:
-        """End whatever still runs, with its children."""
+        """End whatever still runs, with its children, and close what was opened."""
+        for database in self.opened:
+            database.dispose()
         for process in self.started:
             with suppress(psutil.NoSuchProcess):
                 family = psutil.Process(process.pid).children(recursive=True)

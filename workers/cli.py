@@ -1,20 +1,23 @@
 """The command `nightread`: the commands of jobs/cli.py and those that need the workers' code."""
 
 import fcntl
+import logging
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import numpy as np
 import typer
 
-import jobs.demo  # noqa: F401  # registers its command
-from config.cards import find_model
+import workers.training_cli  # noqa: F401  # registers its command, as jobs.demo does
+from config.cards import ModelCard, find_model
 from config.logs import configure_logging
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
@@ -23,6 +26,7 @@ from jobs.cli import PANEL_ASK, PANEL_MANY, app, open_database, ready, run_cli
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
 from workers import overlays
 from workers.inference.pictures import ImageUnusableError, read_picture
+from workers.inference.pixels import seen_part
 
 _CONNECTS = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
 
@@ -49,7 +53,11 @@ def heatmap(
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
     try:
         picture = read_picture(Path(stored.root), image, settings.max_image_pixels)
-        overlays.write(output, overlays.render(picture, maps[:, :, stored.findings.index(finding)]))
+        card = ModelCard.model_validate(queries.model_card(database, run))
+        seen = seen_part(card.pixels, picture.width, picture.height)
+        overlays.write(
+            output, overlays.render(picture, maps[:, :, stored.findings.index(finding)], seen=seen)
+        )
     except ImageUnusableError as error:
         fail(f"{image}: {error.message}", EXIT_INCOMPLETE)
     except OSError as error:
@@ -92,7 +100,8 @@ def worker(
 
     signal.signal(lifecycle.REFUSED, end)
     count, _ = lifecycle.children_and_threads(settings)
-    celery.worker_main(
+    _until_told_to_end(
+        celery,
         [
             "worker",
             f"--concurrency={count}",
@@ -103,8 +112,20 @@ def worker(
             # The ledger tells what there is to do; workers need not know of each other.
             "--without-mingle",
             "--without-gossip",
-        ]
+        ],
     )
+
+
+def _until_told_to_end(celery: Any, arguments: list[str]) -> None:
+    """Run a Celery worker; one that lost its broker ends its batches and starts anew under the same id."""
+    from celery.worker import state  # noqa: PLC0415
+
+    celery.worker_main(arguments)
+    if state.should_stop is not None or state.should_terminate is not None:
+        return  # a signal, or a command from outside, told it to
+    logging.getLogger(__name__).warning("the connection to the broker was lost; starting anew")
+    time.sleep(1)  # a worker that cannot run at all shall not fill the log
+    os.execv(sys.executable, [sys.executable, "-m", "workers.cli", *sys.argv[1:]])  # noqa: S606  # ourselves
 
 
 @app.command(rich_help_panel=PANEL_MANY, epilog=_CONNECTS)

@@ -61,7 +61,7 @@ def _set_up_logging(**_: Any) -> None:
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _start_child(**_: Any) -> None:
-    """Take a GPU, load the model and check it; a wrong model ends the worker."""
+    """Take a GPU, load the model and check it; a child that cannot ends the worker."""
     settings = load_settings()
     configure_logging(settings.log_level)
     # Ctrl-C reaches the whole group of a terminal's processes; the parent alone decides how to end.
@@ -69,13 +69,13 @@ def _start_child(**_: Any) -> None:
     gpus = gpu_ids()
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[current_process().index % len(gpus)]
-    from workers.child import Child  # noqa: PLC0415  # loads numeric libraries, which the parent does without
-
-    child = Child(settings, Broker(app), children_and_threads(settings)[1])
     try:
+        from workers.child import Child  # noqa: PLC0415  # loads numeric libraries, which the parent does without
+
+        child = Child(settings, Broker(app), children_and_threads(settings)[1])
         child.warm_up()
-    except ConfigError as error:
-        log.critical("refusing to start: %s", error)
+    except Exception as error:  # Celery would log it and give this half-made child messages
+        log.critical("refusing to start: %s", error, exc_info=not isinstance(error, ConfigError))
         worker = os.getppid()
         os.kill(worker, REFUSED)
         while os.getppid() == worker:  # to exit before the worker has ended would make it start another child

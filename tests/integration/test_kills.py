@@ -2,11 +2,12 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from support import Nightread, QueueServer, eventually, write_manifest
 
 from db import queries
@@ -14,7 +15,7 @@ from db.database import Database
 
 IMAGES = 2_000
 
-pytestmark = pytest.mark.processes
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def wait_for_batches(database: Database, number: int, cluster: Nightread) -> Non
         return done_batches(database) >= number
 
     try:
-        eventually(reached, 90, f"{number} batches are done")
+        eventually(reached, 300, f"{number} batches are done")
     except BaseException:
         print(cluster.logs())  # noqa: T201  # shown with the failure
         raise
@@ -70,12 +71,12 @@ def assert_each_image_scored_exactly_once(database: Database, run_id: int) -> No
 def test_killed_child_worker_and_broker_lose_and_double_nothing(
     cluster: Nightread, queue_server: QueueServer, manifest: Path, tmp_path: Path, workers: int
 ) -> None:
-    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    database = cluster.database()
     running = [start_worker(cluster, f"w{number}") for number in range(workers)]
     submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
     assert submitted.returncode == 0, submitted.stderr
     run_id = int(submitted.stdout)
-    cluster.start("resume", str(run_id))  # its waiting loop reconciles, as beat would
+    resumed = cluster.start("resume", str(run_id))  # its waiting loop reconciles, as beat would
 
     wait_for_batches(database, 20, cluster)
     pool_children(running[0])[0].kill()
@@ -88,15 +89,14 @@ def test_killed_child_worker_and_broker_lose_and_double_nothing(
     queue_server.kill()
     queue_server.start()
 
-    assert cluster.started[workers].wait(timeout=180) == 0, cluster.logs()
+    assert cluster.ends(resumed) == 0, cluster.logs()
     assert_each_image_scored_exactly_once(database, run_id)
-    database.dispose()
 
 
 def test_a_queue_that_forgets_everything_is_filled_again(
     cluster: Nightread, queue_server: QueueServer, manifest: Path, tmp_path: Path
 ) -> None:
-    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    database = cluster.database()
     start_worker(cluster, "w")
     submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
     run_id = int(submitted.stdout)
@@ -106,17 +106,23 @@ def test_a_queue_that_forgets_everything_is_filled_again(
     resumed = cluster.run("resume", str(run_id))
     assert resumed.returncode == 0, resumed.stderr + cluster.logs()
     assert_each_image_scored_exactly_once(database, run_id)
-    database.dispose()
+
+
+def score_under_way(
+    nightread: Nightread, folder: Path
+) -> tuple[Database, subprocess.Popen[bytes], list[psutil.Process]]:
+    """Start to score 3,000 images with nothing configured; give database, command and all its processes."""
+    manifest = write_manifest(folder / "manifest.csv", 3_000)
+    process = nightread.start("score", manifest, "--images", folder, "--model", "stub", "--batch-size", "2")
+    eventually((nightread.home / "nightread.db").exists, 30)
+    database = nightread.database()
+    eventually(lambda: inspect(database.engine).has_table("batch"), 30)
+    wait_for_batches(database, 10, nightread)
+    return database, process, psutil.Process(process.pid).children(recursive=True)
 
 
 def test_ctrl_c_leaves_a_resumable_run_and_no_process(nightread: Nightread, tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path / "manifest.csv", 3_000)
-    process = nightread.start("score", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "2")
-    eventually((nightread.home / "nightread.db").exists, 30)
-    database = Database(nightread.settings().database)
-    eventually(lambda: table_there(database), 30)
-    wait_for_batches(database, 10, nightread)
-    family = psutil.Process(process.pid).children(recursive=True)
+    database, process, family = score_under_way(nightread, tmp_path)
     assert family
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 1
@@ -127,29 +133,15 @@ def test_ctrl_c_leaves_a_resumable_run_and_no_process(nightread: Nightread, tmp_
     assert resumed.returncode == 0, resumed.stderr
     progress = queries.progress(database, 1)
     assert (progress.scored, progress.status) == (3_000, "complete")
-    database.dispose()
 
 
 def test_a_killed_command_takes_its_queue_and_workers_with_it(nightread: Nightread, tmp_path: Path) -> None:
-    manifest = write_manifest(tmp_path / "manifest.csv", 3_000)
-    process = nightread.start("score", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "2")
-    eventually((nightread.home / "nightread.db").exists, 30)
-    database = Database(nightread.settings().database)
-    eventually(lambda: table_there(database), 30)
-    wait_for_batches(database, 10, nightread)
-    family = psutil.Process(process.pid).children(recursive=True)
+    database, process, family = score_under_way(nightread, tmp_path)
     process.kill()
     assert psutil.wait_procs(family, timeout=10)[1] == []
     nightread.environment["NIGHTREAD_LEASE_SECONDS"] = "2"
     assert nightread.run("resume", "1").returncode == 0
     assert queries.progress(database, 1).scored == 3_000
-    database.dispose()
-
-
-def table_there(database: Database) -> bool:
-    from sqlalchemy import inspect
-
-    return inspect(database.engine).has_table("batch")
 
 
 POISON = """
@@ -181,7 +173,7 @@ sys.meta_path.insert(0, Poison())
 def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
     cluster: Nightread, tmp_path: Path
 ) -> None:
-    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    database = cluster.database()
     (tmp_path / "hook").mkdir()
     (tmp_path / "hook" / "sitecustomize.py").write_text(POISON)
     cluster.environment |= {"NIGHTREAD_LEASE_SECONDS": "3", "NIGHTREAD_MAX_ATTEMPTS": "2"}
@@ -204,13 +196,12 @@ def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
     ]
     progress = queries.progress(database, 1)
     assert (progress.scored, progress.failed, progress.status) == (199, 1, "complete")
-    database.dispose()
 
 
 def test_a_database_that_crashes_and_comes_back_loses_and_doubles_nothing(
     cluster: Nightread, postgresql_server: str, manifest: Path, tmp_path: Path
 ) -> None:
-    database = Database(cluster.environment["NIGHTREAD_DATABASE_URL"])
+    database = cluster.database()
     start_worker(cluster, "w")
     submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
     run_id = int(submitted.stdout)
@@ -219,9 +210,8 @@ def test_a_database_that_crashes_and_comes_back_loses_and_doubles_nothing(
         wait_for_batches(database, batches, cluster)
         crash_and_restart_postgresql(postgresql_server)
         database.dispose()
-    assert waiting.wait(timeout=180) == 0, cluster.logs()
+    assert cluster.ends(waiting) == 0, cluster.logs()
     assert_each_image_scored_exactly_once(database, run_id)
-    database.dispose()
 
 
 def crash_and_restart_postgresql(url: str) -> None:
