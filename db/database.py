@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double
@@ -126,6 +126,11 @@ class Database:
                     f"{self.where} has no Nightread tables; run: nightread db upgrade"
                 ) from error
             raise
+        except InternalError as error:
+            if not error.connection_invalidated or error.orig is None:
+                raise
+            # Ended by the server for standing still: to be tried again, as after any lost connection.
+            raise OperationalError(error.statement, error.params, error.orig) from error
 
     def dispose(self) -> None:
         """Close the connections."""

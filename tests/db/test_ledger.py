@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, text, update
+from sqlalchemy.exc import OperationalError
 from support import make_run, write_manifest
 
 from config.cards import find_model
@@ -15,6 +16,7 @@ from db.database import Database, clock
 from db.ledger import Claim
 from db.outcomes import Failed, FindingScore, Outcome, Scored
 from db.schema import batch, evaluation, image, manifest, run
+from db.upgrade import upgrade
 from workers.scoring import StubScorer
 
 LEASE = 30.0
@@ -54,6 +56,49 @@ def count(database: Database, view: str) -> int:
     with database.read() as connection:
         found: int = connection.execute(text(f"SELECT COUNT(*) FROM {view}")).scalar_one()
         return found
+
+
+def test_a_batch_that_is_being_written_keeps_the_reconciler_from_nothing_else(
+    postgresql_url: str, tmp_path: Path
+) -> None:
+    database = Database(postgresql_url)
+    upgrade(database)
+    make_run(database, tmp_path, 10)
+    first, second, _ = claim_all(database)
+    expire(database, first)
+    expire(database, second)
+    with database.write() as writing:  # a worker that stands still within its transaction
+        writing.execute(update(batch).where(batch.c.id == first.batch_id).values(worker="frozen"))
+        assert recovery.expire_leases(database, max_attempts=3) == 1
+        assert states(database) == ["running", "pending", "running"]
+    database.dispose()
+
+
+def test_postgresql_ends_a_transaction_that_stands_still(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db.database.IDLE_TRANSACTION_MS", 200)
+    database = Database(postgresql_url)
+    upgrade(database)
+    make_run(database, tmp_path, 10)
+    first, *_ = claim_all(database)
+    mine = update(batch).where(batch.c.id == first.batch_id)
+
+    def freeze() -> None:
+        with database.write() as frozen:
+            frozen.execute(mine.values(worker="frozen"))
+            with database.write() as other:  # waits for the lock, and gets it without the frozen one's doing
+                other.execute(mine.values(worker="awake"))
+            frozen.execute(text("SELECT 1"))
+
+    with pytest.raises(OperationalError, match="idle-in-transaction"):
+        freeze()
+    with database.read() as connection:
+        assert (
+            connection.execute(select(batch.c.worker).where(batch.c.id == first.batch_id)).scalar_one()
+            == "awake"
+        )
+    database.dispose()
 
 
 def test_a_run_goes_from_committed_batches_to_scores_labels_and_progress(

@@ -144,6 +144,36 @@ def test_a_killed_command_takes_its_queue_and_workers_with_it(nightread: Nightre
     assert queries.progress(database, 1).scored == 3_000
 
 
+def test_a_frozen_worker_holds_nobody_up_and_writes_nothing_when_it_wakes(
+    cluster: Nightread, manifest: Path, tmp_path: Path
+) -> None:
+    database = cluster.database()
+    frozen, _ = start_worker(cluster, "frozen"), start_worker(cluster, "awake")
+    # So many batches that the run cannot end before one of them is caught.
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "1")
+    run_id = int(submitted.stdout)
+    waiting = cluster.start("resume", str(run_id))
+    wait_for_batches(database, 20, cluster)
+    child = pool_children(frozen)[0]
+
+    def froze_with_a_batch() -> bool:
+        child.suspend()
+        with database.read() as connection:
+            held = text("SELECT COUNT(*) FROM batch WHERE state = 'running' AND worker LIKE :pid")
+            if connection.execute(held, {"pid": f"%:{child.pid}"}).scalar_one():
+                return True
+        child.resume()
+        return False
+
+    eventually(froze_with_a_batch, 60, "the child is frozen while it holds a batch")
+    # It may have been caught within a transaction, whose locks PostgreSQL ends after IDLE_TRANSACTION_MS.
+    assert cluster.ends(waiting) == 0, cluster.logs()
+    assert_each_image_scored_exactly_once(database, run_id)
+    child.resume()
+    eventually(lambda: "the lease was lost" in cluster.logs(), 60, "the woken child finds its lease lost")
+    assert_each_image_scored_exactly_once(database, run_id)
+
+
 POISON = """
 import importlib.util, os, signal, sys
 
