@@ -1,10 +1,11 @@
 # Every target does its own set-up; `make demo` and `make test` work in either order on a fresh machine.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint format bench clean
+.PHONY: install demo demo-model test test-peers lint format bench clean
 
 install: $(STAMP)
 
@@ -17,8 +18,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(BIN)/nightread demo
 
+demo-model: install
+	$(BIN)/python benchmarks/demo_model.py
+
 test: install
 	$(BIN)/pytest
+
+# The original PyTorch libraries are gigabytes: they have an environment of their own.
+$(PEERS)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
+	touch $@
+
+test-peers: $(PEERS)/.installed
+	$(PEERS)/bin/pytest tests/peers
 
 lint: install
 	$(BIN)/ruff check .
@@ -34,4 +47,4 @@ bench: install
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) nightread-home
+	rm -rf $(VENV) $(PEERS) nightread-home

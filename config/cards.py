@@ -29,18 +29,51 @@ class Pixels(_Frozen):
     size: Annotated[int, Field(ge=32, le=2048, description="Height and width of the input, pixels.")]
     channels: Literal[1, 3]
     resize: Annotated[
-        Literal["nearest", "bilinear"],
-        Field(description="Pillow's method; bilinear is antialiased. The picture is stretched to a square."),
+        Literal["nearest", "bilinear", "linear", "gaussian"],
+        Field(
+            description="The library that the model was trained with; the picture is stretched to a square. "
+            "nearest: Pillow, as Keras' load_img(target_size=...). bilinear: Pillow, antialiased, as "
+            "torchvision's transforms.Resize of Pillow's pictures. linear: scikit-image's resize(order=1, "
+            "anti_aliasing=False), its default before 0.15. gaussian: scikit-image's resize(order=1, "
+            "anti_aliasing=True, mode='constant') with mid-grey outside, as torchxrayvision's XRayResizer."
+        ),
     ]
     factor: Annotated[float, Field(gt=0, description="Multiplies the grey value 0-255 first.")]
     mean: tuple[float, ...]
     std: tuple[Annotated[float, Field(gt=0)], ...]
+    center_crop: Annotated[
+        bool,
+        Field(
+            description="Whether the largest square in the picture's middle is all that is resized, as by "
+            "torchxrayvision's XRayCenterCrop."
+        ),
+    ] = False
 
     @model_validator(mode="after")
     def _one_number_a_channel(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} numbers, one a channel")
         return self
+
+
+class Training(_Frozen):
+    """What a model was trained on, and how: enough to do it again."""
+
+    train_sha256: str
+    valid_sha256: str
+    train_images: int
+    valid_images: int
+    unusable_images: int = 0
+    shared_patients: int
+    started_from: Annotated[
+        str | None, Field(description="Fingerprint of the model that the training started from.")
+    ] = None
+    epochs: int
+    best_epoch: int
+    batch: int
+    learning_rate: float
+    flip: bool
+    seed: int
 
 
 class ModelCard(_Frozen):
@@ -74,6 +107,18 @@ class ModelCard(_Frozen):
         tuple[Probability, ...] | None,
         Field(description="The probabilities for the test pattern; checked before the first batch."),
     ] = None
+    sensitive_thresholds: Annotated[
+        tuple[Probability, ...] | None,
+        Field(description="Thresholds that reached `wanted_sensitivity` on the validation split."),
+    ] = None
+    wanted_sensitivity: Probability | None = None
+    training: Annotated[Training | None, Field(description="What `nightread train` made the model from.")] = (
+        None
+    )
+    figures: Annotated[
+        dict[str, dict[str, float]] | None,
+        Field(description="What was measured: a name, then a number a finding."),
+    ] = None
     trained: bool = True
     clinical_use: bool = False
     provenance: str
@@ -83,7 +128,7 @@ class ModelCard(_Frozen):
     def _one_number_a_finding(self) -> Self:
         if len(set(self.findings)) != len(self.findings):
             raise ValueError("findings names one twice")
-        for field in ("thresholds", "golden"):
+        for field in ("thresholds", "sensitive_thresholds", "golden"):
             values = getattr(self, field)
             if values is not None and len(values) != len(self.findings):
                 raise ValueError(f"{field} has {len(values)} numbers for {len(self.findings)} findings")

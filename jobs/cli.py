@@ -28,6 +28,7 @@ _NOTE = "Not for clinical use."
 PANEL_ASK = "Look at the results"
 PANEL_RUN = "Score an archive"
 PANEL_MANY = "Run on several machines"
+PANEL_MODELS = "Models"
 
 app = typer.Typer(
     help="Scores archives of chest radiographs overnight; every result is a row in SQL. " + _NOTE,
@@ -90,6 +91,19 @@ FindingColumnOption = Annotated[
 RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")]
 
 
+def column_mapping(finding_column: list[str] | None) -> dict[str, str] | None:
+    """Read the pairs COLUMN=FINDING of --finding-column."""
+    if not finding_column:
+        return None
+    mapping = {}
+    for given in finding_column:
+        column, _, finding = given.partition("=")
+        if not (column and finding):
+            raise typer.BadParameter(f"{given!r} is not COLUMN=FINDING", param_hint="--finding-column")
+        mapping[column] = finding
+    return mapping
+
+
 def _order(
     settings: Settings,
     manifest: Path,
@@ -100,14 +114,15 @@ def _order(
     image_column: str | None,
     finding_column: list[str] | None,
 ) -> Order:
-    mapping = None
-    if finding_column:
-        pairs = [one.partition("=") for one in finding_column]
-        for (column, equals, finding), given in zip(pairs, finding_column, strict=True):
-            if not (column and equals and finding):
-                raise typer.BadParameter(f"{given!r} is not COLUMN=FINDING", param_hint="--finding-column")
-        mapping = {column: finding for column, _, finding in pairs}
-    return Order(manifest, images, model or settings.model, heatmaps, batch_size, image_column, mapping)
+    return Order(
+        manifest,
+        images,
+        model or settings.model,
+        heatmaps,
+        batch_size,
+        image_column,
+        column_mapping(finding_column),
+    )
 
 
 def _submit(database: Database, settings: Settings, order: Order) -> int:

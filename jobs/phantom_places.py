@@ -95,7 +95,7 @@ def _place_mass(chest: Chest, roll: Roll) -> list[Points]:
 
 
 def _place_nodule(chest: Chest, roll: Roll) -> list[Points]:
-    return _place_round(chest, roll, between(13, 25, roll.size))
+    return _place_round(chest, roll, between(20, 38, roll.size))
 
 
 def _place_pneumonia(chest: Chest, roll: Roll) -> list[Points]:

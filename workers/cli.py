@@ -16,7 +16,9 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 import typer
 
-import workers.training_cli  # noqa: F401  # registers its command, as jobs.demo does
+import jobs.demo  # noqa: F401  # registers its command, as the next two do
+import workers.models_cli  # noqa: F401
+import workers.training_cli  # noqa: F401
 from config.cards import ModelCard, find_model
 from config.logs import configure_logging
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE

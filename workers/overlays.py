@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.inference.pictures import Picture
+from workers.inference.pixels import Part
 
 STORED_SIDE: Final = 512
 """The longer side, pixels, of the overlays that a run writes; `nightread heatmap` gives the full size."""
@@ -18,8 +19,15 @@ _JPEG_QUALITY: Final = 85
 _STRONGEST_COLOUR: Final = 0.5
 
 
-def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None = None) -> NDArray[np.uint8]:
+def render(
+    picture: Picture,
+    map_: NDArray[np.float32],
+    longest_side: int | None = None,
+    seen: Part | None = None,
+) -> NDArray[np.uint8]:
     """Lay one map (h, w), values 0-1, over a picture in OpenCV's `jet`: (height, width, 3) uint8, BGR.
+
+    `seen` is the part of the picture that the map covers; without it the whole.
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
@@ -31,11 +39,26 @@ def render(picture: Picture, map_: NDArray[np.float32], longest_side: int | None
     if scale < 1.0:
         base = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
     base = cv2.cvtColor(base, cv2.COLOR_GRAY2BGR if base.ndim == 2 else cv2.COLOR_RGB2BGR)  # noqa: PLR2004
-    heat = cv2.resize(map_.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    heat = _spread(map_, size, seen or Part(0, 0, picture.width, picture.height), scale)
     colour = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_JET)
     opacity = _STRONGEST_COLOUR * np.minimum(1.0, 2.0 * heat)
     blended = cv2.blendLinear(base, colour, 1.0 - opacity, opacity)
     return np.asarray(blended, dtype=np.uint8)
+
+
+def _spread(map_: NDArray[np.float32], size: tuple[int, int], seen: Part, scale: float) -> NDArray[Any]:
+    """Resize a map onto its part of a picture of `size` (width, height), which is `scale` of the original."""
+    left, top = round(seen.left * scale), round(seen.top * scale)
+    width, height = (
+        min(size[0] - left, round(seen.width * scale)),
+        min(size[1] - top, round(seen.height * scale)),
+    )
+    heat = np.zeros((size[1], size[0]), dtype=np.float32)
+    shown = (max(1, width), max(1, height))
+    heat[top : top + shown[1], left : left + shown[0]] = cv2.resize(
+        map_.astype(np.float32), shown, interpolation=cv2.INTER_LINEAR
+    )
+    return heat
 
 
 def write(path: Path, overlay: NDArray[np.uint8]) -> None:

@@ -23,7 +23,7 @@ from workers import overlays
 from workers.inference.engine import Engine, TensorFlowEngine
 from workers.inference.focus import locate
 from workers.inference.pictures import ImageUnusableError, Picture, read_picture
-from workers.inference.pixels import prepare
+from workers.inference.pixels import Part, prepare, seen_part
 
 log = logging.getLogger(__name__)
 
@@ -128,12 +128,15 @@ class NetworkScorer:
             plain = zip(self.card.findings, probabilities.tolist(), strict=True)
             return Scored(one.image.image_id, width, height, tuple(FindingScore(*pair) for pair in plain))
         scores = []
+        seen = seen_part(self.card.pixels, width, height)
         for index, (finding, probability, threshold) in enumerate(
             zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True)
         ):
-            focus = locate(maps[:, :, index], width, height)
+            focus = locate(maps[:, :, index], seen)
             shown = held.heatmaps == "all" or probability >= threshold
-            overlay = self._overlay(held.run_id, one, finding, maps[:, :, index]) if focus and shown else None
+            overlay = (
+                self._overlay(held.run_id, one, finding, maps[:, :, index], seen) if focus and shown else None
+            )
             scores.append(
                 FindingScore(
                     finding,
@@ -152,11 +155,14 @@ class NetworkScorer:
             map_shape=(maps.shape[0], maps.shape[1]),
         )
 
-    def _overlay(self, run_id: int, one: _Decoded, finding: str, map_: NDArray[np.float32]) -> str | None:
+    def _overlay(
+        self, run_id: int, one: _Decoded, finding: str, map_: NDArray[np.float32], seen: Part
+    ) -> str | None:
         """Write one overlay; its path below the heatmaps' folder, or None if the disk does not take it."""
         path = overlay_path(run_id, one.image.image_index, finding)
         try:
-            overlays.write(self._overlay_dir / path, overlays.render(one.picture, map_, overlays.STORED_SIDE))
+            drawn = overlays.render(one.picture, map_, overlays.STORED_SIDE, seen)
+            overlays.write(self._overlay_dir / path, drawn)
         except OSError as error:
             # The scores and the map are kept: `nightread heatmap` can draw it later.
             reason = error.strerror or type(error).__name__  # the path may hold a patient's number

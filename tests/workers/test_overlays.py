@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from config.cards import Model
 from workers import overlays
 from workers.inference.focus import locate
 from workers.inference.pictures import Picture
+from workers.inference.pixels import Part, seen_part
 
 RNG = np.random.default_rng(3)
 GREY = RNG.integers(0, 256, (120, 90), dtype=np.uint8)
@@ -115,14 +117,29 @@ def test_peak_and_box_are_where_the_map_is_high() -> None:
     map_ = one_place(2, 7)
     map_[2, 6] = 0.5
     map_[9, 0] = 0.9  # high too, but apart from the peak
-    focus = locate(map_, 1000, 2000)
+    focus = locate(map_, Part(0, 0, 1000, 2000))
     assert focus is not None
-    assert focus.peak == (750, 500)
+    # A parabola through 0, 1 and, on the left, 0.5 has its top a sixth of a place to the left.
+    assert focus.peak == (733, 500)
     assert focus.box == (600, 400, 200, 200)
 
 
+def test_map_of_a_cropped_picture_points_into_the_square_that_the_network_saw(untrained: Model) -> None:
+    pixels = untrained.card.pixels.model_copy(update={"center_crop": True})
+    seen = seen_part(pixels, width=1500, height=1000)
+    assert seen == Part(250, 0, 1000, 1000)
+    focus = locate(one_place(2, 7), seen)
+    assert focus is not None
+    assert (focus.peak, focus.box) == ((1000, 250), (950, 200, 100, 100))
+    grey = Picture(np.full((100, 150), 100, dtype=np.uint8))
+    drawn = overlays.render(grey, one_place(0, 9), seen=seen_part(pixels, 150, 100))
+    coloured = np.argwhere((drawn != 100).any(axis=-1))
+    assert coloured.min(axis=0).tolist() == [0, 110]
+    assert coloured.max(axis=0)[1] == 124, "nothing is drawn on what the network did not see"
+
+
 def test_empty_map_points_nowhere() -> None:
-    assert locate(NOTHING, 100, 100) is None
+    assert locate(NOTHING, Part(0, 0, 100, 100)) is None
 
 
 @given(
@@ -137,7 +154,7 @@ def test_box_lies_in_the_image_and_holds_the_peak(
     width: int, height: int, rows: int, columns: int, seed: int
 ) -> None:
     map_ = np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
-    focus = locate(map_ / map_.max(), width, height)
+    focus = locate(map_ / map_.max(), Part(0, 0, width, height))
     assert focus is not None
     x, y, box_width, box_height = focus.box
     assert 0 <= x <= focus.peak[0] < x + box_width <= width

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards import Model
+from config.cards import Model, ModelCard
 from config.errors import ConfigError
 from workers.inference.densenet import seeded_weights
 
@@ -41,14 +41,23 @@ def load_weights(network: Any, model: Model) -> None:
     except OSError as error:
         raise ConfigError(f"model {card.name}: {model.weights_file}: {error.strerror}") from error
     _compare(card.name, model.weights_file.name, found, card.sha256)
-    arrays = _read_arrays(card.name, model.weights_file)
-    _compare_shapes(network, model, [array.shape for array in arrays])
+    fill(network, _read_arrays(card.name, model.weights_file), card, model.weights_file.name)
+
+
+def fill(network: Any, arrays: list[NDArray[np.float32]], card: ModelCard, what: str) -> None:
+    """Put arrays in the network's own order into it; ConfigError names the first that does not fit."""
+    _compare_shapes(network, card, what, [array.shape for array in arrays])
     network.set_weights(arrays)
 
 
-def save_weights(network: Any, path: Path) -> str:
-    """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256."""
-    np.savez(path, **{f"w{index:04d}": array for index, array in enumerate(network.get_weights())})
+def save_weights(network: Any, path: Path, *, half: bool = False) -> str:
+    """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256.
+
+    `half` writes float16, half the size; they are read as float32 again.
+    """
+    kind = np.float16 if half else np.float32
+    arrays = {f"w{index:04d}": array.astype(kind) for index, array in enumerate(network.get_weights())}
+    np.savez(path, allow_pickle=False, **arrays)
     return file_sha256(path)
 
 
@@ -61,9 +70,9 @@ def _read_arrays(name: str, path: Path) -> list[NDArray[np.float32]]:
         raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error
 
 
-def _compare_shapes(network: Any, model: Model, found: list[tuple[int, ...]]) -> None:
-    card, variables = model.card, network.weights
-    what = f"model {card.name}: {card.weights}"
+def _compare_shapes(network: Any, card: ModelCard, what: str, found: list[tuple[int, ...]]) -> None:
+    variables = network.weights
+    what = f"model {card.name}: {what}"
     built = f"{card.architecture} with {len(card.findings)} findings"
     for index, (shape, variable) in enumerate(zip(found, variables, strict=False)):
         expected = tuple(variable.shape)

@@ -1,0 +1,98 @@
+"""What happens around an epoch: validation, the learning rate, stopping, keeping, and telling."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from workers.training.fit import Epoch, Plan, Reporter, State
+from workers.training.validation import Validated
+
+
+def make_callbacks(
+    plan: Plan,
+    state: State,
+    report: Reporter,
+    network: Any,
+    steps: int,
+    validate: Callable[[], Validated],
+) -> list[Any]:
+    """Give Keras' callbacks in the order in which an epoch's end needs them."""
+    plateau = keras.callbacks.ReduceLROnPlateau(
+        monitor="val_loss", factor=0.3, patience=max(1, plan.patience // 2), min_lr=plan.learning_rate / 1000
+    )
+    stopping = keras.callbacks.EarlyStopping(monitor="val_auroc", mode="max", patience=plan.patience)
+    return [
+        _Validation(validate),
+        plateau,
+        stopping,
+        _Replay(state.history, plateau, stopping),
+        keras.callbacks.TensorBoard(state.folder / "tensorboard", write_graph=False, profile_batch=0),
+        _Keeping(state, network),
+        _Telling(report, steps),
+    ]
+
+
+class _Validation(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Puts the validation split's figures where the callbacks after it look for them."""
+
+    def __init__(self, validate: Callable[[], Validated]) -> None:
+        super().__init__()
+        self._validate = validate
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        del epoch
+        found = self._validate()
+        logs |= {"val_loss": found.loss, "val_auroc": found.mean_auroc()}
+
+
+class _Replay(keras.callbacks.Callback):  # type: ignore[misc]
+    """Shows the epochs of before to the callbacks that count them, when a training goes on."""
+
+    def __init__(self, history: list[Epoch], plateau: Any, stopping: Any) -> None:
+        super().__init__()
+        self._history = list(history)
+        self._counting = (plateau, stopping)
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        del logs
+        for epoch, figures in enumerate(self._history):
+            for callback in self._counting:
+                callback.on_epoch_end(epoch, dict(figures))
+        if self._history:
+            self.model.optimizer.learning_rate = self._history[-1]["next_learning_rate"]
+
+
+class _Keeping(keras.callbacks.Callback):  # type: ignore[misc]
+    """Writes each epoch's state."""
+
+    def __init__(self, state: State, network: Any) -> None:
+        super().__init__()
+        self._state = state
+        self._network = network
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        del epoch
+        figures = {name: float(logs[name]) for name in ("loss", "val_loss", "val_auroc")}
+        figures["next_learning_rate"] = float(self.model.optimizer.learning_rate)
+        self._state.keep(self.model, self._network, figures)
+
+
+class _Telling(keras.callbacks.Callback):  # type: ignore[misc]
+    """Feeds the progress bar."""
+
+    def __init__(self, report: Reporter, steps: int) -> None:
+        super().__init__()
+        self._report = report
+        self._steps = steps
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        del logs
+        self._report.begin(epoch + 1, self._steps)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float]) -> None:
+        del batch
+        self._report.step(float(logs["loss"]))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
+        self._report.end(epoch + 1, logs)
