@@ -41,7 +41,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--folder", type=Path, default=Path("nightread-home/demo-model"))
-    parser.add_argument("--epochs", type=int, nargs=2, default=(8, 2), help="at 160 and at 320 pixels")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(6, 2), help="at 160 and at 320 pixels")
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     draw_splits(folder)
@@ -142,10 +142,10 @@ def measure(folder: Path) -> None:
     every = [hit for name in FOCAL for hit in hits[name]]
     pointing["all"] = round(sum(every) / len(every), 3)
     figures = {
-        "AUROC on 600 unseen phantoms": {name: round(float(areas[name]), 4) for name in FINDINGS},
+        "AUROC on unseen phantoms": {name: round(float(areas[name]), 4) for name in FINDINGS},
         "peak in the drawn box, true positives": pointing,
     }
-    mean = sum(figures["AUROC on 600 unseen phantoms"].values()) / len(FINDINGS)
+    mean = sum(figures["AUROC on unseen phantoms"].values()) / len(FINDINGS)
     for title, numbers in figures.items():
         print(title, json.dumps(numbers, indent=1))
     print(f"mean AUROC {mean:.4f}; peak in the box {pointing['all']:.3f} of {len(every)} true positives")

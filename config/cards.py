@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -163,19 +163,31 @@ def read_model(folder: Path) -> Model:
     path = folder / CARD_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return Model(folder=folder, card=ModelCard.model_validate(content))
+        return Model(folder=folder, card=make_card(content))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def make_card(content: Any) -> ModelCard:
+    """Validate a card's fields; ConfigError names those that are wrong."""
+    try:
+        return ModelCard.model_validate(content)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ConfigError(f"{path}: {problems}") from error
+        raise ConfigError(problems_of(error)) from error
+
+
+def problems_of(error: ValidationError) -> str:
+    """Say in one line what is wrong with which fields."""
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
+        for problem in error.errors(include_url=False)
+    )
 
 
 def list_models(models_dir: Path) -> list[str]:

@@ -73,9 +73,7 @@ class Settings(BaseSettings):
     max_image_pixels: Annotated[
         PositiveInt, Field(description="A picture of more pixels is refused before it is decoded.")
     ] = 64_000_000
-    model: Annotated[str, Field(description="The model that is used where a command names none.")] = (
-        "untrained"
-    )
+    model: Annotated[str, Field(description="The model that is used where a command names none.")] = "demo"
     children: Annotated[
         PositiveInt | None,
         Field(description="A worker's processes. Default: one a GPU, or without a GPU one a core."),

@@ -62,11 +62,9 @@ def print_auc(database: Database, run_id: int) -> None:
         ),
         title=f"run {run_id}, model {card['name']} ({card['sha256'][:12]})",
     )
+    out.print(f"{card['name']}: {card['description']}", highlight=False, markup=False)
     if not card["trained"]:
-        out.print(
-            f"[yellow]The model {card['name']} is untrained: these figures show that the machinery works, "
-            "nothing else.[/]"
-        )
+        out.print("[yellow]It is untrained: these figures show that the machinery works, nothing else.[/]")
     if not card["clinical_use"]:
         out.print("Not for clinical use.")
 

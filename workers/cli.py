@@ -17,7 +17,7 @@ import numpy as np
 import typer
 
 import jobs.demo  # noqa: F401  # registers its command, as the next two do
-import workers.models_cli  # noqa: F401
+import workers.models_cli
 import workers.training_cli  # noqa: F401
 from config.cards import ModelCard, find_model
 from config.logs import configure_logging
@@ -82,7 +82,7 @@ def worker(
 
     SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: leases expire.
 
-    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model untrained
+    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model demo
     """
     for variable, value in (("MODEL", model), ("CHILDREN", children), ("THREADS", threads)):
         if value is not None:

@@ -232,7 +232,7 @@ def show(
 ) -> None:
     """Show a model's card: what it finds, how its pixels are prepared, where it is from.
 
-    Example: nightread models show untrained
+    Example: nightread models show demo
     """
     settings = load_settings()
     model = find_model(name, settings.models)

@@ -411,15 +411,23 @@ def swapped(values: Any) -> list[Any]:
     return [values[1], values[0], *values[2:]]
 
 
-def test_folder_whose_card_swaps_two_findings_is_refused_by_its_golden_scores(
+def test_folder_whose_golden_scores_are_exchanged_is_refused(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
     card = read_model(folder).card
     assert card.golden is not None
-    source = altered(findings=swapped(card.findings), golden=swapped(card.golden))
+    source = altered(golden=swapped(card.golden))
     message = refusal(lambda: add_folder(source, models), models)
-    assert f"for the test pattern Cardiomegaly is {card.golden[0]:.4f}"[:-1] in message
+    assert f"for the test pattern Atelectasis is {card.golden[0]:.4f}"[:-1] in message
     assert f"its card says {card.golden[1]:.6f}" in message
+
+
+def test_folder_whose_card_exchanges_two_names_is_refused_by_the_outputs_names(
+    folder: Path, altered: Callable[..., Path], models: Path
+) -> None:
+    source = altered(findings=swapped(read_model(folder).card.findings))
+    message = refusal(lambda: add_folder(source, models), models)
+    assert "output 1 of weights.npz is Atelectasis, the card's finding 1 is Cardiomegaly" in message
 
 
 def test_hash_that_is_off_by_one_is_refused_with_both(

@@ -333,8 +333,8 @@ def test_mean_and_std_are_numpys_over_all_pixels(factor: float) -> None:
     pictures = drawn_pictures(5, 32, 32)
     mean, std = pixel_statistics(pictures, pixels(factor=factor))
     values = np.stack([picture.values for picture in pictures]).astype(np.float64) * factor
-    assert mean == (pytest.approx(values.mean(), abs=5.1e-5),)
-    assert std == (pytest.approx(values.std(), abs=5.1e-5),)
+    assert mean == pytest.approx((values.mean(),), abs=5.1e-5)
+    assert std == pytest.approx((values.std(),), abs=5.1e-5)
 
 
 def test_each_colour_has_its_own_mean_and_std_and_grey_is_all_three() -> None:
@@ -410,8 +410,8 @@ def test_real_radiographs_have_pillows_mean_and_std(real_data: Path) -> None:
     ]
     mean, std = pixel_statistics(pictures, shape)
     assert len(values) == 4
-    assert mean == (pytest.approx(np.mean(values), abs=0.01),)
-    assert std == (pytest.approx(np.std(values), abs=0.01),)
+    assert mean == pytest.approx((np.mean(values),), abs=0.01)
+    assert std == pytest.approx((np.std(values),), abs=0.01)
 
 
 # --- inputs ------------------------------------------------------------------------------------------------
@@ -437,7 +437,7 @@ def twelve() -> Split:
     return numbered([f"{number}.png" for number in range(12)])
 
 
-SCALED = {"mean": (90.0,), "std": (40.0,)}
+SCALED: dict[str, Any] = {"mean": (90.0,), "std": (40.0,)}
 
 
 @pytest.fixture(params=["cached", "decoded anew each epoch"])
@@ -775,10 +775,12 @@ def models(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     }
 
 
-def stored_arrays(model: Model) -> Arrays:
+def stored_arrays(model: Model) -> tuple[Arrays, tuple[str, ...]]:
+    """Read a model's file as it is: its arrays in order, and its outputs' names."""
     assert model.weights_file is not None
     with np.load(model.weights_file, allow_pickle=False) as stored:
-        return [stored[key] for key in sorted(stored.files)]
+        names = tuple(str(name) for name in stored["outputs"])
+        return [stored[key] for key in sorted(stored.files) if key != "outputs"], names
 
 
 def test_a_model_folder_holds_the_card_and_the_weights_and_nothing_else(
@@ -791,7 +793,8 @@ def test_a_model_folder_holds_the_card_and_the_weights_and_nothing_else(
     assert model.card.findings == ("Mass", "Hernia")
     assert model.card.thresholds == (0.25, 0.5)
     assert model.card.sha256 == hashlib.sha256((model.folder / "weights.npz").read_bytes()).hexdigest()
-    stored = stored_arrays(model)
+    stored, outputs = stored_arrays(model)
+    assert outputs == ("Mass", "Hernia")
     assert len(stored) == len(arrays)
     assert all(np.array_equal(one, other) for one, other in zip(stored, arrays, strict=True))
 
@@ -800,7 +803,7 @@ def test_float16_halves_the_size(models: dict[str, Model], arrays: Arrays) -> No
     whole, half = ((models[name].folder / "weights.npz").stat().st_size for name in ("whole", "half"))
     # The frames of 600 arrays stay as they are.
     assert half == pytest.approx(whole / 2, rel=0.01)
-    stored = stored_arrays(models["half"])
+    stored, _ = stored_arrays(models["half"])
     assert {array.dtype for array in stored} == {np.dtype(np.float16)}
     assert all(
         np.array_equal(one, other.astype(np.float16)) for one, other in zip(stored, arrays, strict=True)
@@ -823,6 +826,27 @@ def test_golden_scores_are_those_of_the_stored_weights(
 
 def test_golden_scores_of_rounded_weights_are_not_those_of_the_whole(models: dict[str, Model]) -> None:
     assert models["whole"].card.golden != models["half"].card.golden
+
+
+def test_a_card_that_names_the_outputs_in_another_order_is_refused(
+    network: Any, models: dict[str, Model]
+) -> None:
+    from workers.inference import weights
+
+    model = models["whole"]
+    swapped = model.card.model_copy(update={"findings": ("Hernia", "Mass")})
+    with pytest.raises(ConfigError, match=r"output 1 .* is Mass, .* finding 1 is Hernia"):
+        weights.load_weights(network, Model(folder=model.folder, card=swapped))
+
+
+def test_a_field_that_no_card_could_have_is_refused_and_nothing_is_left_behind(
+    tmp_path: Path, arrays: Arrays
+) -> None:
+    from workers.inference.folder import write_model
+
+    with pytest.raises(ConfigError, match=r"model whole: .*thresholds"):
+        write_model(tmp_path / "models", FACTS | {"thresholds": (2.0, 0.5)}, arrays)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_taken_name_is_refused_and_what_is_there_stays(tmp_path: Path, arrays: Arrays) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from config.cards import SHIPPED, Model, Pixels, list_models, read_model
+from config.cards import SHIPPED, Model, Pixels, list_models, problems_of, read_model
 from config.errors import ConfigError
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
@@ -291,11 +291,7 @@ def _one_line(source: Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ConfigError(f"{source}: as told, its card would be wrong: {problems}") from error
+        raise ConfigError(f"{source}: as told, its card would be wrong: {problems_of(error)}") from error
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from config.cards import CARD_FILE, Model, ModelCard, read_model
+from config.cards import CARD_FILE, Model, ModelCard, make_card, read_model
 from config.errors import ConfigError
 from workers.inference import densenet
 from workers.inference.pixels import prepare, test_pattern
@@ -28,9 +29,11 @@ def write_model(
     all. Raises ConfigError where the name is taken, a field is wrong, or number or shapes of the arrays do
     not fit the card's network.
     """
-    draft = ModelCard.model_validate(
-        facts | {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
-    )
+    placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
+    try:
+        draft = make_card(facts | placeholders)
+    except ConfigError as error:
+        raise ConfigError(f"model {facts['name']}: its card would be wrong: {error}") from error
     target = models_dir / draft.name
     if target.exists():
         raise ConfigError(f"{target} is there already; choose another --name or remove it")
@@ -44,7 +47,7 @@ def write_model(
         folder.mkdir()
         card = draft.model_copy(
             update={
-                "sha256": save_weights(network, folder / WEIGHTS_FILE, half=half),
+                "sha256": save_weights(network, folder / WEIGHTS_FILE, findings=draft.findings, half=half),
                 "golden": golden_scores(network, draft),
             }
         )
@@ -58,7 +61,7 @@ def golden_scores(network: Any, card: ModelCard) -> tuple[float, ...]:
     """Give the probabilities of a filled network for the test pattern, rounded to six digits."""
     pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
     _, logits = network(pattern, training=False)
-    probabilities = 1.0 / (1.0 + np.exp(-np.asarray(logits, dtype=np.float64)[0]))
+    probabilities = expit(np.asarray(logits, dtype=np.float64)[0])
     return tuple(round(float(one), 6) for one in probabilities)
 
 

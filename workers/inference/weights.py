@@ -4,7 +4,7 @@ import hashlib
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from config.cards import Model, ModelCard
 from config.errors import ConfigError
 from workers.inference.densenet import seeded_weights
+
+_OUTPUTS: Final = "outputs"
 
 
 def file_sha256(path: Path) -> str:
@@ -41,7 +43,14 @@ def load_weights(network: Any, model: Model) -> None:
     except OSError as error:
         raise ConfigError(f"model {card.name}: {model.weights_file}: {error.strerror}") from error
     _compare(card.name, model.weights_file.name, found, card.sha256)
-    fill(network, _read_arrays(card.name, model.weights_file), card, model.weights_file.name)
+    arrays, outputs = read_arrays(card.name, model.weights_file)
+    for index, (stored, said) in enumerate(zip(outputs, card.findings, strict=False), start=1):
+        if stored != said:
+            raise ConfigError(
+                f"model {card.name}: output {index} of {model.weights_file.name} is {stored}, the card's "
+                f"finding {index} is {said}; the card must name the outputs in their order"
+            )
+    fill(network, arrays, card, model.weights_file.name)
 
 
 def fill(network: Any, arrays: list[NDArray[np.float32]], card: ModelCard, what: str) -> None:
@@ -50,22 +59,29 @@ def fill(network: Any, arrays: list[NDArray[np.float32]], card: ModelCard, what:
     network.set_weights(arrays)
 
 
-def save_weights(network: Any, path: Path, *, half: bool = False) -> str:
+def save_weights(network: Any, path: Path, *, findings: tuple[str, ...] = (), half: bool = False) -> str:
     """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256.
 
-    `half` writes float16, half the size; they are read as float32 again.
+    With them go the names of the outputs, so that a card cannot name them in another order. `half` writes
+    float16, half the size; they are read as float32 again.
     """
     kind = np.float16 if half else np.float32
     arrays = {f"w{index:04d}": array.astype(kind) for index, array in enumerate(network.get_weights())}
-    np.savez(path, allow_pickle=False, **arrays)
+    outputs = {_OUTPUTS: np.array(findings, dtype=np.str_)} if findings else {}
+    np.savez(path, allow_pickle=False, **arrays, **outputs)
     return file_sha256(path)
 
 
-def _read_arrays(name: str, path: Path) -> list[NDArray[np.float32]]:
-    """Read an `.npz` in the order of its names. Its hash was right: what is wrong here was saved wrong."""
+def read_arrays(name: str, path: Path) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
+    """Read an `.npz` in the order of its names, and the outputs' names where it has them.
+
+    Its hash was right: what is wrong here was saved wrong.
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return [stored[key].astype(np.float32) for key in sorted(stored.files)]
+            outputs = tuple(stored[_OUTPUTS].tolist()) if _OUTPUTS in stored.files else ()
+            keys = sorted(set(stored.files) - {_OUTPUTS})
+            return [stored[key].astype(np.float32) for key in keys], outputs
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error
 

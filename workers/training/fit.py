@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from config.cards import Model, ModelCard, Pixels
+from config.cards import Model, ModelCard, Pixels, problems_of
 from config.errors import ConfigError
 from workers.training.splits import Overlap, Split
 
@@ -180,8 +180,7 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Model
         report.note(f"{len(unusable)} images could not be read and were left out: {reasons}")
 
     report.note(f"epoch {state.best_epoch} was best; choosing thresholds on the validation split")
-    with np.load(folder / _BEST, allow_pickle=False) as stored:
-        arrays = [stored[key] for key in sorted(stored.files)]
+    arrays, _ = weights.read_arrays(plan.name, folder / _BEST)
     if plan.half:  # the thresholds shall be those of the weights that are stored
         arrays = [array.astype(np.float16).astype(np.float32) for array in arrays]
     weights.fill(network, arrays, card, _BEST)
@@ -210,11 +209,7 @@ def _draft(plan: Plan) -> ModelCard:
     try:
         return _card_in_training(plan)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
-            for problem in error.errors(include_url=False)
-        )
-        raise ConfigError(f"model {plan.name!r}: its card would be wrong: {problems}") from error
+        raise ConfigError(f"model {plan.name!r}: its card would be wrong: {problems_of(error)}") from error
 
 
 def _card_in_training(plan: Plan) -> ModelCard:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.metrics import roc_curve
 
 from workers.evaluation.auroc import delong
@@ -68,4 +69,4 @@ def validate(network: Any, dataset: Any, loss: Callable[[Any, Any], Any]) -> Val
         labels.append(np.asarray(truth))
         logits.append(answered)
     z = np.concatenate(logits).astype(np.float64)
-    return Validated(np.concatenate(labels).astype(np.int8), 1.0 / (1.0 + np.exp(-z)), total / len(z))
+    return Validated(np.concatenate(labels).astype(np.int8), expit(z), total / len(z))
