@@ -1,13 +1,16 @@
 """The figures of one finding, as they become a row of the `auc` view."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isnan
+from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, brier_score_loss
 
 from workers.evaluation.auroc import delong
+from workers.evaluation.thresholds import Confusion, confusion
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,20 @@ class FindingSummary:
 
 
 @dataclass(frozen=True, slots=True)
-class _AtThreshold:
-    sensitivity: float | None = None
-    specificity: float | None = None
-    ppv: float | None = None
-    npv: float | None = None
-    f1: float | None = None
+class MacroMean:
+    """The mean AUROC of `findings` findings, all that have one; None, with the reason, where none has."""
+
+    auroc: float | None
+    findings: int
+    reason: str | None = None
+
+
+def macro_mean(aurocs: Iterable[float | None]) -> MacroMean:
+    """Return the mean over the findings that have an AUROC; None and NaN are passed over."""
+    defined = [auroc for auroc in aurocs if auroc is not None and not isnan(auroc)]
+    if not defined:
+        return MacroMean(None, 0, "no finding has an AUROC")
+    return MacroMean(fmean(defined), len(defined))
 
 
 def summarise(
@@ -66,7 +77,7 @@ def summarise(
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError("a probability is NaN or outside [0, 1]")
     area = delong(truth, p)
-    calls = _AtThreshold() if threshold is None else _at_threshold(truth == 1, p >= threshold)
+    calls = Confusion(None) if threshold is None else confusion(truth, p, threshold)
     return FindingSummary(
         finding=finding,
         n_positive=area.n_positive,
@@ -83,23 +94,3 @@ def summarise(
         f1=calls.f1,
         brier=float(brier_score_loss(truth, p, pos_label=1)) if truth.size else None,
     )
-
-
-def _at_threshold(truth: NDArray[np.bool_], called: NDArray[np.bool_]) -> _AtThreshold:
-    hits = int(np.count_nonzero(truth & called))
-    misses = int(np.count_nonzero(truth & ~called))
-    false_alarms = int(np.count_nonzero(~truth & called))
-    rejections = truth.size - hits - misses - false_alarms
-    return _AtThreshold(
-        sensitivity=_share(hits, hits + misses),
-        specificity=_share(rejections, rejections + false_alarms),
-        ppv=_share(hits, hits + false_alarms),
-        npv=_share(rejections, rejections + misses),
-        # Without a positive image sensitivity is undefined, and F1, its mean with PPV, would be 0 for want
-        # of cases and not for want of skill.
-        f1=_share(2 * hits, 2 * hits + false_alarms + misses) if hits + misses else None,
-    )
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
