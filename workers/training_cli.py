@@ -110,14 +110,13 @@ def train_(
     )
     if shared.leaks and not allow_leakage:
         fail(
-            f"{shared.patients} patients are in {manifest} and in {valid}: the validation figures would be "
-            "flattered; split by patient, or insist with --allow-leakage",
+            f"{shared.patients} patients are in {manifest} and in {valid}, or the images themselves "
+            f"({shared.images} of {len(watched)}): the validation figures would be flattered; split by "
+            "patient, or insist with --allow-leakage",
             EXIT_USAGE,
         )
     begin = find_model(start, settings.models) if start else None
     folder = settings.home / "training" / name
-    if restart and (folder / "training.json").exists():
-        (folder / "training.json").unlink()
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1)
         mean, std = sampled_statistics(manifest, images, pixels, settings.max_image_pixels)
@@ -152,6 +151,8 @@ def train_(
         highlight=False,
         soft_wrap=True,
     )
+    if restart and (folder / "training.json").exists():
+        (folder / "training.json").unlink()
     with _bar() as bar:
         try:
             model = train(plan, settings.models, folder.absolute(), _reporter(bar, epochs))

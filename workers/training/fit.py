@@ -20,7 +20,6 @@ from workers.training.splits import Overlap, Split
 
 _STATE: Final = "training.json"
 _LAST: Final = "last.weights.h5"
-_BEST: Final = "best.npz"
 _NORM_MOMENTUM: Final = 0.9
 """Keras' 0.99 needs some 500 steps until its averages stand for the data; a small epoch has 100."""
 
@@ -106,6 +105,11 @@ class State:
         """The epoch, from 1, of the greatest mean AUROC on the validation split."""
         return int(np.argmax([epoch["val_auroc"] for epoch in self.history])) + 1
 
+    @property
+    def best_file(self) -> Path:
+        """The best epoch's weights. Its number is in the name: a kill never leaves another epoch's there."""
+        return self.folder / f"best-{self.best_epoch:04d}.npz"
+
     def keep(self, model: Any, network: Any, figures: Epoch) -> None:
         """Write an epoch's weights, the optimiser's state among them, then the history that counts them."""
         from workers.inference.weights import save_weights  # noqa: PLC0415  # loads TensorFlow
@@ -114,13 +118,15 @@ class State:
         model.save_weights(self.folder / f"new-{_LAST}")
         self.history.append(figures)
         if self.best_epoch == len(self.history):
-            save_weights(network, self.folder / f"new-{_BEST}")
-            (self.folder / f"new-{_BEST}").replace(self.folder / _BEST)
+            save_weights(network, self.best_file)
         (self.folder / f"new-{_LAST}").replace(self.folder / _LAST)
         scratch = self.folder / f"new-{_STATE}"
         content = {"fingerprint": self._fingerprint, "history": self.history}
         scratch.write_text(json.dumps(content, indent=1), encoding="utf-8")
         scratch.replace(self.folder / _STATE)
+        for older in self.folder.glob("best-*.npz"):
+            if older != self.best_file:
+                older.unlink()
 
 
 def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Model:
@@ -132,6 +138,7 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Model
     if (models_dir / plan.name).exists():
         raise ConfigError(f"{models_dir / plan.name} is there already; choose another --name or remove it")
     card = _draft(plan)
+    _require_measurable(plan.valid)
     strategy = _distribution()
     import keras  # noqa: PLC0415
 
@@ -180,12 +187,20 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Model
         report.note(f"{len(unusable)} images could not be read and were left out: {reasons}")
 
     report.note(f"epoch {state.best_epoch} was best; choosing thresholds on the validation split")
-    arrays, _ = weights.read_arrays(plan.name, folder / _BEST)
+    arrays, _ = weights.read_arrays(plan.name, state.best_file)
     if plan.half:  # the thresholds shall be those of the weights that are stored
         arrays = [array.astype(np.float16).astype(np.float32) for array in arrays]
-    weights.fill(network, arrays, card, _BEST)
+    weights.fill(network, arrays, card, state.best_file.name)
     found = validate(model, watched, loss)
     return _write(plan, state, models_dir, arrays, found, len(unusable))
+
+
+def _require_measurable(valid: Split) -> None:
+    """Raise ConfigError where no finding of the validation split has both classes: no epoch would be best."""
+    if not any({0, 1} <= set(column.tolist()) for column in valid.labels.T):
+        raise ConfigError(
+            f"{valid.manifest}: no finding has images with it and images without it; nothing can be measured"
+        )
 
 
 def _distribution() -> Any:
@@ -218,7 +233,7 @@ def _card_in_training(plan: Plan) -> ModelCard:
         description="in training",
         architecture="densenet121",
         sha256="0" * 64,
-        weights=_BEST,
+        weights="in-training.npz",
         findings=plan.train.findings,
         thresholds=(0.5,) * len(plan.train.findings),
         golden=(0.5,) * len(plan.train.findings),
@@ -295,6 +310,6 @@ def _write(plan: Plan, state: State, models_dir: Path, arrays: list[Any], found:
     plot_curve(state.history, model.folder / "curve.png")
     plot_classes(plan.train, plan.valid, model.folder / "classes.png")
     shutil.copy(state.folder / _STATE, model.folder / _STATE)
-    for name in (_LAST, _BEST, _STATE):
-        (state.folder / name).unlink()
+    for kept in (state.best_file, state.folder / _LAST, state.folder / _STATE):
+        kept.unlink()
     return model
