@@ -155,6 +155,23 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def insert_rows(
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+) -> None:
+    """Insert a batch's rows of plain values in one statement; for workers.
+
+    On PostgreSQL not by COPY, in the middle of which the server waits for its client without any time limit:
+    a worker that froze there would keep its batch's row locked. Nearly as fast: one array a column.
+    """
+    values = list(rows)
+    if connection.dialect.name != "postgresql":
+        bulk_insert(connection, table, columns, values)
+    elif values:
+        arrays = ", ".join(f"%s::{table.c[name].type.compile(connection.dialect)}[]" for name in columns)
+        statement = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+        connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*values, strict=True)))
+
+
 def bulk_insert(
     connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert
 
-from db.database import bulk_insert
+from db.database import insert_rows
 from db.schema import image_result, score
 
 
@@ -69,7 +69,7 @@ def write_scored(
     connection: Connection, run_id: int, batch_id: int, scored: Sequence[Scored], findings: dict[str, int]
 ) -> None:
     """Write scored images and their findings; `findings` maps the names in the scores to their ids."""
-    bulk_insert(
+    insert_rows(
         connection,
         image_result,
         ("run_id", "image_id", "batch_id", "status", "width", "height", "maps", "map_height", "map_width"),
@@ -88,7 +88,7 @@ def write_scored(
         ),
     )
     nowhere = (None, None, None, None)
-    bulk_insert(
+    insert_rows(
         connection,
         score,
         (

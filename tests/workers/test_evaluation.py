@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from workers.evaluation.auroc import Auroc, delong, placements
-from workers.evaluation.summary import summarise
+from workers.evaluation.summary import MacroMean, macro_mean, summarise
 
 POSITIVE = [0.9, 0.5, 0.4]
 NEGATIVE = [0.5, 0.3, 0.4, 0.1]
@@ -260,3 +260,19 @@ def test_summary_refuses_nonsense(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         summarise("Mass", np.array(labels, np.int8), np.array(probabilities, np.float32), threshold)
+
+
+# --- macro mean
+
+
+def test_macro_mean_is_over_the_findings_that_have_an_auroc() -> None:
+    assert macro_mean([0.9, None, 0.6, float("nan")]) == MacroMean(pytest.approx(0.75), 2)
+    assert macro_mean([None, None]) == MacroMean(None, 0, "no finding has an AUROC")
+    assert macro_mean([]).reason is not None
+
+
+def test_macro_mean_is_scikit_learns() -> None:
+    columns = [simulated(500, seed) for seed in range(4)]
+    labels, scores = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
+    means = macro_mean(delong(*column).auroc for column in columns)
+    assert means.auroc == pytest.approx(roc_auc_score(labels, scores, average="macro"))

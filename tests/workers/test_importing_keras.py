@@ -444,7 +444,7 @@ def test_lambda_in_the_config_is_not_run(keras_3: Original, tmp_path: Path) -> N
     with zipfile.ZipFile(path) as archive:
         config = json.loads(archive.read("config.json"))
     [stored] = [layer for layer in config["config"]["layers"] if layer["class_name"] == "Lambda"]
-    keras.layers.deserialize(stored, safe_mode=False)(np.zeros((1, 320, 320, 3)))
+    keras.saving.deserialize_keras_object(stored, safe_mode=False)(np.zeros((1, 320, 320, 3)))
     assert Path(marker).exists()
 
 
