@@ -130,7 +130,7 @@ class Database:
             if not error.connection_invalidated or error.orig is None:
                 raise
             # Ended by the server for standing still: to be tried again, as after any lost connection.
-            raise OperationalError(error.statement, error.params, error.orig) from error
+            raise OperationalError(error.statement, None, error.orig, hide_parameters=True) from error
 
     def dispose(self) -> None:
         """Close the connections."""

@@ -170,7 +170,8 @@ def test_a_frozen_worker_holds_nobody_up_and_writes_nothing_when_it_wakes(
     assert cluster.ends(waiting) == 0, cluster.logs()
     assert_each_image_scored_exactly_once(database, run_id)
     child.resume()
-    eventually(lambda: "the lease was lost" in cluster.logs(), 60, "the woken child finds its lease lost")
+    log = cluster.home / "worker.0.log"
+    eventually(lambda: "the lease was lost" in log.read_text(), 60, "the woken child finds its lease lost")
     assert_each_image_scored_exactly_once(database, run_id)
 
 
