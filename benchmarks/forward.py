@@ -1,23 +1,26 @@
-"""One process of the bare forward pass: times the engine with and without maps, turn by turn; JSON."""
+"""One process of the bare forward pass: times an engine with and without maps, turn by turn; JSON."""
 
 import json
 import sys
 import time
+from typing import cast
 
 import numpy as np
 
 from config.cards import SHIPPED, read_model
-from workers.inference.engine import TensorFlowEngine
+from workers.inference.engine import EngineKind, make_engine
 from workers.inference.pixels import prepare, test_pattern
 
 
-def main(seconds: float, threads: int) -> None:
-    """Alternate between both engines until the time is over; seconds per call, a call is a full batch."""
-    model = read_model(SHIPPED / "untrained")
-    engines = {"bare": TensorFlowEngine(model, threads=threads, maps=False)}
-    engines["maps"] = TensorFlowEngine(model, threads=threads, maps=True)
+def main(seconds: float, threads: int, kind: EngineKind) -> None:
+    """Alternate between both until the time is over; seconds per call, a call is a full batch."""
+    model = read_model(SHIPPED / "demo")
+    pixels = model.card.pixels
+    engines = {
+        name: make_engine(kind, model, threads=threads, maps=name == "maps") for name in ("bare", "maps")
+    }
     batch = engines["bare"].batch
-    inputs = np.stack([prepare(test_pattern(320), model.card.pixels)] * batch)
+    inputs = np.stack([prepare(test_pattern(pixels.size), pixels)] * batch)
     print("ready", flush=True)
     sys.stdin.readline()  # all processes start together
     taken: dict[str, list[float]] = {name: [] for name in engines}
@@ -31,4 +34,4 @@ def main(seconds: float, threads: int) -> None:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    main(float(sys.argv[1]), int(sys.argv[2]), cast(EngineKind, sys.argv[3]))

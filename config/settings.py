@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -19,13 +21,33 @@ def _supported_broker(url: SecretStr | None) -> SecretStr | None:
     schemes = ("redis://", "rediss://", "redis+socket://")
     if url is not None and not url.get_secret_value().startswith(schemes):
         raise ValueError(f"must start with one of {', '.join(schemes)}")
+    if url is not None and not url.get_secret_value().startswith("redis+socket://"):
+        _require_parts(url.get_secret_value())
     return url
+
+
+def _require_parts(url: str) -> None:
+    """Raise ValueError for a URL that is cut at the wrong places: a piece of its password would be shown."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        if parts.port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
+            return
+    raise ValueError(
+        "cannot be read; it is redis://:password@host:port/0, and in the password each of @ : / ? # % is "
+        "written as % and its code, %40 for @"
+    )
 
 
 def _supported_database(url: SecretStr | None) -> SecretStr | None:
     schemes = ("postgresql://", "postgresql+psycopg://", "sqlite:///")
     if url is not None and not url.get_secret_value().startswith(schemes):
         raise ValueError(f"must start with one of {', '.join(schemes)}")
+    return url
+
+
+def _supported_webhook(url: SecretStr | None) -> SecretStr | None:
+    if url is not None and not url.get_secret_value().startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
     return url
 
 
@@ -78,8 +100,20 @@ class Settings(BaseSettings):
         PositiveInt | None,
         Field(description="A worker's processes. Default: one a GPU, or without a GPU one a core."),
     ] = None
+    engine: Annotated[
+        Literal["tensorflow", "openvino", "openvino-bf16"],
+        Field(
+            description="What runs the network: tensorflow (CPU or GPU), or for CPUs openvino, which needs "
+            "nightread[openvino]; openvino-bf16 is faster and less exact."
+        ),
+    ] = "tensorflow"
     threads: Annotated[
         PositiveInt | None, Field(description="Threads of one process's network. Default: cores / children")
+    ] = None
+    webhook_url: Annotated[
+        SecretStr | None,
+        AfterValidator(_supported_webhook),
+        Field(description="Where alerts are posted as JSON: https://host/path, which may hold a secret."),
     ] = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     flower_user: str = "nightread"

@@ -2,15 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import InternalError, OperationalError
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, InternalError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
-from sqlalchemy.types import Double
+from sqlalchemy.types import Double, Float, Integer, TypeEngine
 
 from db.errors import DatabaseError
 
@@ -42,14 +42,15 @@ class Database:
 
     def __init__(self, url: str) -> None:
         """Connect lazily to `url`, an SQLite or PostgreSQL URL."""
-        parsed = make_url(url)
+        parsed = _parsed(url)
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         self.dialect: str = parsed.get_backend_name()
         if self.dialect == "sqlite":
             if parsed.database is None:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            # It will hold patients' data: a folder that we make is closed to the machine's other users.
+            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             # A pre-ping would be lost time here; there is no server that could have gone away.
             self.engine = create_engine(
                 parsed, hide_parameters=True, connect_args={"check_same_thread": False}
@@ -73,7 +74,8 @@ class Database:
     @property
     def where(self) -> str:
         """The URL without its password, for messages."""
-        return self.engine.url.render_as_string(hide_password=True)
+        # A password may stand among the parameters, too.
+        return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -83,16 +85,35 @@ class Database:
 
     @contextmanager
     def read_only(self) -> Iterator[Connection]:
-        """Give a connection on which the database itself refuses every change; for queries by people."""
+        """Give a connection on which the database itself refuses every change; for queries by people.
+
+        One statement at a time. What PostgreSQL lets a read-only transaction do all the same, its role may be
+        forbidden: docs/security.md.
+        """
         with self._explained(), self.engine.begin() as connection:
+            driver = connection.connection.driver_connection
+            assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
             if self.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-                yield connection
+                # A superuser could start programs and read the server's files; in this role it cannot.
+                connection.exec_driver_sql(
+                    "SELECT set_config('role', 'pg_read_all_data', true) FROM pg_roles "
+                    "WHERE rolname = current_user AND rolsuper"
+                )
+                # Sent as it is, a text may be several statements, of which the first ends this transaction.
+                # What is prepared is one.
+                kept, driver.prepare_threshold = driver.prepare_threshold, 0
+                try:
+                    yield connection
+                finally:
+                    driver.prepare_threshold = kept
                 return
             connection.exec_driver_sql("PRAGMA query_only=ON")
+            driver.set_authorizer(_neither_files_nor_pragmas)
             try:
                 yield connection
             finally:
+                driver.set_authorizer(None)
                 connection.exec_driver_sql("PRAGMA query_only=OFF")
 
     @contextmanager
@@ -137,6 +158,24 @@ class Database:
         self.engine.dispose()
 
 
+def _parsed(url: str) -> URL:
+    """Parse a URL; DatabaseError, in which nothing of it stands, as any part may be one of its password."""
+    with suppress(ArgumentError, ValueError):
+        parsed = make_url(url)
+        if "@" not in (parsed.host or ""):
+            return parsed
+    raise DatabaseError(
+        "the database's URL cannot be read; it is postgresql://user:password@host:port/name, and in user and "
+        "password each of @ : / ? # % is written as % and its code, %40 for @"
+    )
+
+
+def _neither_files_nor_pragmas(action: int, *_: Any) -> int:
+    """Refuse what `query_only` lets pass: ATTACH makes a file, and a pragma would switch `query_only` off."""
+    refused = action in {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_PRAGMA}
+    return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
+
+
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
@@ -169,7 +208,17 @@ def insert_rows(
     elif values:
         arrays = ", ".join(f"%s::{table.c[name].type.compile(connection.dialect)}[]" for name in columns)
         statement = f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
-        connection.exec_driver_sql(statement, tuple(list(column) for column in zip(*values, strict=True)))
+        by_column = zip(columns, zip(*values, strict=True), strict=True)
+        connection.exec_driver_sql(
+            statement, tuple(_array(table.c[name].type, column) for name, column in by_column)
+        )
+
+
+def _array(type_: TypeEngine[Any], values: Sequence[Any]) -> list[Any] | str:
+    """Give values as the driver takes an array; numbers as text, which it would make five times as slowly."""
+    if isinstance(type_, Integer | Float):
+        return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
+    return list(values)
 
 
 def bulk_insert(

@@ -1,24 +1,23 @@
 """The ledger of evaluations: a run's closing one is due once, claimed under a lease, and kept as history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
-import pandas as pd
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, update
 
-from db.database import Database, clock
+from db.alerts import Watched, raise_loss, raise_unevaluated
+from db.database import Database, clock, insert_rows
 from db.schema import (
+    calibration_bin,
+    curve_point,
     evaluation,
     evaluation_result,
-    finding,
-    manifest_finding,
-    manifest_row,
-    model_finding,
+    localisation_result,
     run,
-    score,
+    threshold_result,
 )
 
 
@@ -29,8 +28,66 @@ class EvaluationClaim:
     evaluation_id: int
     run_id: int
     label_manifest_id: int
+    label_set: str
     closes_run: bool
+    bootstrap: int
+    wanted_sensitivity: float | None
+    box_set_id: int | None
+    schedule_id: int | None
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an evaluation found: rows of its tables, without the evaluation's id."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    thresholds: list[dict[str, Any]] = field(default_factory=list)
+    bins: list[dict[str, Any]] = field(default_factory=list)
+    points: list[dict[str, Any]] = field(default_factory=list)
+    localisations: list[dict[str, Any]] = field(default_factory=list)
+
+    def by_table(self) -> Sequence[tuple[Table, list[dict[str, Any]]]]:
+        """Pair each table with its rows."""
+        return (
+            (evaluation_result, self.results),
+            (threshold_result, self.thresholds),
+            (calibration_bin, self.bins),
+            (curve_point, self.points),
+            (localisation_result, self.localisations),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an evaluation is asked for, besides the figures that every one has.
+
+    `bootstrap`: resamples of patients, 0 for none. `box_set_id`: boxes to compare the maps with.
+    """
+
+    label_manifest_id: int
+    label_set: str
+    bootstrap: int = 0
+    wanted_sensitivity: float | None = None
+    box_set_id: int | None = None
+    schedule_id: int | None = None
+
+
+def ask(connection: Connection, run_id: int, asked: Asked) -> int:
+    """Make an evaluation due; returns its id. It is new each time: evaluations are history."""
+    row: int = connection.execute(
+        insert(evaluation)
+        .values(
+            run_id=run_id,
+            closes_run=False,
+            **{name: getattr(asked, name) for name in Asked.__slots__},
+        )
+        .returning(evaluation.c.id)
+    ).scalar_one()
+    return row
+
+
+_CLAIMED: Final = EvaluationClaim.__slots__[1:-1]
 
 
 def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int, int]]:
@@ -57,35 +114,29 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
     """Take an evaluation's lease; None if it is done or leased to another."""
     token = uuid4().hex
     with database.write() as connection:
-        row = connection.execute(
-            update(evaluation)
-            .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(("due", "queued")))
-            .values(
-                state="running",
-                attempt=evaluation.c.attempt + 1,
-                lease_token=token,
-                lease_expires_at=clock() + lease_seconds,
+        row = (
+            connection.execute(
+                update(evaluation)
+                .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(("due", "queued")))
+                .values(
+                    state="running",
+                    attempt=evaluation.c.attempt + 1,
+                    lease_token=token,
+                    lease_expires_at=clock() + lease_seconds,
+                )
+                .returning(*(evaluation.c[name] for name in _CLAIMED))
             )
-            .returning(evaluation.c.run_id, evaluation.c.label_manifest_id, evaluation.c.closes_run)
-        ).first()
-    return (
-        None
-        if row is None
-        else EvaluationClaim(evaluation_id, row.run_id, row.label_manifest_id, row.closes_run, token)
-    )
+            .mappings()
+            .first()
+        )
+    return None if row is None else EvaluationClaim(evaluation_id, **row, token=token)
 
 
 def renew_evaluation(database: Database, held: EvaluationClaim, lease_seconds: float) -> bool:
     """Extend the lease; False if it was lost."""
     with database.write() as connection:
         changed = connection.execute(
-            update(evaluation)
-            .where(
-                evaluation.c.id == held.evaluation_id,
-                evaluation.c.state == "running",
-                evaluation.c.lease_token == held.token,
-            )
-            .values(lease_expires_at=clock() + lease_seconds)
+            update(evaluation).where(_held(held)).values(lease_expires_at=clock() + lease_seconds)
         )
         return changed.rowcount == 1
 
@@ -103,98 +154,54 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
             update(evaluation)
             .where(overdue, evaluation.c.attempt >= max_attempts)
             .values(state="failed", lease_token=None, lease_expires_at=None)
-            .returning(evaluation.c.run_id, evaluation.c.closes_run)
+            .returning(
+                evaluation.c.id, evaluation.c.run_id, evaluation.c.closes_run, evaluation.c.schedule_id
+            )
         ).all()
+        message = f"the evaluation failed {max_attempts} times (see the workers' log); all scores are there"
         for row in spent:
+            connection.execute(update(evaluation).where(evaluation.c.id == row.id).values(message=message))
             if row.closes_run:
-                message = (
-                    f"the evaluation failed {max_attempts} times (see the workers' log); all scores are there"
-                )
                 connection.execute(
                     update(run).where(run.c.id == row.run_id).values(status="broken", message=message)
                 )
+            if row.schedule_id is not None:
+                about = f"run {row.run_id}, evaluation {row.id}: {message}"
+                raise_unevaluated(connection, row.schedule_id, row.id, about)
         return again + len(spent)
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, results: Sequence[tuple[int, str, dict[str, Any]]]
+    database: Database, held: EvaluationClaim, figures: Figures, watched: Watched | None = None
 ) -> bool:
-    """Write (finding id, subgroup, figures) rows and `done` in one transaction; False without the lease."""
+    """Write the figures, what watching them found, and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)
     with database.write() as connection:
         changed = connection.execute(
             update(evaluation)
-            .where(
-                evaluation.c.id == held.evaluation_id,
-                evaluation.c.state == "running",
-                evaluation.c.lease_token == held.token,
-            )
+            .where(_held(held))
             .values(state="done", lease_token=None, lease_expires_at=None, evaluated_at=now)
         )
         if changed.rowcount != 1:
             return False
-        connection.execute(
-            insert(evaluation_result),
-            [
-                {
-                    "evaluation_id": held.evaluation_id,
-                    "finding_id": finding_id,
-                    "subgroup": subgroup,
-                    **figures,
-                }
-                for finding_id, subgroup, figures in results
-            ],
-        )
+        for table, rows in figures.by_table():
+            names = [column.name for column in table.columns if column.name != "evaluation_id"]
+            values = ((held.evaluation_id, *(row.get(name) for name in names)) for row in rows)
+            insert_rows(connection, table, ["evaluation_id", *names], values)
         if held.closes_run:
             connection.execute(
                 update(run)
                 .where(run.c.id == held.run_id, run.c.status == "evaluating")
                 .values(status="complete", finished_at=now)
             )
+        if watched is not None:
+            raise_loss(connection, watched)
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredFinding:
-    """A finding of a run's model; `position` is its place in the manifest's labels, None if it has none."""
-
-    finding_id: int
-    name: str
-    threshold: float
-    position: int | None
-
-
-def run_findings(connection: Connection, run_id: int, label_manifest_id: int) -> Sequence[ScoredFinding]:
-    """Give the findings that a run has scores for, in the model's order."""
-    rows = connection.execute(
-        select(finding.c.id, finding.c.name, model_finding.c.threshold, manifest_finding.c.position)
-        .join_from(run, model_finding, model_finding.c.model_id == run.c.model_id)
-        .join(finding, finding.c.id == model_finding.c.finding_id)
-        .outerjoin(
-            manifest_finding,
-            and_(
-                manifest_finding.c.finding_id == finding.c.id,
-                manifest_finding.c.manifest_id == label_manifest_id,
-            ),
-        )
-        .where(run.c.id == run_id)
-        .order_by(model_finding.c.position)
-    )
-    return [ScoredFinding(*row) for row in rows]
-
-
-def finding_frame(connection: Connection, held: EvaluationClaim, finding_id: int) -> pd.DataFrame:
-    """Read a finding's probabilities with the images' label strings: columns `probability` and `labels`.
-
-    One finding at a time keeps the memory flat: 112,120 rows instead of 1.6 million.
-    """
-    return pd.read_sql_query(
-        select(score.c.probability, manifest_row.c.labels)
-        .join_from(score, manifest_row, manifest_row.c.image_id == score.c.image_id)
-        .where(
-            score.c.run_id == held.run_id,
-            score.c.finding_id == finding_id,
-            manifest_row.c.manifest_id == held.label_manifest_id,
-        ),
-        connection,
+def _held(held: EvaluationClaim) -> ColumnElement[bool]:
+    return and_(
+        evaluation.c.id == held.evaluation_id,
+        evaluation.c.state == "running",
+        evaluation.c.lease_token == held.token,
     )

@@ -189,10 +189,16 @@ def abandon(database: Database, held: Claim) -> None:
         connection.execute(update(batch).where(_held(held)).values(lease_expires_at=clock() - 1.0))
 
 
-def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], findings: dict[str, int]) -> bool:
+def complete(
+    database: Database,
+    held: Claim,
+    outcomes: Sequence[Outcome],
+    findings: dict[str, int],
+    engine: str | None = None,
+) -> bool:
     """Write a batch's results and `done` in one transaction; without the lease write nothing and give False.
 
-    `findings` maps the names in the scores to their ids.
+    `findings` maps the names in the scores to their ids; `engine` names what ran the network.
     """
     if sorted(one.image_id for one in outcomes) != sorted(one.image_id for one in held.images):
         raise ValueError(
@@ -211,6 +217,7 @@ def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], findi
                 finished_at=datetime.now(UTC),
                 scored=len(scored),
                 failed=len(failed),
+                engine=engine,
             )
         )
         if changed.rowcount != 1:

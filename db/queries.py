@@ -33,6 +33,7 @@ class Progress:
     model_sha256: str
     manifest: str
     message: str | None
+    engines: str | None
 
     @property
     def settled(self) -> bool:
@@ -83,6 +84,32 @@ def auc_table(database: Database, run_id: int) -> Sequence[Row[Any]]:
             ),
             {"run_id": run_id},
         ).all()
+
+
+def localisation_table(database: Database, evaluation_id: int) -> Sequence[Sequence[Any]]:
+    """Give the rows of the view `localisation` of an evaluation: finding to reason."""
+    with database.read() as connection:
+        rows = connection.execute(
+            text(
+                """
+                SELECT finding, images, hits, pointing, ci_low, ci_high, mean_iou, reason
+                FROM localisation WHERE evaluation_id = :evaluation_id ORDER BY finding
+                """
+            ),
+            {"evaluation_id": evaluation_id},
+        ).all()
+    return [
+        (
+            row.finding,
+            row.images,
+            row.hits,
+            row.pointing,
+            None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
+            row.mean_iou,
+            row.reason,
+        )
+        for row in rows
+    ]
 
 
 def failure_reasons(database: Database, run_id: int) -> Sequence[Row[Any]]:

@@ -117,7 +117,7 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
             update(run)
             .where(*finished)
             .values(status="evaluating")
-            .returning(run.c.id, run.c.images, run.c.manifest_id)
+            .returning(run.c.id, run.c.images, run.c.manifest_id, run.c.schedule_id)
         ).all()
         for row in closed:
             outcomes: int = connection.execute(
@@ -137,6 +137,7 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
                         label_manifest_id=row.manifest_id,
                         label_set="manifest",
                         closes_run=True,
+                        schedule_id=row.schedule_id,
                     )
                     .returning(evaluation.c.id)
                 ).scalar_one()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -10,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
 from db.manifests import finding_ids
-from db.schema import batch, manifest, model, model_finding, run
+from db.schema import batch, image_result, manifest, manifest_row, model, model_finding, run
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,13 @@ class ModelFacts:
     card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
+
+
+class RowRange(NamedTuple):
+    """Rows of a manifest by their numbers, `last` included."""
+
+    first: int
+    last: int
 
 
 def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
@@ -50,22 +58,42 @@ def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
 
 
 def create_run(
-    connection: Connection, *, manifest_id: int, model_id: int, heatmaps: str, batch_size: int, version: str
+    connection: Connection,
+    *,
+    manifest_id: int,
+    model_id: int,
+    heatmaps: str,
+    batch_size: int,
+    version: str,
+    rows: Sequence[RowRange] | None = None,
+    only_new: bool = False,
+    schedule_id: int | None = None,
 ) -> int:
-    """Write a run over all rows of a manifest and its batches; the caller's commit makes them real."""
-    images: int = connection.execute(select(manifest.c.rows).where(manifest.c.id == manifest_id)).scalar_one()
-    firsts = range(1, images + 1, batch_size)
+    """Write a run and its batches; the caller's commit makes them real.
+
+    It is over all rows of the manifest, or over those of `rows`. `only_new` says that earlier runs of the
+    same model have scored the others, and that an evaluation takes those scores from them.
+    """
+    if rows is None:
+        rows = [RowRange(1, _row_count(connection, manifest_id))]
+    batches = [
+        (first, min(first + batch_size - 1, one.last))
+        for one in rows
+        for first in range(one.first, one.last + 1, batch_size)
+    ]
     run_id: int = connection.execute(
         insert(run)
         .values(
             manifest_id=manifest_id,
             model_id=model_id,
             status="running",
-            images=images,
-            batches=len(firsts),
+            images=sum(one.last - one.first + 1 for one in rows),
+            batches=len(batches),
             heatmaps=heatmaps,
             version=version,
             created_at=datetime.now(UTC),
+            only_new=only_new,
+            schedule_id=schedule_id,
         )
         .returning(run.c.id)
     ).scalar_one()
@@ -73,12 +101,43 @@ def create_run(
         connection,
         batch,
         ("run_id", "number", "first_row", "last_row"),
-        (
-            (run_id, number, first, min(first + batch_size - 1, images))
-            for number, first in enumerate(firsts, start=1)
-        ),
+        ((run_id, number, *ends) for number, ends in enumerate(batches, start=1)),
     )
     return run_id
+
+
+def _row_count(connection: Connection, manifest_id: int) -> int:
+    count: int = connection.execute(select(manifest.c.rows).where(manifest.c.id == manifest_id)).scalar_one()
+    return count
+
+
+def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> list[RowRange]:
+    """Give the rows of a manifest whose image no run of this very model has scored, as ranges, rising.
+
+    An image that failed is among them: its file may have been put right since.
+    """
+    scored = (
+        select(image_result.c.image_id)
+        .distinct()
+        .join(run, run.c.id == image_result.c.run_id)
+        .where(run.c.model_id == model_id, image_result.c.status == "scored")
+        .subquery()
+    )
+    # An outer join and not NOT IN, for which PostgreSQL would compare each row with each where its memory
+    # does not hold the list.
+    numbers = connection.execute(
+        select(manifest_row.c.row_number)
+        .outerjoin(scored, scored.c.image_id == manifest_row.c.image_id)
+        .where(manifest_row.c.manifest_id == manifest_id, scored.c.image_id.is_(None))
+        .order_by(manifest_row.c.row_number)
+    ).scalars()
+    ranges: list[RowRange] = []
+    for number in numbers:
+        if ranges and number == ranges[-1].last + 1:
+            ranges[-1] = RowRange(ranges[-1].first, number)
+        else:
+            ranges.append(RowRange(number, number))
+    return ranges
 
 
 def cancel(database: Database, run_id: int) -> bool:

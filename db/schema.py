@@ -141,6 +141,27 @@ manifest_row = Table(
     sqlite_with_rowid=False,
 )
 
+# A schedule is never deleted, as its runs and alerts name it: it is removed by a time.
+schedule = Table(
+    "schedule",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("cron", Text, nullable=False),
+    Column("timezone", Text, nullable=False),
+    Column("action", Text, nullable=False),  # JSON: what to score or evaluate, and with which options
+    Column("margin", Double, nullable=False),  # a loss of AUROC beyond it raises an alert
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("removed_at", UtcDateTime),
+    Index(
+        "uq_schedule_name",
+        "name",
+        unique=True,
+        sqlite_where=text("removed_at IS NULL"),
+        postgresql_where=text("removed_at IS NULL"),
+    ),
+)
+
 run = Table(
     "run",
     metadata,
@@ -155,6 +176,11 @@ run = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
     Column("message", Text),
+    # True where earlier runs of the same model have scored the manifest's other rows: an evaluation takes
+    # those scores from them, each from the newest.
+    Column("only_new", Boolean, nullable=False, server_default=text("false")),
+    Column("schedule_id", Integer, ForeignKey("schedule.id")),
+    Column("calibrated_by", Integer),  # the evaluation whose fit made score.calibrated
     CheckConstraint("status IN ('running','evaluating','complete','cancelled','broken')", name="status"),
     CheckConstraint("heatmaps IN ('none','positive','all')", name="heatmaps"),
 )
@@ -174,6 +200,7 @@ batch = Table(
     Column("lease_expires_at", Double),
     Column("sent_at", Double),
     Column("worker", Text),
+    Column("engine", Text),  # what ran the network: engines agree, but not to the last bit
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
     Column("scored", Integer, nullable=False, server_default="0"),
@@ -227,7 +254,30 @@ score = Table(
     Column("box_width", Integer),
     Column("box_height", Integer),
     Column("overlay_path", Text),
+    Column("calibrated", REAL),  # see run.calibrated_by
     sqlite_with_rowid=False,
+)
+
+box_set = Table(
+    "box_set",
+    metadata,
+    _id(),
+    Column("fingerprint", Text, nullable=False, unique=True),  # SHA-256 of the file and of how it was read
+    Column("path", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+box = Table(
+    "box",
+    metadata,
+    _reference("box_set_id", "box_set.id", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("image_index", Text, nullable=False),
+    _reference("finding_id", "finding.id"),
+    Column("x", Double, nullable=False),  # pixels of the original image, from its upper left corner
+    Column("y", Double, nullable=False),
+    Column("width", Double, nullable=False),
+    Column("height", Double, nullable=False),
 )
 
 evaluation = Table(
@@ -245,6 +295,11 @@ evaluation = Table(
     Column("lease_expires_at", Double),
     Column("sent_at", Double),
     Column("evaluated_at", UtcDateTime),
+    Column("bootstrap", Integer, nullable=False, server_default="0"),  # resamples of patients
+    Column("wanted_sensitivity", Double),
+    Column("box_set_id", Integer, ForeignKey("box_set.id")),
+    Column("schedule_id", Integer, ForeignKey("schedule.id")),
+    Column("message", Text),  # why it failed
     CheckConstraint("state IN ('due','queued','running','done','failed')", name="state"),
     Index(
         "uq_evaluation_closing",
@@ -253,6 +308,19 @@ evaluation = Table(
         sqlite_where=text("closes_run"),
         postgresql_where=text("closes_run"),
     ),
+)
+
+_CALLS: Final = ("tp", "fp", "tn", "fn")
+
+_SHARES: Final = (
+    *(
+        f"{share}{bound}"
+        for share in ("sensitivity", "specificity", "ppv", "npv")
+        for bound in ("", "_low", "_high")
+    ),
+    "f1",
+    "accuracy",
+    "prevalence",
 )
 
 evaluation_result = Table(
@@ -277,6 +345,133 @@ evaluation_result = Table(
             "npv",
             "f1",
             "brier",
+            "calibration_error",
+            "bootstrap_low",
+            "bootstrap_high",
+            "platt_slope",
+            "platt_intercept",
         )
     ),
+    Column("reason", Text),  # why figures are NULL
+)
+
+threshold_result = Table(
+    "threshold_result",
+    metadata,
+    _reference("evaluation_id", "evaluation.id", primary_key=True),
+    Column("subgroup", Text, primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("threshold", Double),
+    *(Column(name, Integer) for name in _CALLS),
+    *(Column(name, Double) for name in _SHARES),
+    Column("reason", Text),
+    CheckConstraint("kind IN ('card','0.5','youden','sensitivity')", name="kind"),
+)
+
+calibration_bin = Table(
+    "calibration_bin",
+    metadata,
+    _reference("evaluation_id", "evaluation.id", primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("bin", SmallInteger, primary_key=True, autoincrement=False),
+    Column("lower", Double, nullable=False),
+    Column("upper", Double, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("mean_probability", Double),
+    Column("share_positive", Double),
+)
+
+curve_point = Table(
+    "curve_point",
+    metadata,
+    _reference("evaluation_id", "evaluation.id", primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("curve", Text, primary_key=True),
+    Column("point", SmallInteger, primary_key=True, autoincrement=False),
+    Column("x", Double, nullable=False),
+    Column("y", Double, nullable=False),
+    Column("threshold", Double),  # NULL for the first point, where no image is called positive
+    CheckConstraint("curve IN ('roc','precision_recall')", name="curve"),
+)
+
+localisation_result = Table(
+    "localisation_result",
+    metadata,
+    _reference("evaluation_id", "evaluation.id", primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("images", Integer, nullable=False),  # with a map and a box of this finding
+    Column("hits", Integer, nullable=False),  # whose map's peak lies in a box
+    *(Column(name, Double) for name in ("pointing", "ci_low", "ci_high", "mean_iou")),
+    Column("reason", Text),
+)
+
+comparison = Table(
+    "comparison",
+    metadata,
+    _id(),
+    _reference("run_a", "run.id"),
+    _reference("run_b", "run.id"),
+    _reference("label_manifest_id", "manifest.id"),
+    Column("label_set", Text, nullable=False),
+    Column("images", Integer, nullable=False),  # that both have scored
+    Column("compared_at", UtcDateTime, nullable=False),
+)
+
+comparison_result = Table(
+    "comparison_result",
+    metadata,
+    _reference("comparison_id", "comparison.id", primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("n_positive", Integer, nullable=False),
+    Column("n_negative", Integer, nullable=False),
+    *(
+        Column(name, Double)
+        for name in ("auroc_a", "auroc_b", "difference", "ci_low", "ci_high", "z", "p", "p_holm")
+    ),
+    Column("reason", Text),
+)
+
+published_auroc = Table(
+    "published_auroc",
+    metadata,
+    Column("source", Text, primary_key=True),
+    _reference("finding_id", "finding.id", primary_key=True),
+    Column("auroc", Double, nullable=False),
+    Column("ci_low", Double),
+    Column("ci_high", Double),
+    Column("citation", Text, nullable=False),
+)
+
+schedule_due = Table(
+    "schedule_due",
+    metadata,
+    # The primary key is the promise: a schedule's due time is acted on once, however many beats tick.
+    _reference("schedule_id", "schedule.id", primary_key=True),
+    Column("due_at", UtcDateTime, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("run_id", Integer, ForeignKey("run.id")),
+    Column("evaluation_id", Integer, ForeignKey("evaluation.id")),
+    Column("message", Text),
+    Column("begun_at", UtcDateTime),
+    CheckConstraint("state IN ('due','begun','nothing_new','failed')", name="state"),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    _reference("schedule_id", "schedule.id"),
+    Column("due_at", UtcDateTime),
+    Column("evaluation_id", Integer, ForeignKey("evaluation.id")),
+    Column("comparison_id", Integer, ForeignKey("comparison.id")),
+    Column("message", Text, nullable=False),
+    Column("raised_at", UtcDateTime, nullable=False),
+    Column("tries", Integer, nullable=False, server_default="0"),  # of the POST to the webhook
+    Column("tried_at", Double),
+    Column("delivered_at", UtcDateTime),
+    UniqueConstraint("evaluation_id", "kind"),
+    UniqueConstraint("schedule_id", "due_at", "kind"),
+    CheckConstraint("kind IN ('loss','failed')", name="kind"),
 )

@@ -11,21 +11,27 @@ _SECONDS: Final = {
     "postgresql": "CAST(EXTRACT(EPOCH FROM ({end} - {start})) AS DOUBLE PRECISION)",
 }
 
+_NAMES: Final = {"sqlite": "GROUP_CONCAT(DISTINCT engine)", "postgresql": "STRING_AGG(DISTINCT engine, ',')"}
+
 
 def _progress(dialect: str) -> str:
     seconds = _SECONDS[dialect].format(start="b.started_at", end="b.last_finished_at")
     return f"""
-        SELECT run.id AS run_id, run.status, run.images, b.scored, b.failed,
-               run.images - b.scored - b.failed AS pending,
+        SELECT run.id AS run_id, run.status, run.images,
+               COALESCE(b.scored, 0) AS scored, COALESCE(b.failed, 0) AS failed,
+               run.images - COALESCE(b.scored, 0) - COALESCE(b.failed, 0) AS pending,
                b.started_at, run.finished_at,
                (b.scored + b.failed) / NULLIF({seconds}, 0.0) AS images_per_second,
                model.name AS model, model.sha256 AS model_sha256, manifest.path AS manifest,
-               run.batches, run.created_at, run.message
+               run.batches, run.created_at, run.message, schedule.name AS schedule, run.calibrated_by,
+               b.engines
         FROM run
         JOIN model ON model.id = run.model_id
         JOIN manifest ON manifest.id = run.manifest_id
-        JOIN (SELECT run_id, SUM(scored) AS scored, SUM(failed) AS failed,
-                     MIN(started_at) AS started_at, MAX(finished_at) AS last_finished_at
+        LEFT JOIN schedule ON schedule.id = run.schedule_id
+        LEFT JOIN (SELECT run_id, SUM(scored) AS scored, SUM(failed) AS failed,
+                     MIN(started_at) AS started_at, MAX(finished_at) AS last_finished_at,
+                     {_NAMES[dialect]} AS engines
               FROM batch GROUP BY run_id) b ON b.run_id = run.id
         """  # noqa: S608  # made of constants
 
@@ -34,7 +40,7 @@ def _views(dialect: str) -> dict[str, str]:
     return {
         "scores": f"""
         SELECT s.run_id, i.image_index, r.patient_id, r.view_position, r.sex, r.age_years,
-               f.name AS finding, s.probability, {_LABEL} AS label, r.follow_up, m.threshold
+               f.name AS finding, s.probability, {_LABEL} AS label, r.follow_up, m.threshold, s.calibrated
         FROM score s
         JOIN run ON run.id = s.run_id
         JOIN image i ON i.id = s.image_id
@@ -47,7 +53,8 @@ def _views(dialect: str) -> dict[str, str]:
         SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, v.subgroup, f.name AS finding,
                v.n_positive, v.n_negative, v.auroc, v.ci_low, v.ci_high, v.average_precision, v.threshold,
                v.sensitivity, v.specificity, v.ppv, v.npv, v.f1, v.brier,
-               model.name AS model, model.sha256 AS model_sha256
+               model.name AS model, model.sha256 AS model_sha256, v.calibration_error,
+               v.bootstrap_low, v.bootstrap_high, v.platt_slope, v.platt_intercept, v.reason
         FROM evaluation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN finding f ON f.id = v.finding_id
@@ -72,6 +79,94 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN image i ON i.id = s.image_id
         JOIN finding f ON f.id = s.finding_id
         WHERE t.maps IS NOT NULL
+        """,
+        "evaluations": """
+        SELECT e.id AS evaluation_id, e.run_id, e.state, e.evaluated_at, e.label_set,
+               l.path AS labels, l.fingerprint AS labels_sha256,
+               model.name AS model, model.sha256 AS model_sha256, e.closes_run,
+               e.bootstrap, e.wanted_sensitivity, b.path AS boxes, b.fingerprint AS boxes_sha256,
+               schedule.name AS schedule, e.message
+        FROM evaluation e
+        JOIN manifest l ON l.id = e.label_manifest_id
+        JOIN run ON run.id = e.run_id
+        JOIN model ON model.id = run.model_id
+        LEFT JOIN box_set b ON b.id = e.box_set_id
+        LEFT JOIN schedule ON schedule.id = e.schedule_id
+        """,
+        "auc_mean": """
+        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, v.subgroup,
+               COUNT(v.auroc) AS findings, AVG(v.auroc) AS mean_auroc,
+               model.name AS model, model.sha256 AS model_sha256
+        FROM evaluation_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN run ON run.id = e.run_id
+        JOIN model ON model.id = run.model_id
+        GROUP BY e.run_id, e.id, e.evaluated_at, e.label_set, v.subgroup, model.name, model.sha256
+        """,
+        "thresholds": """
+        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, t.subgroup, f.name AS finding,
+               t.kind, t.threshold, t.tp, t.fp, t.tn, t.fn,
+               t.sensitivity, t.sensitivity_low, t.sensitivity_high,
+               t.specificity, t.specificity_low, t.specificity_high,
+               t.ppv, t.ppv_low, t.ppv_high, t.npv, t.npv_low, t.npv_high,
+               t.f1, t.accuracy, t.prevalence, t.reason
+        FROM threshold_result t
+        JOIN evaluation e ON e.id = t.evaluation_id
+        JOIN finding f ON f.id = t.finding_id
+        """,
+        "calibration": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, c.bin, c.lower, c.upper,
+               c.images, c.mean_probability, c.share_positive
+        FROM calibration_bin c
+        JOIN evaluation e ON e.id = c.evaluation_id
+        JOIN finding f ON f.id = c.finding_id
+        """,
+        "curves": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, c.curve, c.point,
+               c.x, c.y, c.threshold
+        FROM curve_point c
+        JOIN evaluation e ON e.id = c.evaluation_id
+        JOIN finding f ON f.id = c.finding_id
+        """,
+        "localisation": """
+        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, f.name AS finding, v.images, v.hits,
+               v.pointing, v.ci_low, v.ci_high, v.mean_iou, v.reason, b.path AS boxes
+        FROM localisation_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN box_set b ON b.id = e.box_set_id
+        JOIN finding f ON f.id = v.finding_id
+        """,
+        "comparisons": """
+        SELECT c.id AS comparison_id, c.compared_at, c.run_a, c.run_b, a.name AS model_a, b.name AS model_b,
+               c.label_set, l.fingerprint AS labels_sha256, c.images, f.name AS finding,
+               v.n_positive, v.n_negative, v.auroc_a, v.auroc_b, v.difference, v.ci_low, v.ci_high,
+               v.z, v.p, v.p_holm, v.reason
+        FROM comparison_result v
+        JOIN comparison c ON c.id = v.comparison_id
+        JOIN finding f ON f.id = v.finding_id
+        JOIN manifest l ON l.id = c.label_manifest_id
+        JOIN run run_a ON run_a.id = c.run_a
+        JOIN model a ON a.id = run_a.model_id
+        JOIN run run_b ON run_b.id = c.run_b
+        JOIN model b ON b.id = run_b.model_id
+        """,
+        "published": """
+        SELECT p.source, f.name AS finding, p.auroc, p.ci_low, p.ci_high, p.citation
+        FROM published_auroc p
+        JOIN finding f ON f.id = p.finding_id
+        """,
+        "schedules": """
+        SELECT s.name AS schedule, s.cron, s.timezone, s.action, s.margin, s.created_at, s.removed_at,
+               d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message
+        FROM schedule s
+        LEFT JOIN schedule_due d ON d.schedule_id = s.id
+        """,
+        "alerts": """
+        SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at, e.run_id,
+               a.evaluation_id, a.comparison_id, a.message, a.delivered_at
+        FROM alert a
+        JOIN schedule s ON s.id = a.schedule_id
+        LEFT JOIN evaluation e ON e.id = a.evaluation_id
         """,
     }
 

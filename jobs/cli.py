@@ -22,7 +22,7 @@ from db.upgrade import require_current, upgrade
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out, print_table
 from jobs.errors import JobsError
 from jobs.submit import Heatmaps, Order, submit
-from jobs.waiting import connect_broker, finish, follow, work_on
+from jobs.waiting import connect_broker, finish, follow, show_alerts, work_on
 
 _NOTE = "Not for clinical use."
 PANEL_ASK = "Look at the results"
@@ -230,7 +230,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object a run.")] = False,
 ) -> None:
-    """Show how far the runs are.
+    """Show how far the runs are, and the alerts of the last seven days.
 
     Example: nightread status 7 --follow
     """
@@ -253,6 +253,7 @@ def status(
     for one in found:
         if one.message:
             err.print(f"run {one.run_id}: {one.message}", style="yellow", highlight=False)
+    show_alerts(database)
 
 
 @app.command(rich_help_panel=PANEL_ASK)

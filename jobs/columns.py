@@ -17,7 +17,7 @@ UNKNOWN: Final = "-"
 ABSENT: Final = -1
 """Index of a recognised column that the file does not have."""
 
-_IMAGE_NAMES: Final = ("Image Index", "Image", "image_path", "path", "filename", "file")
+IMAGE_NAMES: Final = ("Image Index", "Image", "image_path", "path", "filename", "file")
 _FLAGS: Final = {"0": "0", "0.0": "0", "1": "1", "1.0": "1", "": UNKNOWN}
 _SEXES: Final = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
 _NO_SEX: Final = ("", "u", "unknown")
@@ -65,14 +65,14 @@ class Header:
 
     def __init__(self, names: list[str]) -> None:
         self.names = [name.strip() for name in names]
-        self._keys = [_key(name) for name in self.names]
+        self._keys = [key_of(name) for name in self.names]
         named = max((index + 1 for index, name in enumerate(self.names) if name), default=0)
         # The 2017 release of NIH's file ends its header, and its rows, in a comma.
         self.widths = range(named, len(names) + 1)
 
     def find(self, *names: str) -> int:
         """Return the index of the first name that the header has, or ABSENT."""
-        for key in map(_key, names):
+        for key in map(key_of, names):
             if key in self._keys:
                 return self._only([index for index, known in enumerate(self._keys) if known == key])
         return ABSENT
@@ -85,10 +85,10 @@ class Header:
     def image(self, option: str | None) -> int:
         """Return the index of the images' column: the one `option` names, else a recognised one."""
         if option is not None:
-            return self._named(option)
-        index = self.find(*_IMAGE_NAMES)
+            return self.named(option)
+        index = self.find(*IMAGE_NAMES)
         if index == ABSENT:
-            self._fail("no column is recognised as the image's", "Name it with --image-column.")
+            self.fail("no column is recognised as the image's", "Name it with --image-column.")
         return index
 
     def findings(self, option: Mapping[str, str] | None) -> dict[str, int]:
@@ -98,18 +98,19 @@ class Header:
             return {finding: index for finding, index in found.items() if index != ABSENT}
         columns: dict[str, int] = {}
         for name, wanted in option.items():
-            finding = _FINDING_OF.get(_key(wanted), wanted.strip())
+            finding = finding_of(wanted) or wanted.strip()
             if not finding or finding in columns:
                 problem = f"the finding {shown(finding)} is blank or has a second column, {shown(name)}"
                 raise Flaw(problem, "Give each finding a name and one column.")
-            columns[finding] = self._named(name)
+            columns[finding] = self.named(name)
         return columns
 
-    def _named(self, name: str) -> int:
+    def named(self, name: str) -> int:
+        """Return the index of the column that an option names; raise Flaw where there is none."""
         exact = [index for index, known in enumerate(self.names) if known and known == name.strip()]
-        index = self._only(exact) if exact else self.find(name) if _key(name) else ABSENT
+        index = self._only(exact) if exact else self.find(name) if key_of(name) else ABSENT
         if index == ABSENT:
-            self._fail(f"there is no column {shown(name)}", "Name one of these.")
+            self.fail(f"there is no column {shown(name)}", "Name one of these.")
         return index
 
     def _only(self, indexes: list[int]) -> int:
@@ -119,17 +120,24 @@ class Header:
             raise Flaw(problem, "Remove or rename all but one.", self.names[indexes[0]])
         return indexes[0]
 
-    def _fail(self, problem: str, advice: str) -> NoReturn:
+    def fail(self, problem: str, advice: str) -> NoReturn:
+        """Raise Flaw: the problem, the columns that there are, and what to do."""
         if len(self.names) == 1:
             advice += " Columns are separated by commas, not by semicolons or tabs."
         raise Flaw(f"{problem}; the columns are {shown(', '.join(self.names), 400)}", advice)
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return what of a name counts: neither case nor spaces, underscores, hyphens and #."""
     return re.sub(r"[\s_#-]+", "", name.casefold())
 
 
-_FINDING_OF: Final = {_key(finding): finding for finding in FINDINGS}
+_FINDING_OF: Final = {key_of(finding): finding for finding in FINDINGS}
+
+
+def finding_of(name: str) -> str | None:
+    """Return which of the 14 findings a name means, in whatever spelling; None for none of them."""
+    return _FINDING_OF.get(key_of(name))
 
 
 def shown(text: str, limit: int = 60) -> str:
@@ -193,13 +201,13 @@ def parse_listed(columns: list[str], cells: tuple[str, ...]) -> str:
     column, cell = columns[0], cells[0]
     if not cell.strip():
         return UNKNOWN * len(FINDINGS)
-    names = {_key(name): name for name in cell.split("|")}
-    healthy = names.pop(_key("No Finding"), None)
+    names = {key_of(name): name for name in cell.split("|")}
+    healthy = names.pop(key_of("No Finding"), None)
     if healthy is not None and names:
         advice = 'Keep either "No Finding" or the findings.'
         raise Flaw(f"{shown(cell)} says No Finding and names findings", advice, column)
-    for key, name in names.items():
-        if key not in _FINDING_OF:
+    for name in names.values():
+        if finding_of(name) is None:
             advice = f"Separate with | some of {', '.join(FINDINGS)}."
             raise Flaw(f"{shown(name)} is none of the 14 findings", advice, column)
-    return "".join("1" if _key(finding) in names else "0" for finding in FINDINGS)
+    return "".join("1" if key_of(finding) in names else "0" for finding in FINDINGS)

@@ -69,6 +69,15 @@ def print_auc(database: Database, run_id: int) -> None:
         out.print("Not for clinical use.")
 
 
+def print_localisation(database: Database, evaluation_id: int) -> None:
+    """Print how well the maps of an evaluation's run point at the boxes."""
+    print_table(
+        ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", ""),
+        queries.localisation_table(database, evaluation_id),
+        title="heatmaps against drawn boxes",
+    )
+
+
 def print_failures(database: Database, run_id: int) -> None:
     """Print how many images failed and why, if any did."""
     rows = queries.failure_reasons(database, run_id)

@@ -13,6 +13,7 @@ from db.database import Database
 from jobs.cli import PANEL_RUN, app, ready
 from jobs.console import err, out, print_table
 from jobs.phantoms import plan_archive, write_archive
+from jobs.report_cli import write_report
 from jobs.submit import Order, submit
 from jobs.waiting import finish, work_on
 
@@ -83,6 +84,8 @@ def demo(
     if ended.status == "complete":
         _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)
+        write_report(database, settings, run_id, archive / "report.html")
+        out.print(f"report: {archive / 'report.html'}\n", highlight=False, soft_wrap=True)
     finish(database, ended)
 
 

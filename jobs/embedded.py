@@ -103,7 +103,7 @@ class EmbeddedStack:
             self._start_worker()
 
     def _take_lock(self, undo: ExitStack) -> None:
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = undo.enter_context((self._home / "embedded.lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

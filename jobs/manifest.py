@@ -35,9 +35,10 @@ from jobs.columns import (
 )
 from jobs.errors import JobsError
 
-__all__ = ["UNKNOWN", "Manifest", "ManifestError", "ManifestRow"]
+__all__ = ["UNKNOWN", "Manifest", "ManifestError", "ManifestRow", "fingerprint_of", "located", "records"]
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
+_BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
 _SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
 
 
@@ -102,7 +103,7 @@ class Manifest:
         """Read the header; raise ManifestError where it or the file cannot be read."""
         self.path = path
         self._options = [image_column, None if finding_columns is None else [*finding_columns.items()]]
-        self._first = next(_records(path), None)
+        self._first = next(records(path), None)
         if self._first is None:
             raise ManifestError(
                 path, "the file is empty", "A manifest has a header and a row for each image."
@@ -111,7 +112,7 @@ class Manifest:
         try:
             self._lay_out(Header(names), image_column, finding_columns)
         except Flaw as flaw:
-            raise _located(flaw, path, line) from None
+            raise located(flaw, path, line) from None
 
     def _lay_out(self, header: Header, image: str | None, findings: Mapping[str, str] | None) -> None:
         self._widths = header.widths
@@ -135,19 +136,15 @@ class Manifest:
 
         Raises ManifestError where the file cannot be read any more.
         """
-        with _errors_named(self.path), self.path.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-        # A text holds no zero byte, so the options cannot be taken for more of the file.
-        digest.update(b"\0" + json.dumps(self._options).encode())
-        return digest.hexdigest()
+        return fingerprint_of(self.path, self._options)
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Stream the rows in the file's order; raise ManifestError at the first bad one."""
-        records = _records(self.path)
-        if next(records, None) != self._first:
+        found = records(self.path)
+        if next(found, None) != self._first:
             raise ManifestError(self.path, "the header changed while the file was in use", "Start again.")
         lines: dict[str, int] = {}
-        for line, fields in records:
+        for line, fields in found:
             try:
                 row = self._row(line, fields)
                 first = lines.setdefault(row.image_index, line)
@@ -155,7 +152,7 @@ class Manifest:
                     problem = f"image {shown(row.image_index)} was already on line {first}"
                     raise Flaw(problem, "Keep one row for each image.", self._image_name)  # noqa: TRY301
             except Flaw as flaw:
-                raise _located(flaw, self.path, line) from None
+                raise located(flaw, self.path, line) from None
             yield row
         if not lines:
             raise ManifestError(self.path, "there is a header but no row", "Add a row for each image.")
@@ -180,7 +177,20 @@ class Manifest:
         )
 
 
-def _located(flaw: Flaw, path: Path, line: int) -> ManifestError:
+def fingerprint_of(path: Path, options: object) -> str:
+    """Return the SHA-256, in hex, of a file's bytes and of the options (JSON's types) it is read with.
+
+    Raises ManifestError where the file cannot be read.
+    """
+    with _errors_named(path), path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    # A text holds no zero byte, so the options cannot be taken for more of the file.
+    digest.update(b"\0" + json.dumps(options).encode())
+    return digest.hexdigest()
+
+
+def located(flaw: Flaw, path: Path, line: int) -> ManifestError:
+    """Add file and line to a flaw."""
     return ManifestError(path, flaw.problem, flaw.advice, line, flaw.column)
 
 
@@ -193,7 +203,7 @@ def _errors_named(path: Path) -> Iterator[None]:
             raise ManifestError(path, "this is a directory", "Name the CSV file itself.")
         if not stat.S_ISREG(mode):
             # Rows are read more than once, which a pipe cannot do.
-            raise ManifestError(path, "this is not a regular file", "Save the manifest as a file first.")
+            raise ManifestError(path, "this is not a regular file", "Save it as a file first.")
         yield
     except FileNotFoundError:
         raise ManifestError(path, "there is no such file", "Check the path.") from None
@@ -209,15 +219,22 @@ def _errors_named(path: Path) -> Iterator[None]:
         ) from None
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Stream (line on which the record starts, its fields), blank lines left out."""
-    start = 1
+def records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Stream a CSV file's records: (line on which one starts, its fields), blank lines left out.
+
+    A path that ends in .gz is read through gzip. Raises ManifestError where the file is no CSV in UTF-8.
+    """
+    start, blank = 1, 0
     with _errors_named(path), _open(path) as stream:
         reader = csv.reader(_lines(path, stream), strict=True)
         try:
             for fields in reader:
                 if fields and (len(fields) > 1 or fields[0].strip()):
                     yield start, fields
+                    blank = 0
+                elif (blank := blank + 1) > _BLANK_LIMIT:
+                    problem = f"more than {_BLANK_LIMIT:,} blank lines follow each other"
+                    raise ManifestError(path, problem, "Remove them.", start)
                 start = reader.line_num + 1
         except csv.Error as error:
             advice = 'Close each quoted field with " before the comma; write a quote within one as "".'

@@ -1,11 +1,13 @@
 """Reconcile the ledger with what died or was lost; safe to call at any time, from anywhere, by many."""
 
 import logging
+from datetime import UTC, datetime
 
 from config.queues import MESSAGES_IN_FLIGHT
 from config.settings import Settings
 from db import evaluations, ledger, recovery
 from db.database import Database
+from jobs import alerts, schedules
 from jobs.broker import Broker, BrokerAwayError
 
 log = logging.getLogger(__name__)
@@ -15,6 +17,8 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
 
     A broker that is away is only logged: the ledger is brought forward all the same, and the next call sends.
+    The schedules come last, so that nothing waits for their manifests and webhook; the next call announces
+    what they begin.
     """
     expired = recovery.expire_leases(database, settings.max_attempts)
     expired += evaluations.expire_evaluations(database, settings.max_attempts)
@@ -32,6 +36,9 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
     except BrokerAwayError as error:
         log.warning("%s", error)
+    now = datetime.now(UTC)
+    schedules.tick(database, settings, now)
+    alerts.deliver(database, settings, now)
 
 
 def top_up(database: Database, broker: Broker) -> int:

@@ -6,6 +6,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
+from sqlalchemy import Connection
+
 from config.cards import find_model
 from config.settings import Settings
 from db.database import Database
@@ -44,6 +46,23 @@ def submit(
     Nothing is sent yet and, where the manifest is wrong anywhere (ManifestError), nothing is written. The
     manifest's rows are stored once, however often it is submitted. `progress` is told the rows read so far.
     """
+    manifest, facts = read_order(settings, order)
+    with database.write() as connection:
+        return create_run(
+            connection,
+            manifest_id=store_manifest(connection, order, manifest, progress),
+            model_id=find_or_write_model(connection, facts),
+            heatmaps=order.heatmaps,
+            batch_size=order.batch_size,
+            version=version("nightread"),
+        )
+
+
+def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
+    """Find what an order names: the manifest, of which only the header is read, and the model.
+
+    Raises OrderError, ManifestError or ConfigError for what is not there or does not fit.
+    """
     if not order.images.is_dir():
         raise OrderError(f"{order.images}: there is no such folder of images; see --images")
     card = find_model(order.model, settings.models).card
@@ -59,26 +78,29 @@ def submit(
     facts = ModelFacts(
         card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
     )
-    with database.write() as connection:
-        manifest_id, _ = find_or_write_manifest(
-            connection,
-            archive=archive_id(connection, str(order.images.resolve())),
-            fingerprint=manifest.fingerprint(),
-            path=str(order.manifest.resolve()),
-            findings=manifest.findings,
-            rows=_values(manifest, progress),
-        )
-        return create_run(
-            connection,
-            manifest_id=manifest_id,
-            model_id=find_or_write_model(connection, facts),
-            heatmaps=order.heatmaps,
-            batch_size=order.batch_size,
-            version=version("nightread"),
-        )
+    return manifest, facts
 
 
-def _values(manifest: Manifest, progress: Callable[[int], None]) -> Iterator[RowValues]:
+def store_manifest(
+    connection: Connection,
+    order: Order,
+    manifest: Manifest,
+    progress: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Store an order's manifest in the archive of its images, if it is not there yet; returns its id."""
+    manifest_id, _ = find_or_write_manifest(
+        connection,
+        archive=archive_id(connection, str(order.images.resolve())),
+        fingerprint=manifest.fingerprint(),
+        path=str(manifest.path.resolve()),
+        findings=manifest.findings,
+        rows=row_values(manifest, progress),
+    )
+    return manifest_id
+
+
+def row_values(manifest: Manifest, progress: Callable[[int], None] = lambda _: None) -> Iterator[RowValues]:
+    """Give a manifest's rows as they are written; `progress` is told the rows read so far."""
     for number, row in enumerate(manifest, start=1):
         if number % _PROGRESS_EVERY == 0:
             progress(number)

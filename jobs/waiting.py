@@ -1,8 +1,10 @@
 """Working on a run to its end: the ledger kept moving, with a live bar or a line now and then."""
 
+import signal
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import Any, Final, NoReturn
 
 from rich.console import Console
@@ -13,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from config.cards import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import queries
+from db import alerts, queries
 from db.database import Database
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
 
@@ -22,6 +24,7 @@ _LINE_SECONDS: Final = 15.0
 _AWAY_SECONDS: Final = 2.0
 _RATE_SECONDS: Final = 30.0
 """The rate and the time left are those of the last so many seconds."""
+_ALERTS_SHOWN: Final = timedelta(days=7)
 
 
 class _RateColumn(ProgressColumn):
@@ -88,6 +91,25 @@ def connect_broker(settings: Settings, url: str) -> Any:
     return Broker.connect(url, settings.tick_seconds)
 
 
+class _Interrupted:
+    """Handles Ctrl-C as Python does, and remembers it.
+
+    A KeyboardInterrupt that happens to be raised in a finalizer is printed by Python and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._once = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
+        self._once = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self._once:
+            raise KeyboardInterrupt
+
+
 def work_on(database: Database, settings: Settings, run_id: int) -> queries.Progress:
     """Keep a run moving until it ends, with a queue and workers of our own where no broker is configured.
 
@@ -96,16 +118,20 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
     from jobs.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
     from jobs.reconcile import reconcile  # noqa: PLC0415  # loads Celery
 
+    interrupted = _Interrupted()
+
     def move(url: str, watch: Callable[[], None]) -> queries.Progress:
         broker = connect_broker(settings, url)
 
         def tick() -> None:
+            interrupted.check()
             watch()
             reconcile(database, broker, settings)
 
         return _followed(database, run_id, tick)
 
     try:
+        signal.signal(signal.SIGINT, interrupted)
         if settings.broker_url is not None:
             return move(settings.broker_url.get_secret_value(), lambda: None)
         run = queries.progress(database, run_id)
@@ -153,3 +179,10 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         highlight=False,
     )
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)
+
+
+def show_alerts(database: Database) -> None:
+    """Print the alerts of the last days, a line each, oldest first."""
+    for one in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
+        line = f"alert {one.alert_id}, {one.raised_at:%Y-%m-%d %H:%M} UTC: {one.message}"
+        err.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

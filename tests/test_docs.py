@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +12,24 @@ import click
 import pytest
 import typer
 from compose_file import ROOT
-from sqlalchemy import Connection, inspect, text
-from support import STUB_CARD, make_run, write_card
+from sqlalchemy import Connection, insert, inspect, text, update
+from support import STUB_CARD, write_card
 
 from config.cards import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
+from db.boxes import BoxValues, find_or_write_boxes
+from db.calibrated import calibrate_run
+from db.comparisons import write_comparison
 from db.database import Database
+from db.evaluations import Asked
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome, Scored
+from db.schema import alert, run, schedule, schedule_due
 from db.upgrade import upgrade
+from jobs.labels import open_labels, store_labels
+from jobs.submit import Order, submit
+from workers.comparison import compare_runs
 from workers.evaluate import evaluate_run
 from workers.scoring import StubScorer
 
@@ -29,6 +38,8 @@ PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.glob("*.md")) if path
 QUESTIONS = DOCS / "sql.md"
 NOT_SETTINGS = {"NIGHTREAD_REAL_DATA"}
 """Variables that the tests and benchmarks read, and Nightread itself does not."""
+
+ABOUT_SEVERAL_RUNS = {"Several runs, models and evaluations", "Schedules and alerts"}
 
 IMAGES = 240
 LEASE = 60.0
@@ -43,9 +54,10 @@ def name_of(page: Path) -> str:
 
 @dataclass(frozen=True)
 class Query:
-    """A statement of a page and the heading that it stands under."""
+    """A statement of a page, the heading that it stands under, and the title of that heading's part."""
 
     page: Path
+    part: str
     heading: str
     statement: str
 
@@ -54,31 +66,37 @@ def queries_of(page: Path) -> list[Query]:
     found = []
     blocks = re.finditer(r"^```sql\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     for block in blocks:
-        headings = re.findall(r"^#+ (.+)$", block.string[: block.start()], re.MULTILINE)
+        headings = re.findall(r"^(#+) (.+)$", block.string[: block.start()], re.MULTILINE)
+        parts = [title for level, title in headings if level == "##"]
         statements = (one.strip() for one in block[1].split(";"))
-        found += [Query(page, headings[-1] if headings else "", one) for one in statements if one]
+        found += [
+            Query(page, parts[-1] if parts else "", headings[-1][1] if headings else "", one)
+            for one in statements
+            if one
+        ]
     return found
 
 
-def write_hospital_manifest(path: Path) -> None:
+def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) -> Path:
     """Write an archive with all that real ones have: visits, children, both views, blanks, missing labels."""
     lines = ["Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"]
-    for number in range(IMAGES):
+    for number in range(images):
         patient, visit = divmod(number, 3)
         if patient == 0:
             lines.append(f"{number:08d}.png,,,,,,")
             continue
-        label = ("No Finding", "Cardiomegaly|Effusion", "Effusion", "Mass", "")[number % 5]
+        label = ("No Finding", "Cardiomegaly|Effusion", "Effusion", "Mass", "")[(number + shift) % 5]
         person = f"{visit},{patient},{5 + patient % 80},{'FM'[patient % 2]}"
         lines.append(f"{number:08d}.png,{label},{person},{('PA', 'AP')[visit % 2]}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
 
 
 def drawn(one: Scored) -> Scored:
     """As a network's worker leaves it: an overlay for each finding over its threshold."""
     scores = (
-        replace(score, overlay_path=f"{score.finding}.jpg") if score.probability >= 0.5 else score
-        for score in one.scores
+        replace(each, overlay_path=f"{each.finding}.jpg") if each.probability >= 0.5 else each
+        for each in one.scores
     )
     return replace(one, scores=tuple(scores))
 
@@ -93,22 +111,103 @@ def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
 
 
 def fill(database: Database, folder: Path) -> None:
-    """Two complete runs over one manifest, the second to show what a query without its run would mix up."""
-    write_card(folder / "models", STUB_CARD)
-    write_hospital_manifest(folder / f"manifest-{IMAGES}.csv")
-    stub = StubScorer(find_model("stub", folder / "models").card)
-    for run_id in (1, 2):
-        assert make_run(database, folder, IMAGES, batch_size=32) == run_id
-        for one in ledger.take_pending(database, 1_000):
-            held = ledger.claim(database, one.batch_id, "worker", LEASE)
-            assert held is not None
-            outcomes = outcomes_of(stub, held)
-            assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
-        (due,) = recovery.close_finished(database, run_id)
-        evaluation = evaluations.claim_evaluation(database, due, LEASE)
-        assert evaluation is not None
-        assert evaluations.complete_evaluation(database, evaluation, evaluate_run(database, evaluation))
-        assert queries.progress(database, run_id).status == "complete"
+    """Fill every view, so that each question has an answer: four runs of two models, and what came of them.
+
+    Of run 1 there are three evaluations and one that failed. Run 2, over the same manifest, is another
+    model's. Runs 3 and 4 are a schedule's.
+    """
+    for card in (STUB_CARD, STUB_CARD | {"name": "other", "sha256": "1" * 64}):
+        write_card(folder / "models", card)
+    whole = write_hospital_manifest(folder / "manifest.csv")
+    part = write_hospital_manifest(folder / "nightly.csv", 60)
+    runs = [score_run(database, folder, whole, model) for model in ("stub", "other")]
+    runs += [score_run(database, folder, part, "stub") for _ in range(2)]
+    assert runs == [1, 2, 3, 4]
+    evaluate_run_1(database, folder)
+    compare_runs_1_and_2(database)
+    fill_schedule(database)
+
+
+def score_run(database: Database, folder: Path, manifest: Path, model: str) -> int:
+    """Commit a run, score it and close it with its evaluation."""
+    run_id = submit(database, Settings(home=folder), Order(manifest, folder, model, batch_size=64))
+    stub = StubScorer(find_model(model, folder / "models").card)
+    for one in ledger.take_pending(database, 1_000):
+        held = ledger.claim(database, one.batch_id, "worker", LEASE)
+        assert held is not None
+        outcomes = outcomes_of(stub, held)
+        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+    (due,) = recovery.close_finished(database, run_id)
+    carry_out(database, due)
+    assert queries.progress(database, run_id).status == "complete"
+    return run_id
+
+
+def carry_out(database: Database, evaluation_id: int) -> None:
+    """Do an evaluation that is due."""
+    held = evaluations.claim_evaluation(database, evaluation_id, LEASE)
+    assert held is not None
+    assert evaluations.complete_evaluation(database, held, evaluate_run(database, held))
+
+
+def evaluate_run_1(database: Database, folder: Path) -> None:
+    """Evaluate run 1 by its own labels with all that can be asked for, by others, and once in vain."""
+    labels = open_labels(write_hospital_manifest(folder / "labels.csv", shift=1), None, None)
+    boxes = [
+        BoxValues(f"{number:08d}.png", finding, 0, 0, 700, 900)
+        for number, finding in ((3, "Mass"), (6, "Mass"), (4, "Effusion"))
+    ]
+    with database.write() as connection:
+        box_set_id = find_or_write_boxes(
+            connection, fingerprint="b" * 64, path=str(folder / "boxes.csv"), boxes=boxes
+        )
+        theirs = store_labels(connection, 1, labels)
+        asked = Asked(1, "manifest", bootstrap=20, wanted_sensitivity=0.95, box_set_id=box_set_id)
+        everything = evaluations.ask(connection, 1, asked)
+        others = evaluations.ask(connection, 1, Asked(theirs, "radiologists"))
+        in_vain = evaluations.ask(connection, 1, Asked(theirs, "radiologists"))
+    carry_out(database, everything)
+    carry_out(database, others)
+    assert evaluations.claim_evaluation(database, in_vain, -1.0) is not None
+    assert evaluations.expire_evaluations(database, max_attempts=1) == 1
+    assert calibrate_run(database, 1, everything) == (everything, 3)
+
+
+def compare_runs_1_and_2(database: Database) -> None:
+    """Compare the two models on the images of their manifest."""
+    compared = compare_runs(database, 1, 2, 1)
+    with database.write() as connection:
+        write_comparison(connection, 1, 2, 1, "manifest", compared)
+
+
+def fill_schedule(database: Database) -> None:
+    """Make runs 3 and 4 a schedule's, of which one night failed and one brought nothing, with its alerts."""
+    night = datetime(2026, 3, 1, 2, tzinfo=UTC)
+    nights: list[dict[str, Any]] = [
+        {"state": "begun", "run_id": 3, "evaluation_id": 3},
+        {"state": "nothing_new"},
+        {"state": "failed", "message": "nightly.csv: there is no such file. Check the path."},
+        {"state": "begun", "run_id": 4, "evaluation_id": 4},
+    ]
+    alerts: list[dict[str, Any]] = [
+        {"kind": "failed", "due_at": night + timedelta(2), "delivered_at": night + timedelta(2)},
+        {"kind": "loss", "evaluation_id": 4, "comparison_id": 1},
+    ]
+    with database.write() as connection:
+        for name in ("nightly", "weekly"):
+            values = {"name": name, "cron": "0 2 * * *", "timezone": "UTC", "action": "{}", "margin": 0.02}
+            connection.execute(insert(schedule).values(created_at=night - timedelta(1), **values))
+        connection.execute(update(run).where(run.c.id >= 3).values(schedule_id=1))
+        for number, one in enumerate(nights):
+            due = {
+                "schedule_id": 1,
+                "due_at": night + timedelta(number),
+                "begun_at": night + timedelta(number),
+            }
+            connection.execute(insert(schedule_due).values(due | one))
+        for one in alerts:
+            raised = {"schedule_id": 1, "message": "for the test", "raised_at": night}
+            connection.execute(insert(alert).values(raised | one))
 
 
 @pytest.fixture
@@ -125,14 +224,18 @@ def answer(connection: Connection, query: Query) -> Sequence[dict[str, Any]]:
     return [dict(row) for row in connection.execute(text(asked)).mappings()]
 
 
-def test_sql_page_asks_at_least_twelve_questions_of_one_run_each() -> None:
+def test_sql_page_asks_at_least_thirty_questions() -> None:
     asked = queries_of(QUESTIONS)
-    assert len(asked) >= 12
+    assert len(asked) >= 30
     headings = [one.heading for one in asked]
     assert len(set(headings)) == len(headings)
-    for one in asked:
-        assert one.heading.endswith("?"), one.heading
-        assert set(re.findall(r"\brun_id = (\d+)", one.statement)) == {"1"}, one.heading
+    assert all(heading.endswith("?") for heading in headings)
+
+
+def test_each_question_is_of_one_run_except_where_its_part_is_about_several() -> None:
+    for one in queries_of(QUESTIONS):
+        runs = set(re.findall(r"\brun_id = (\d+)", one.statement))
+        assert runs == {"1"} or one.part in ABOUT_SEVERAL_RUNS, one.heading
 
 
 def test_every_query_of_the_pages_gives_rows_and_reads_public_views_only(filled: Database) -> None:
@@ -168,7 +271,9 @@ def test_both_databases_give_the_same_answers(postgresql_url: str, tmp_path: Pat
 def comparable(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what differs from one run to the next: times, rates, paths."""
     return {
-        name: value for name, value in row.items() if not re.search("_at$|_left$|_second$|manifest", name)
+        name: value
+        for name, value in row.items()
+        if not re.search("_at$|_left$|_second$|^manifest$|^labels$|^boxes$", name)
     }
 
 
@@ -182,9 +287,9 @@ def test_a_sensitivity_counted_by_hand_is_the_stored_one(filled: Database) -> No
         assert row["counted"] == pytest.approx(row["stored"])
 
 
-def test_sql_page_describes_every_column_of_every_view(filled: Database) -> None:
+def test_sql_page_describes_every_column_of_every_view(database: Database) -> None:
     page = QUESTIONS.read_text(encoding="utf-8")
-    found = inspect(filled.engine)
+    found = inspect(database.engine)
     for view in found.get_view_names():
         section = re.search(rf"^### `{view}`.*?(?=^##)", page, re.MULTILINE | re.DOTALL)
         assert section, view
@@ -233,7 +338,7 @@ def code_of(page: Path) -> Iterator[str]:
 
 
 CALL = re.compile(
-    r"(?:^|[\s(]|bin/)nightread ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)((?:[^|#;&\n]|\"[^\"]*\")*)"
+    r"(?:^|[\s(]|bin/)nightread ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*){0,2})((?:[^|#;&\n]|\"[^\"]*\")*)"
 )
 
 

@@ -20,6 +20,7 @@ def make_app(settings: Settings) -> Celery:
         )
     made = Celery("nightread", include=["workers.lifecycle", "workers.tasks"])
     made.conf.update(celery_settings(settings.broker_url.get_secret_value(), settings.tick_seconds))
+    made.conf.worker_consumer = "workers.messages:StrictConsumer"
     return made
 
 

@@ -19,12 +19,12 @@ from tenacity import (
 from config.cards import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import evaluations, ledger, queries, recovery
+from db import ledger, queries, recovery
 from db.database import Database
 from db.ledger import Claim
 from jobs.broker import Broker, BrokerAwayError
 from jobs.reconcile import announce_evaluations, announce_next, reconcile
-from workers.evaluate import evaluate_run
+from workers.evaluate import evaluate
 from workers.lease import LeaseKeeper
 from workers.scoring import Scorer, make_scorer
 
@@ -82,9 +82,8 @@ class Child:
             raise
         try:
             outcomes = scorer.score(held)
-            complete = partial(
-                ledger.complete, self._database, held, outcomes, self._finding_ids(held.run_id)
-            )
+            findings = self._finding_ids(held.run_id)
+            complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
             return self._patiently(complete)
         except OperationalError:
             # The database is away for longer than the lease; the reconciler takes the batch back.
@@ -119,18 +118,11 @@ class Child:
 
     def evaluate(self, evaluation_id: int) -> None:
         """Claim an evaluation, compute it and write its rows."""
-        lease_seconds = self._settings.lease_seconds
-        held = evaluations.claim_evaluation(self._database, evaluation_id, lease_seconds)
+        held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
         if held is None:
-            log.info("evaluation %d is done or leased; nothing to do", evaluation_id)
-            return
-        what = f"run {held.run_id}, evaluation {evaluation_id}"
-        renew = partial(evaluations.renew_evaluation, self._database, held, lease_seconds)
-        with LeaseKeeper(renew, lease_seconds, what):
-            results = evaluate_run(self._database, held)
-            self._patiently(self._database.analyze)  # people's queries come next
-            written = self._patiently(partial(evaluations.complete_evaluation, self._database, held, results))
-        log.info("%s: %s", what, "done" if written else "the lease was lost; nothing was written")
+            log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)
+        else:
+            log.info("run %d, evaluation %d: done", held.run_id, evaluation_id)
 
     def reconcile(self) -> None:
         """Bring the ledger forward."""
@@ -143,11 +135,12 @@ class Child:
             self._scorer = None  # frees the other one's memory first
             self._scorer = make_scorer(
                 model,
+                engine=self._settings.engine,
                 threads=self._threads,
                 overlay_dir=self._settings.overlays,
                 max_pixels=self._settings.max_image_pixels,
             )
-            log.info("model %s is ready", name)
+            log.info("model %s is ready on %s", name, self._scorer.engine)
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
                 f"the run was made with another model {name} than this worker has (weights or card differ); "

@@ -16,7 +16,12 @@ from typing import Annotated, Any, NoReturn
 import numpy as np
 import typer
 
-import jobs.demo  # noqa: F401  # registers its command, as the next two do
+import jobs.demo  # registers its command, as the next ones do
+import jobs.export
+import jobs.report_cli
+import jobs.schedule_cli  # noqa: F401
+import workers.evaluation_cli
+import workers.import_cli
 import workers.models_cli
 import workers.training_cli  # noqa: F401
 from config.cards import ModelCard, find_model
@@ -76,6 +81,9 @@ def worker(
         int | None, typer.Option(min=1, help="Processes. Default: one a GPU, else one a core.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process's network.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="tensorflow, openvino or openvino-bf16. Default: NIGHTREAD_ENGINE.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name in Flower; %h is the host.")] = "nightread@%h",
 ) -> None:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
@@ -84,7 +92,12 @@ def worker(
 
     Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model demo
     """
-    for variable, value in (("MODEL", model), ("CHILDREN", children), ("THREADS", threads)):
+    for variable, value in (
+        ("MODEL", model),
+        ("CHILDREN", children),
+        ("THREADS", threads),
+        ("ENGINE", engine),
+    ):
         if value is not None:
             os.environ[f"NIGHTREAD_{variable}"] = str(
                 value

@@ -1,7 +1,7 @@
 """The scoring pipeline: from a claimed batch's images to their outcomes, one outcome an image.
 
-Pictures are decoded in threads while the network computes; a picture that cannot be read becomes a failure
-with its reason and costs the others nothing.
+Pictures are decoded, and overlays drawn, in threads while the network computes; a picture that cannot be
+read becomes a failure with its reason and costs the others nothing.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,29 +20,38 @@ from config.cards import Model, ModelCard
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, FindingScore, Outcome, Scored
 from workers import overlays
-from workers.inference.engine import Engine, TensorFlowEngine
+from workers.inference.engine import Engine, EngineKind, Inferred, make_engine
 from workers.inference.focus import locate
 from workers.inference.pictures import ImageUnusableError, Picture, read_picture
 from workers.inference.pixels import Part, prepare, seen_part
 
 log = logging.getLogger(__name__)
 
+_GROUPS_BEHIND: Final = 2
+"""So many calls' pictures may wait for their overlays: a slow disk must not fill the memory."""
+
 
 class Scorer(Protocol):
     """What a worker's child holds: one model, ready to score batches."""
 
     card: ModelCard
+    engine: str
 
     def score(self, held: Claim) -> list[Outcome]:
         """Give one outcome for each of the claimed images."""
 
 
-def make_scorer(model: Model, *, threads: int, overlay_dir: Path, max_pixels: int) -> Scorer:
+def make_scorer(
+    model: Model, *, engine: EngineKind, threads: int, overlay_dir: Path, max_pixels: int
+) -> Scorer:
     """Load a model into this process; ConfigError if it is not what its card says."""
     if model.card.architecture == "stub":
         return StubScorer(model.card)
     return NetworkScorer(
-        model.card, TensorFlowEngine(model, threads=threads), overlay_dir=overlay_dir, max_pixels=max_pixels
+        model.card,
+        make_engine(engine, model, threads=threads),
+        overlay_dir=overlay_dir,
+        max_pixels=max_pixels,
     )
 
 
@@ -57,29 +66,35 @@ class NetworkScorer:
     """Scores real pictures with a network."""
 
     def __init__(
-        self, card: ModelCard, engine: Engine, *, overlay_dir: Path, max_pixels: int, decoders: int = 2
+        self, card: ModelCard, engine: Engine, *, overlay_dir: Path, max_pixels: int, threads: int = 2
     ) -> None:
-        """Take an engine that is ready; `decoders` threads read pictures ahead of it."""
+        """Take an engine that is ready; `threads` read pictures ahead of it and draw overlays behind it."""
         self.card = card
         self._engine = engine
+        self.engine = engine.name
         self._overlay_dir = overlay_dir
         self._max_pixels = max_pixels
-        self._decoders = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
     def score(self, held: Claim) -> list[Outcome]:
         """Give one outcome for each of the claimed images, in any order."""
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
+        behind: deque[Future[list[Outcome]]] = deque()
         for decoded in self._decode(Path(held.root), held.images):
             if isinstance(decoded, Failed):
                 outcomes.append(decoded)
                 continue
             waiting.append(decoded)
             if len(waiting) == self._engine.batch:
-                outcomes += self._infer(held, waiting)
+                behind.append(self._infer(held, waiting))
                 waiting = []
+                if len(behind) > _GROUPS_BEHIND:
+                    outcomes += behind.popleft().result()
         if waiting:
-            outcomes += self._infer(held, waiting)
+            behind.append(self._infer(held, waiting))
+        for group in behind:
+            outcomes += group.result()
         return outcomes
 
     def _decode(self, root: Path, images: Sequence[BatchImage]) -> Iterator[_Decoded | Failed]:
@@ -97,14 +112,18 @@ class NetworkScorer:
         # Only so many pictures wait at once that the next call is ready: one may have 64 million pixels.
         pending: deque[Future[_Decoded | Failed]] = deque()
         for image in images:
-            pending.append(self._decoders.submit(one, image))
+            pending.append(self._pool.submit(one, image))
             if len(pending) > 2 * self._engine.batch:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
 
-    def _infer(self, held: Claim, group: Sequence[_Decoded]) -> list[Outcome]:
+    def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
+        """Run the network; what follows from its answer is found and drawn while the next call computes."""
         inferred = self._engine.infer(np.stack([one.prepared for one in group]))
+        return self._pool.submit(self._outcomes, held, group, inferred)
+
+    def _outcomes(self, held: Claim, group: Sequence[_Decoded], inferred: Inferred) -> list[Outcome]:
         outcomes: list[Outcome] = []
         for one, probabilities, maps in zip(group, inferred.probabilities, inferred.maps, strict=True):
             if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
@@ -184,10 +203,12 @@ def overlay_path(run_id: int, image_index: str, finding: str) -> str:
 class StubScorer:
     """Answers at once with numbers that follow from the image's name: for the queue's tests and benchmarks.
 
-    It stands in for pictures and network only; what it answers goes the same way to the database.
+    Another hash of the weights gives other numbers, as other weights would. It stands in for pictures and
+    network only; what it answers goes the same way to the database.
     """
 
     MAP_SHAPE = (10, 10)
+    engine = "stub"
 
     def __init__(self, card: ModelCard) -> None:
         """Take the card with the findings to answer for."""
@@ -198,7 +219,8 @@ class StubScorer:
         return [self._outcome(held, image) for image in held.images]
 
     def _outcome(self, held: Claim, image: BatchImage) -> Scored:
-        digest = hashlib.shake_128(image.image_index.encode()).digest(2 * len(self.card.findings))
+        seen = f"{self.card.sha256} {image.image_index}".encode()
+        digest = hashlib.shake_128(seen).digest(2 * len(self.card.findings))
         values = np.frombuffer(digest, dtype="<u2").astype(np.float32) / 65536
         maps = held.heatmaps != "none"
         return Scored(

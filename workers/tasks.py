@@ -1,7 +1,7 @@
 """The tasks: thin doors from a message to the child that does the work."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
 from workers.app import app
@@ -10,6 +10,8 @@ if TYPE_CHECKING:  # a worker's parent, beat and Flower load this module and nee
     from workers.child import Child
 
 log = logging.getLogger(__name__)
+
+_LARGEST_ID: Final = 2**31 - 1  # of the databases' integers
 
 _child: "Child | None" = None
 
@@ -29,7 +31,7 @@ def current_child() -> "Child":
 
 def _is_id(value: Any) -> bool:
     """Tell whether a message carries an id; what else it may carry is not ours."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
         return True
     log.error("a message without a valid id was dropped")
     return False

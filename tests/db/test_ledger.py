@@ -340,8 +340,9 @@ def closing_evaluation(database: Database, tmp_path: Path) -> int:
     return recovery.close_finished(database)[0]
 
 
-def figures(**values: Any) -> dict[str, Any]:
-    return {"n_positive": 1, "n_negative": 2, **values}
+def figures(finding_id: int, **values: Any) -> evaluations.Figures:
+    row = {"finding_id": finding_id, "subgroup": "all", "n_positive": 1, "n_negative": 2, **values}
+    return evaluations.Figures(results=[row])
 
 
 def test_an_evaluation_is_written_once_and_completes_its_run(
@@ -354,8 +355,8 @@ def test_an_evaluation_is_written_once_and_completes_its_run(
     assert held is not None
     assert evaluations.claim_evaluation(database, due, LEASE) is None
     assert queries.progress(database, run_id).status == "evaluating"
-    assert evaluations.complete_evaluation(database, held, [(1, "all", figures(auroc=0.5))])
-    assert not evaluations.complete_evaluation(database, held, [(2, "all", figures())])
+    assert evaluations.complete_evaluation(database, held, figures(1, auroc=0.5))
+    assert not evaluations.complete_evaluation(database, held, figures(2))
     assert queries.progress(database, run_id).status == "complete"
     assert count(database, "auc") == 1
 
@@ -370,3 +371,5 @@ def test_an_evaluation_whose_worker_died_is_due_again_and_given_up_at_the_cap(
     progress = queries.progress(database, run_id)
     assert progress.status == "broken"
     assert "evaluation failed 3 times" in str(progress.message)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT message FROM evaluations")).scalar_one() == progress.message

@@ -1,14 +1,39 @@
 """The tables and views on both databases."""
 
+from pathlib import Path
+
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+import db.upgrade
 from db.database import Database
 from db.errors import SchemaOutdatedError
 from db.schema import metadata
-from db.upgrade import HEAD, upgrade, version
+from db.upgrade import HEAD, require_current, upgrade, version
+
+PUBLIC = {
+    "scores": "run_id image_index patient_id view_position sex age_years finding probability label",
+    "auc": "run_id evaluation_id evaluated_at label_set subgroup finding n_positive n_negative auroc "
+    "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
+    "failures": "run_id image_index stage reason message",
+    "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
+    "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
+    "evaluations": "evaluation_id run_id state evaluated_at label_set labels labels_sha256",
+    "auc_mean": "run_id evaluation_id evaluated_at label_set subgroup findings mean_auroc",
+    "thresholds": "run_id evaluation_id evaluated_at label_set subgroup finding kind threshold tp fp tn fn",
+    "calibration": "run_id evaluation_id label_set finding bin lower upper images mean_probability",
+    "curves": "run_id evaluation_id label_set finding curve point x y threshold",
+    "localisation": "run_id evaluation_id evaluated_at finding images hits pointing ci_low ci_high mean_iou",
+    "comparisons": "comparison_id compared_at run_a run_b model_a model_b label_set",
+    "published": "source finding auroc ci_low ci_high citation",
+    "schedules": "schedule cron timezone action margin",
+    "alerts": "alert_id raised_at kind schedule",
+}
+"""The views and the columns that they begin with: the public contract."""
 
 
 def test_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
@@ -31,20 +56,51 @@ def test_a_newer_versions_database_is_left_alone_and_named(database: Database) -
     with pytest.raises(SchemaOutdatedError, match="newer version"):
         upgrade(database)
     assert version(database) == "9999"
-    assert len(inspect(database.engine).get_view_names()) == 5
+    assert set(inspect(database.engine).get_view_names()) == set(PUBLIC)
 
 
 def test_the_views_have_the_public_columns(database: Database) -> None:
-    public = {
-        "scores": "run_id image_index patient_id view_position sex age_years finding probability label",
-        "auc": "run_id evaluation_id evaluated_at label_set subgroup finding n_positive n_negative auroc "
-        "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
-        "failures": "run_id image_index stage reason message",
-        "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
-        "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
-    }
     found = inspect(database.engine)
-    assert sorted(found.get_view_names()) == sorted(public)
-    for view, columns in public.items():
+    assert sorted(found.get_view_names()) == sorted(PUBLIC)
+    for view, columns in PUBLIC.items():
         have = [column["name"] for column in found.get_columns(view)]
         assert have[: len(columns.split())] == columns.split()
+        with database.read_only() as connection:
+            connection.execute(text(f"SELECT * FROM {view} WHERE 1 = 0"))
+
+
+OLD_ROWS = """
+INSERT INTO archive (id, root) VALUES (1, '/images');
+INSERT INTO manifest (id, archive_id, fingerprint, path, rows, created_at)
+VALUES (1, 1, 'f', 'm.csv', 3, '2026-01-01 00:00:00');
+INSERT INTO model (id, name, sha256, card, card_sha256) VALUES (1, 'm', 'h', '{}', 'c');
+INSERT INTO run (id, manifest_id, model_id, status, images, batches, heatmaps, version, created_at)
+VALUES (1, 1, 1, 'complete', 3, 1, 'none', '0.1', '2026-01-01 00:00:00');
+INSERT INTO finding (name) VALUES ('Effusion');
+INSERT INTO score (run_id, image_id, finding_id, probability) VALUES (1, 1, 1, 0.5);
+INSERT INTO evaluation (id, run_id, label_manifest_id, label_set, closes_run, state)
+VALUES (1, 1, 1, 'manifest', true, 'done');
+INSERT INTO evaluation_result (evaluation_id, subgroup, finding_id, n_positive, n_negative, auroc)
+VALUES (1, 'all', 1, 2, 1, 0.5)
+"""
+
+
+def test_an_older_database_keeps_its_rows(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(db.upgrade.__file__).parent / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in OLD_ROWS.split(";"):
+            connection.execute(text(statement))
+    with pytest.raises(SchemaOutdatedError, match=r"0001.*nightread db upgrade"):
+        require_current(database)
+    upgrade(database)
+    with database.read_only() as connection:
+        assert connection.execute(text("SELECT run_id, auroc, reason FROM auc")).all() == [(1, 0.5, None)]
+        assert connection.execute(text("SELECT COUNT(*) FROM score WHERE calibrated IS NULL")).scalar() == 1
+        # The finding that was there keeps its id, and the published figures hang on it.
+        published = text("SELECT COUNT(*) FROM published_auroc WHERE finding_id = 1")
+        assert connection.execute(published).scalar() == 6
+    database.dispose()

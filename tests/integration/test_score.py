@@ -41,9 +41,10 @@ def test_real_radiographs_give_the_same_rows_embedded_again_and_on_servers(
     assert "Not for clinical use" in first.stdout
     assert "knows nothing of real radiographs" in first.stdout
     views = ("scores", "heatmaps", "auc")
-    assert [one(nightread, f"SELECT COUNT(*) FROM {view}") for view in views] == [1680, 1680, 14]
+    assert [one(nightread, f"SELECT COUNT(*) FROM {view}") for view in views] == [1680, 1680, 140]
     assert one(nightread, "SELECT COUNT(DISTINCT image_index) FROM scores") == 120
-    assert one(nightread, "SELECT COUNT(*) FROM auc WHERE auroc BETWEEN 0 AND 1 AND ci_low <= auroc") == 14
+    query = "SELECT COUNT(*) FROM auc WHERE subgroup = 'all' AND ci_low <= auroc AND auroc <= ci_high"
+    assert one(nightread, query) == 14
     inside = "peak_x BETWEEN 0 AND 1023 AND box_x + box_width <= 1024 AND box_width > 0"
     assert one(nightread, f"SELECT COUNT(*) FROM heatmaps WHERE peak_x IS NOT NULL AND NOT ({inside})") == 0
     overlay = one(nightread, "SELECT overlay_path FROM heatmaps WHERE overlay_path IS NOT NULL LIMIT 1")
@@ -121,7 +122,8 @@ def test_bad_images_fail_with_their_reason_and_the_rest_is_scored(
     assert {row["stage"] for row in failures} == {"read"}
     assert all(row["message"] for row in failures)
     assert one(nightread, "SELECT COUNT(DISTINCT image_index) FROM scores") == len(good)
-    assert one(nightread, "SELECT COUNT(*) FROM auc WHERE auroc IS NULL AND n_positive = 0") == 14
+    query = "SELECT COUNT(*) FROM auc WHERE subgroup = 'all' AND auroc IS NULL AND n_positive = 0"
+    assert one(nightread, query) == 14
     progress = nightread.sql("SELECT status, images, scored, failed, pending FROM progress")
     assert progress == [{"status": "complete", "images": 17, "scored": 8, "failed": 9, "pending": 0}]
     assert "outside_root" in done.stdout

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import subprocess
 import sys
 import warnings
 from contextlib import suppress
@@ -26,6 +27,7 @@ with warnings.catch_warnings():
     for _package in ("torch", "torchvision", "torchxrayvision", "safetensors"):
         pytest.importorskip(_package, reason=f"{_package} is a peer: make test-peers")
 
+ROOT = Path(__file__).parents[2]
 PICTURES = 3
 XRV_PIXELS = Pixels(size=224, channels=1, resize="bilinear", factor=2048 / 255, mean=(1024.0,), std=(1.0,))
 IMAGENET_PIXELS = Pixels(
@@ -424,9 +426,21 @@ def test_package_that_a_pickle_needs_is_named(monkeypatch: pytest.MonkeyPatch, x
 
 
 def test_warnings_are_on_again_after_a_module_was_read(xrv_file: Path) -> None:
-    before = list(warnings.filters)
-    read_torch(xrv_file, trust_pickle=True)
-    assert list(warnings.filters) == before
+    program = """
+import sys, warnings
+from pathlib import Path
+import torch
+from workers.importing.torch_files import read_torch
+
+before = list(warnings.filters)
+assert "torchxrayvision" not in sys.modules
+read_torch(Path(sys.argv[1]), trust_pickle=True)
+assert "torchxrayvision" in sys.modules
+print(warnings.filters == before)
+"""
+    command = [sys.executable, "-c", program, str(xrv_file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "True"
 
 
 @pytest.mark.parametrize("new_format", [True, False])

@@ -1,6 +1,7 @@
 """What the figures of an evaluation mean, on cases small enough for hand-made maths."""
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from sklearn.metrics import (
 )
 
 from workers.evaluation.auroc import Auroc, delong, placements
-from workers.evaluation.summary import MacroMean, macro_mean, summarise
+from workers.evaluation.summary import FindingSummary, summarise
 
 POSITIVE = [0.9, 0.5, 0.4]
 NEGATIVE = [0.5, 0.3, 0.4, 0.1]
@@ -158,12 +159,15 @@ def test_other_nonsense_is_refused() -> None:
 # --- summary
 
 
+def summary_of(labels: NDArray[Any], p: NDArray[Any], threshold: float | None = 0.5) -> FindingSummary:
+    return summarise(labels, p, threshold=threshold).figures
+
+
 def test_summary_of_seven_images_worked_by_hand() -> None:
     # At 0.5: hits 0.9 and 0.5, a miss 0.4, a false alarm 0.5 and three rejections.
-    summary = summarise("Mass", LABELS, SCORES, 0.5)
+    summary = summary_of(LABELS, SCORES)
     area = delong(LABELS, SCORES)
     assert asdict(summary) == {
-        "finding": "Mass",
         "n_positive": 3,
         "n_negative": 4,
         "auroc": area.auroc,
@@ -178,12 +182,17 @@ def test_summary_of_seven_images_worked_by_hand() -> None:
         "npv": 3 / 4,
         "f1": pytest.approx(2 / 3),
         "brier": pytest.approx((0.1**2 + 0.5**2 + 0.6**2 + 0.5**2 + 0.3**2 + 0.4**2 + 0.1**2) / 7),
+        # 0.4 and 0.5 share their two bins, of 20, by two images each; the others have a bin to themselves.
+        "calibration_error": pytest.approx((0.1 + abs(1 - 2 * 0.5) + abs(1 - 2 * 0.4) + 0.3 + 0.1) / 7),
+        "bootstrap_low": None,
+        "bootstrap_high": None,
+        "reason": None,
     }
 
 
 def test_summary_agrees_with_scikit_learn() -> None:
     labels, p = simulated(3_000, 3)
-    summary, called = summarise("Mass", labels, p, 0.25), p >= 0.25
+    summary, called = summary_of(labels, p, 0.25), p >= 0.25
     assert summary.auroc == pytest.approx(roc_auc_score(labels, p))
     assert summary.average_precision == pytest.approx(average_precision_score(labels, p))
     assert summary.brier == pytest.approx(brier_score_loss(labels, p))
@@ -197,22 +206,22 @@ def test_summary_agrees_with_scikit_learn() -> None:
 def test_unknown_labels_are_left_out_with_their_probabilities() -> None:
     labels = np.array([*LABELS, -1, -1], np.int8)
     probabilities = np.array([*SCORES, np.nan, 1], np.float32)
-    assert summarise("Mass", labels, probabilities, 0.5) == summarise("Mass", LABELS, SCORES, 0.5)
+    assert summary_of(labels, probabilities) == summary_of(LABELS, SCORES)
 
 
 def test_threshold_is_compared_as_sql_compares_the_stored_number() -> None:
     p = np.array([0.7, 0.7], np.float32)  # 0.699999988 as a double
-    summary = summarise("Mass", np.array([0, 1], np.int8), p, 0.7)
+    summary = summary_of(np.array([0, 1], np.int8), p, 0.7)
     assert (summary.sensitivity, summary.specificity) == (0, 1)
 
 
 def test_probability_at_the_threshold_is_called_positive() -> None:
-    summary = summarise("Mass", np.array([0, 1], np.int8), np.array([0.25, 0.5], np.float32), 0.5)
+    summary = summary_of(np.array([0, 1], np.int8), np.array([0.25, 0.5], np.float32), 0.5)
     assert (summary.sensitivity, summary.specificity) == (1, 1)
 
 
 def test_no_threshold_leaves_its_figures_empty() -> None:
-    summary = summarise("Mass", LABELS, SCORES, None)
+    summary = summary_of(LABELS, SCORES, None)
     assert summary.auroc is not None
     at_threshold = (
         summary.threshold,
@@ -229,18 +238,18 @@ def test_no_threshold_leaves_its_figures_empty() -> None:
     ("labels", "defined"),
     [
         ([-1, -1], set()),
-        ([0, 0], {"specificity", "ppv", "npv", "brier"}),
-        ([1, 1], {"average_precision", "sensitivity", "ppv", "npv", "f1", "brier"}),
+        ([0, 0], {"specificity", "ppv", "npv", "brier", "calibration_error"}),
+        ([1, 1], {"average_precision", "sensitivity", "ppv", "npv", "f1", "brier", "calibration_error"}),
     ],
 )
 def test_undefined_figures_are_none(labels: list[int], defined: set[str]) -> None:
-    summary = asdict(summarise("Mass", np.array(labels, np.int8), np.array([0.2, 0.7], np.float32), 0.5))
+    summary = asdict(summary_of(np.array(labels, np.int8), np.array([0.2, 0.7], np.float32), 0.5))
     figures = {name for name, figure in summary.items() if figure is not None}
-    assert figures == defined | {"finding", "n_positive", "n_negative", "threshold"}
+    assert figures == defined | {"n_positive", "n_negative", "threshold", "reason"}
 
 
 def test_nothing_called_positive_has_no_ppv_and_an_f1_of_zero() -> None:
-    summary = summarise("Mass", LABELS, SCORES, 0.95)
+    summary = summary_of(LABELS, SCORES, 0.95)
     assert (summary.sensitivity, summary.specificity, summary.ppv, summary.f1) == (0, 1, None, 0)
 
 
@@ -250,7 +259,7 @@ def test_nothing_called_positive_has_no_ppv_and_an_f1_of_zero() -> None:
         ([0, 1], [0.1, 1.5], 0.5, "outside"),
         ([0, 1], [-0.1, 0.5], 0.5, "outside"),
         ([0, 1], [0.1, np.nan], 0.5, "NaN"),
-        ([0, 3], [0.1, 0.2], 0.5, "neither"),
+        ([0, 3], [0.1, 0.2], 0.5, "none of 0, 1"),
         ([0, 1], [0.1], 0.5, "do not match"),
         ([0, 1], [0.1, 0.2], np.nan, "threshold"),
     ],
@@ -259,20 +268,4 @@ def test_summary_refuses_nonsense(
     labels: list[int], probabilities: list[float], threshold: float, words: str
 ) -> None:
     with pytest.raises(ValueError, match=words):
-        summarise("Mass", np.array(labels, np.int8), np.array(probabilities, np.float32), threshold)
-
-
-# --- macro mean
-
-
-def test_macro_mean_is_over_the_findings_that_have_an_auroc() -> None:
-    assert macro_mean([0.9, None, 0.6, float("nan")]) == MacroMean(pytest.approx(0.75), 2)
-    assert macro_mean([None, None]) == MacroMean(None, 0, "no finding has an AUROC")
-    assert macro_mean([]).reason is not None
-
-
-def test_macro_mean_is_scikit_learns() -> None:
-    columns = [simulated(500, seed) for seed in range(4)]
-    labels, scores = (np.stack(values, axis=1) for values in zip(*columns, strict=True))
-    means = macro_mean(delong(*column).auroc for column in columns)
-    assert means.auroc == pytest.approx(roc_auc_score(labels, scores, average="macro"))
+        summary_of(np.array(labels, np.int8), np.array(probabilities, np.float32), threshold)

@@ -44,6 +44,7 @@ class Original:
     nested: Any
     trunk: Any
     seen: Any  # to the last batch norm and the probabilities
+    after_norm: Any  # from the one to the other
     final_relu: bool
 
     @property
@@ -72,6 +73,7 @@ def original(keras: Any, *, size: int = 320, final_relu: bool = True, seed: int 
         nested=keras.Model(entry, head(layers.Dropout(0.2)(trunk(entry)))),
         trunk=trunk,
         seen=keras.Model(trunk.input, [trunk.get_layer("bn").output, probabilities]),
+        after_norm=keras.Model(trunk.get_layer("bn").output, probabilities),
         final_relu=final_relu,
     )
 
@@ -212,10 +214,11 @@ def own_maps(source: Original, inputs: NDArray[np.float32]) -> NDArray[np.float3
     import tensorflow as tf
 
     maps = []
+    features, _ = source.seen(inputs, training=False)
+    # Without a tape over the layers below `bn`: it would take every gradient through all of them.
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch(x := tf.constant(inputs))
-        features, probabilities = source.seen(x, training=False)
-        each = tf.unstack(probabilities, axis=-1)
+        tape.watch(features)
+        each = tf.unstack(source.after_norm(features, training=False), axis=-1)
     for probability in each:
         alpha = tf.reduce_mean(tape.gradient(probability, features), axis=(1, 2), keepdims=True)
         maps.append(np.maximum(np.asarray(tf.reduce_sum(alpha * features, axis=-1)), 0))

@@ -39,6 +39,7 @@ class FakeEngine:
     Mass is the picture's mean grey value, of 0 to 1. Maps point to the place of (finding, finding).
     """
 
+    name = "fake"
     batch: int = 4
     maps: NDArray[np.float32] = field(
         default_factory=lambda: np.eye(10, dtype=np.float32)[:, :, None] * np.eye(10, 3, dtype=np.float32)

@@ -1,18 +1,22 @@
-"""The TensorFlow engine: probabilities and all Grad-CAMs of a batch in one compiled call."""
+"""The engines that run a network: probabilities and all Grad-CAMs of a batch in one compiled call."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards import Model
+from config.cards import Model, ModelCard
 from config.errors import ConfigError
 from workers.inference.pixels import prepare, test_pattern
 
 GOLDEN_TOLERANCE: Final = 1e-4
-GOLDEN_TOLERANCE_FLOAT16: Final = 2e-2
+GOLDEN_TOLERANCE_HALF: Final = 2e-2
+"""In float16 on a GPU, or bfloat16."""
+
+EngineKind = Literal["tensorflow", "openvino", "openvino-bf16"]
 
 CPU_BATCH: Final = 8
 GPU_BATCH: Final = 32
@@ -29,6 +33,7 @@ class Inferred:
 class Engine(Protocol):
     """What runs a network: any number of prepared pictures in, their scores and maps out."""
 
+    name: str
     batch: int
 
     def infer(self, inputs: NDArray[np.float32]) -> Inferred:
@@ -36,69 +41,137 @@ class Engine(Protocol):
 
 
 class TensorFlowEngine:
-    """DenseNet-121 on TensorFlow, compiled by XLA for one batch shape.
+    """DenseNet-121 on TensorFlow, compiled by XLA for one batch shape: the reference, on CPU and GPU.
 
     On a GPU in mixed_float16. GPU paths have not yet been run on one.
     """
 
     def __init__(self, model: Model, *, threads: int = 1, maps: bool = True) -> None:
         """Load TensorFlow into this process, build and fill the network and compile it."""
-        _configure_process(threads)
-        import keras  # noqa: PLC0415  # TensorFlow is loaded in the worker's child only, and after its settings
-        import tensorflow as tf  # noqa: PLC0415
-
-        from workers.inference import densenet, gradcam, weights  # noqa: PLC0415  # these import TensorFlow
-
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
-        keras.mixed_precision.set_global_policy("mixed_float16" if gpus else "float32")
-
-        card = model.card
+        gpus = _load_tensorflow(threads)
+        self.name = "tensorflow-gpu" if gpus else "tensorflow"
         self.batch = GPU_BATCH if gpus else CPU_BATCH
-        self._tolerance = GOLDEN_TOLERANCE_FLOAT16 if gpus else GOLDEN_TOLERANCE
-        self._card = card
-        self._shape = (card.pixels.size, card.pixels.size, card.pixels.channels)
-        network = densenet.build(card)
-        weights.load_weights(network, model)
-        kernel = network.get_layer(densenet.HEAD).kernel
-
-        def forward(inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            normed, logits = network(inputs, training=False)
-            probabilities = tf.sigmoid(tf.cast(logits, tf.float32))
-            if not maps:
-                return (probabilities,)
-            return probabilities, gradcam.class_activation_maps(normed, kernel, final_relu=card.final_relu)
-
-        self._forward = tf.function(
-            forward, jit_compile=True, input_signature=[tf.TensorSpec((self.batch, *self._shape), tf.float32)]
-        )
-        self._check_golden()
+        self._forward = _forward(model, self.batch, maps=maps, compiled=True)
+        check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if gpus else GOLDEN_TOLERANCE)
 
     def infer(self, inputs: NDArray[np.float32]) -> Inferred:
         """Score up to `batch` pictures; fewer are padded, so that one shape is compiled once."""
-        count = len(inputs)
-        if count < self.batch:
-            padding = np.zeros((self.batch - count, *self._shape), dtype=np.float32)
-            inputs = np.concatenate([inputs, padding])
-        probabilities, *maps = (output.numpy()[:count] for output in self._forward(inputs))
-        return Inferred(probabilities, maps[0] if maps else np.empty((count, 0, 0, 0), dtype=np.float32))
+        outputs = self._forward(_padded(inputs, self.batch))
+        return _inferred({name: output.numpy() for name, output in outputs.items()}, len(inputs))
 
-    def _check_golden(self) -> None:
-        found = self.infer(prepare(test_pattern(self._card.pixels.size), self._card.pixels)[None])
-        if self._card.golden is None:
-            return
-        for name, ours, golden in zip(
-            self._card.findings, found.probabilities[0], self._card.golden, strict=True
-        ):
-            # Written so that a NaN is a difference too.
-            if not abs(float(ours) - golden) <= self._tolerance:
-                raise ConfigError(
-                    f"model {self._card.name}: for the test pattern {name} is {float(ours):.6f}, its card "
-                    f"says {golden:.6f}; weights, preprocessing or order of findings are not the card's"
-                )
+
+class OpenVINOEngine:
+    """The same network on OpenVINO, for CPUs: converted from TensorFlow's graph when the process starts."""
+
+    def __init__(self, model: Model, *, threads: int = 1, maps: bool = True, half: bool = False) -> None:
+        """Convert and compile the network; `half`: in bfloat16, where the processor has it.
+
+        Raises ConfigError where OpenVINO is not installed, or the processor lacks bfloat16.
+        """
+        try:
+            import openvino as ov  # noqa: PLC0415  # an extra
+            from openvino import properties  # noqa: PLC0415
+        except ImportError as error:
+            raise ConfigError(
+                f"OpenVINO is not installed ({error}); install nightread[openvino], or unset NIGHTREAD_ENGINE"
+            ) from error
+        _load_tensorflow(threads)
+        self.name = "openvino-bf16" if half else "openvino"
+        self.batch = CPU_BATCH
+        core = ov.Core()
+        if half and "BF16" not in core.get_property("CPU", properties.device.capabilities()):
+            raise ConfigError(
+                "NIGHTREAD_ENGINE is openvino-bf16, but this processor has no bfloat16; set it to openvino"
+            )
+        settings = {
+            properties.inference_num_threads(): threads,
+            properties.hint.inference_precision(): ov.Type.bf16 if half else ov.Type.f32,
+            properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+            properties.hint.num_requests(): 1,
+        }
+        forward = _forward(model, self.batch, maps=maps, compiled=False)
+        converted = ov.convert_model(forward.get_concrete_function())
+        self._compiled = core.compile_model(converted, "CPU", settings)
+        check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if half else GOLDEN_TOLERANCE)
+
+    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+        """Score up to `batch` pictures; fewer are padded to the one shape that was compiled."""
+        outputs = self._compiled(_padded(inputs, self.batch))
+        # Copied out of the buffers that the next call writes into.
+        named = {output.any_name: np.array(values) for output, values in outputs.items()}
+        return _inferred(named, len(inputs))
+
+
+def make_engine(kind: EngineKind, model: Model, *, threads: int = 1, maps: bool = True) -> Engine:
+    """Make the engine of a kind; ConfigError where it cannot run here, or the model is not its card's."""
+    if kind == "tensorflow":
+        return TensorFlowEngine(model, threads=threads, maps=maps)
+    return OpenVINOEngine(model, threads=threads, maps=maps, half=kind == "openvino-bf16")
+
+
+def check_golden(engine: Engine, card: ModelCard, tolerance: float) -> None:
+    """Raise ConfigError unless the engine gives the card's golden scores for the test pattern."""
+    found = engine.infer(prepare(test_pattern(card.pixels.size), card.pixels)[None])
+    if card.golden is None:
+        return
+    for name, ours, golden in zip(card.findings, found.probabilities[0], card.golden, strict=True):
+        # Written so that a NaN is a difference too.
+        if not abs(float(ours) - golden) <= tolerance:
+            raise ConfigError(
+                f"model {card.name}: for the test pattern {name} is {float(ours):.6f}, its card "
+                f"says {golden:.6f}; weights, preprocessing or order of findings are not the card's"
+            )
+
+
+def _load_tensorflow(threads: int) -> list[Any]:
+    """Load TensorFlow with our settings; gives the GPUs that it sees."""
+    _configure_process(threads)
+    import keras  # noqa: PLC0415  # TensorFlow is loaded in the worker's child only, and after its settings
+    import tensorflow as tf  # noqa: PLC0415
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    gpus: list[Any] = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    keras.mixed_precision.set_global_policy("mixed_float16" if gpus else "float32")
+    return gpus
+
+
+def _forward(model: Model, batch: int, *, maps: bool, compiled: bool) -> Any:
+    """Build and fill the network; gives TensorFlow's function of one batch to its outputs, by name."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    from workers.inference import densenet, gradcam, weights  # noqa: PLC0415  # these import TensorFlow
+
+    card = model.card
+    network = densenet.build(card)
+    weights.load_weights(network, model)
+    forward_pass = densenet.inference(network, card)
+    kernel = tf.constant(network.get_layer(densenet.HEAD).kernel.numpy())
+    shape = (batch, card.pixels.size, card.pixels.size, card.pixels.channels)
+
+    def forward(inputs: Any) -> dict[str, Any]:
+        normed, logits = forward_pass(inputs)
+        outputs = {"probabilities": tf.sigmoid(tf.cast(logits, tf.float32))}
+        if maps:
+            outputs["maps"] = gradcam.class_activation_maps(normed, kernel, final_relu=card.final_relu)
+        return outputs
+
+    signature = [tf.TensorSpec(shape, tf.float32)]
+    return tf.function(forward, jit_compile=compiled, input_signature=signature, autograph=False)
+
+
+def _padded(inputs: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
+    if len(inputs) == batch:
+        return inputs
+    padding = np.zeros((batch - len(inputs), *inputs.shape[1:]), dtype=np.float32)
+    return np.concatenate([inputs, padding])
+
+
+def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inferred:
+    none = np.empty((count, 0, 0, 0), dtype=np.float32)
+    return Inferred(outputs["probabilities"][:count], outputs["maps"][:count] if "maps" in outputs else none)
 
 
 def _configure_process(threads: int) -> None:

@@ -1,0 +1,221 @@
+"""The ledger of schedules: which due times were acted on, each once, and what came of them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from db.database import Database
+from db.errors import DatabaseError
+from db.schema import evaluation, run, schedule, schedule_due
+
+_RUN_GOES_ON: Final = ("running", "evaluating")
+_EVALUATION_GOES_ON: Final = ("due", "queued", "running")
+
+
+class ScheduleNameTakenError(DatabaseError):
+    """A schedule of this name is active."""
+
+
+class UnknownScheduleError(DatabaseError):
+    """No active schedule has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """An active schedule with its newest due time that was noted, None where there is none yet.
+
+    `action` is JSON, as jobs/schedules.py writes it. `margin` is a difference of AUROCs. `state`, `message`,
+    `run_id` and `evaluation_id` say what came of `due_at`, `run_status` and `evaluation_state` how far it is.
+    """
+
+    schedule_id: int
+    name: str
+    cron: str
+    timezone: str
+    action: str
+    margin: float
+    created_at: datetime
+    due_at: datetime | None
+    state: str | None
+    message: str | None
+    run_id: int | None
+    run_status: str | None
+    evaluation_id: int | None
+    evaluation_state: str | None
+
+    @property
+    def going(self) -> bool:
+        """Whether what was due last is not over yet."""
+        return (
+            self.state == "due"
+            or self.run_status in _RUN_GOES_ON
+            or self.evaluation_state in _EVALUATION_GOES_ON
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A due time of a schedule; UTC."""
+
+    schedule_id: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What came of a due time: a run or an evaluation, nothing to do, or the reason of a failure."""
+
+    state: Literal["begun", "nothing_new", "failed"]
+    run_id: int | None = None
+    evaluation_id: int | None = None
+    message: str | None = None
+
+
+def add(
+    database: Database, *, name: str, cron: str, timezone: str, action: str, margin: float, now: datetime
+) -> int:
+    """Write a schedule, due for the first time after `now`; ScheduleNameTakenError if the name is active."""
+    with database.write() as connection:
+        added: int | None = connection.execute(
+            upsert(schedule)
+            .values(name=name, cron=cron, timezone=timezone, action=action, margin=margin, created_at=now)
+            .on_conflict_do_nothing()
+            .returning(schedule.c.id)
+        ).scalar_one_or_none()
+    if added is None:
+        raise ScheduleNameTakenError(
+            f"there is a schedule {name!r} already; take another name, or first: nightread schedule remove "
+            f"{name}"
+        )
+    return added
+
+
+def remove(database: Database, name: str, now: datetime) -> None:
+    """End a schedule; its history stays. UnknownScheduleError if no active one has the name."""
+    with database.write() as connection:
+        changed = connection.execute(
+            update(schedule)
+            .where(schedule.c.name == name, schedule.c.removed_at.is_(None))
+            .values(removed_at=now)
+        )
+    if changed.rowcount == 0:
+        raise UnknownScheduleError(f"there is no schedule {name!r}; see: nightread schedule list")
+
+
+def active(database: Database) -> list[Schedule]:
+    """Give the schedules that were not removed, by their names."""
+    with database.read() as connection:
+        return _active(connection)
+
+
+def _active(connection: Connection) -> list[Schedule]:
+    newest = (
+        select(schedule_due.c.schedule_id, func.max(schedule_due.c.due_at).label("due_at"))
+        .group_by(schedule_due.c.schedule_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(
+            schedule.c.id.label("schedule_id"),
+            *(schedule.c[name] for name in ("name", "cron", "timezone", "action", "margin", "created_at")),
+            newest.c.due_at,
+            *(schedule_due.c[name] for name in ("state", "message", "run_id", "evaluation_id")),
+            run.c.status.label("run_status"),
+            evaluation.c.state.label("evaluation_state"),
+        )
+        .outerjoin(newest, newest.c.schedule_id == schedule.c.id)
+        .outerjoin(
+            schedule_due,
+            and_(schedule_due.c.schedule_id == schedule.c.id, schedule_due.c.due_at == newest.c.due_at),
+        )
+        .outerjoin(run, run.c.id == schedule_due.c.run_id)
+        .outerjoin(evaluation, evaluation.c.id == schedule_due.c.evaluation_id)
+        .where(schedule.c.removed_at.is_(None))
+        .order_by(schedule.c.name)
+    )
+    return [Schedule(**row) for row in rows.mappings()]
+
+
+def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
+    """Write a due time of a schedule; False if it or a later one is noted, or the one before goes on."""
+    with database.write() as connection:
+        # Two reconcilers whose clocks differ may have found two different times: the second one waits here,
+        # and then sees what the first one wrote.
+        connection.execute(
+            select(schedule.c.id).where(schedule.c.id == schedule_id).with_for_update(key_share=True)
+        )
+        free = [
+            one
+            for one in _active(connection)
+            if one.schedule_id == schedule_id
+            and not one.going
+            and (one.due_at is None or one.due_at < due_at)
+        ]
+        if not free:
+            return False
+        added = connection.execute(
+            upsert(schedule_due)
+            .values(schedule_id=schedule_id, due_at=due_at, state="due")
+            .on_conflict_do_nothing()
+            .returning(schedule_due.c.due_at)
+        )
+        return added.first() is not None
+
+
+def to_act_on(database: Database) -> list[Due]:
+    """Give the due times of active schedules that were noted and not acted on yet."""
+    with database.read() as connection:
+        rows = connection.execute(
+            select(schedule_due.c.schedule_id, schedule_due.c.due_at)
+            .join(schedule, schedule.c.id == schedule_due.c.schedule_id)
+            .where(schedule_due.c.state == "due", schedule.c.removed_at.is_(None))
+            .order_by(schedule_due.c.due_at, schedule_due.c.schedule_id)
+        )
+        return [Due(*row) for row in rows]
+
+
+def lock(connection: Connection, due: Due) -> tuple[str, str] | None:
+    """Hold a due time until the transaction ends; gives its schedule's name and action.
+
+    None if another holds or settled it.
+    """
+    held = connection.execute(
+        select(schedule.c.name, schedule.c.action)
+        .join(schedule_due, schedule_due.c.schedule_id == schedule.c.id)
+        .where(_is(due), schedule_due.c.state == "due")
+        .with_for_update(skip_locked=True, of=schedule_due)
+    ).first()
+    return None if held is None else (held.name, held.action)
+
+
+def settle(connection: Connection, due: Due, settled: Settled, now: datetime) -> None:
+    """Write what came of a due time that the transaction holds."""
+    connection.execute(
+        update(schedule_due)
+        .where(_is(due))
+        .values(
+            state=settled.state,
+            run_id=settled.run_id,
+            evaluation_id=settled.evaluation_id,
+            message=settled.message,
+            begun_at=now,
+        )
+    )
+
+
+def _is(due: Due) -> ColumnElement[bool]:
+    return and_(schedule_due.c.schedule_id == due.schedule_id, schedule_due.c.due_at == due.due_at)
+
+
+def last_run(connection: Connection, schedule_id: int) -> tuple[int, int] | None:
+    """Give the manifest and the model, by their ids, of a schedule's newest run."""
+    row = connection.execute(
+        select(run.c.manifest_id, run.c.model_id)
+        .where(run.c.schedule_id == schedule_id)
+        .order_by(run.c.id.desc())
+        .limit(1)
+    ).first()
+    return None if row is None else (row.manifest_id, row.model_id)

@@ -1,0 +1,65 @@
+"""Delivering alerts: the last step of a schedule's way, a POST of JSON to the webhook of the settings."""
+
+import logging
+from datetime import datetime
+from typing import Final
+
+import requests
+
+from config.settings import Settings
+from db import alerts
+from db.alerts import Alert
+from db.database import Database
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT_SECONDS: Final = 10
+_SUCCESS: Final = 2  # the hundreds of an HTTP status
+
+# At DEBUG it writes the path of each URL, in which most webhooks have their secret.
+logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def deliver(database: Database, settings: Settings, now: datetime) -> None:
+    """Post the alerts that were not delivered yet, until one does not arrive: the next call goes on.
+
+    A try is taken in the database first, so that of two reconcilers one posts. Without a webhook in the
+    settings nothing is tried.
+    """
+    if settings.webhook_url is None:
+        return
+    for one in alerts.undelivered(database, now):
+        if not alerts.claim(database, one):
+            continue
+        if not _arrives(settings.webhook_url.get_secret_value(), one):
+            return
+        alerts.set_delivered(database, one.alert_id, now)
+        log.info("alert %d was delivered", one.alert_id)
+
+
+def _arrives(url: str, one: Alert) -> bool:
+    try:
+        answer = requests.post(
+            url,
+            json={
+                "alert": one.alert_id,
+                "kind": one.kind,
+                "schedule": one.schedule,
+                "message": one.message,
+                "run": one.run_id,
+                "evaluation": one.evaluation_id,
+                "time": one.raised_at.isoformat(),
+            },
+            timeout=_TIMEOUT_SECONDS,
+            # An alert goes to the host that was named, and to no other.
+            allow_redirects=False,
+        )
+    except requests.RequestException as error:
+        # Its text holds the URL.
+        problem = type(error).__name__
+    else:
+        if answer.status_code // 100 == _SUCCESS:
+            return True
+        problem = f"HTTP status {answer.status_code}"
+    log.warning("alert %d could not be delivered: %s; it is tried again for a day", one.alert_id, problem)
+    return False

@@ -1,0 +1,256 @@
+"""The pictures of a report, each a piece of text that stands in its page: plots as SVG, overlays as JPEG."""
+
+import base64
+import html
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+OVERLAY_SIDE: Final = 320
+"""The longer side, pixels, of the overlays in a report."""
+
+_GALLERY_CHARACTERS: Final = 3_000_000
+"""The page stays below 5 MB, whatever the number of findings and the size of their pictures."""
+
+MOST: Final = 40
+"""So many findings are drawn; those of a model that has more stand in the tables."""
+
+_JPEG_QUALITY: Final = 78
+
+# Okabe and Ito's colours, which colour-blind eyes tell apart (jfly.uni-koeln.de/color). The page sets what
+# they and black are on its light and on its dark ground, so the SVG names the page's variables instead.
+_BLUE: Final = "#0072b2"
+_ORANGE: Final = "#d55e00"
+_SOFT: Final = "#777777"
+_RULE: Final = "#cccccc"
+_OF_PAGE: Final = {
+    _BLUE: "var(--blue)",
+    _ORANGE: "var(--orange)",
+    _SOFT: "var(--soft)",
+    _RULE: "var(--rule)",
+    "#000000": "currentColor",
+}
+
+_SIDE: Final = 2.4  # inches of 72 units; the page scales a plot to its column
+_styled = mpl.rc_context(
+    {
+        "font.size": 10.0,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": _RULE,
+        "grid.linewidth": 0.6,
+        "svg.fonttype": "none",
+        "text.parse_math": False,  # a subgroup may be named with a dollar
+    }
+)
+_NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+Row = Mapping[str, Any]
+Points = Sequence[tuple[float, float]]
+Bins = Sequence[tuple[float, float, int]]
+
+
+def plots(
+    rows: Sequence[Row], curves: Mapping[tuple[str, str], Points], bins: Mapping[str, Bins]
+) -> dict[str, dict[str, Any]]:
+    """Draw each finding's curves: `drawn`, pairs of row and SVG, and `missing`, findings by the reason.
+
+    `rows`: of the view `auc`, with `card`, the row of the view `thresholds` at the card's threshold, or None.
+    `curves`: points by finding and curve. `bins`: (mean probability, share positive, images) by finding.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for kind in ("roc", "precision_recall", "calibration"):
+        drawn: list[tuple[Row, str]] = []
+        missing: dict[str, list[str]] = {}
+        for row in rows:
+            name = row["finding"]
+            values = bins.get(name) if kind == "calibration" else curves.get((name, kind))
+            if values and len(drawn) < MOST:
+                drawn.append((row, _DRAW[kind](row, values)))
+            else:
+                reason = f"beyond the first {MOST}" if values else row["reason"] or "no curve was stored"
+                missing.setdefault(reason, []).append(name)
+        found[kind] = {"drawn": drawn, "missing": missing}
+    return found
+
+
+@_styled
+def _roc(row: Row, points: Points) -> str:
+    figure, axes = _square("1 \N{MINUS SIGN} specificity", "sensitivity")
+    axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
+    at_card = None
+    label = f"ROC curve of {row['finding']}: AUROC {_figure(row['auroc'])}"
+    if row["ci_low"] is not None:
+        label += f", 95% interval {_figure(row['ci_low'])} to {_figure(row['ci_high'])}"
+    label += f"; {row['n_positive']} positive and {row['n_negative']} negative images"
+    card = row["card"]
+    if card and card["sensitivity"] is not None and card["specificity"] is not None:
+        at_card = (1 - card["specificity"], card["sensitivity"])
+        label += f"; at the card's threshold sensitivity {_figure(card['sensitivity'])}"
+        label += f", specificity {_figure(card['specificity'])}"
+    return _curve(figure, axes, points, at_card, label)
+
+
+@_styled
+def _precision_recall(row: Row, points: Points) -> str:
+    figure, axes = _square("recall", "precision")
+    prevalence = row["n_positive"] / (row["n_positive"] + row["n_negative"])
+    axes.axhline(prevalence, color="black", linestyle=":", linewidth=1)
+    at_card = None
+    label = (
+        f"Precision-recall curve of {row['finding']}: average precision {_figure(row['average_precision'])}"
+    )
+    label += f"; share of positive images {_figure(prevalence)}"
+    card = row["card"]
+    if card and card["ppv"] is not None and card["sensitivity"] is not None:
+        at_card = (card["sensitivity"], card["ppv"])
+        label += f"; at the card's threshold recall {_figure(card['sensitivity'])}"
+        label += f", precision {_figure(card['ppv'])}"
+    return _curve(figure, axes, points, at_card, label)
+
+
+@_styled
+def _calibration(row: Row, bins: Bins) -> str:
+    figure, axes = _square("mean probability", "share positive")
+    axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
+    means, shares, images = zip(*bins, strict=True)
+    axes.bar(means, [0.2 * one / max(images) for one in images], width=0.035, color=_RULE)
+    axes.plot(means, shares, color=_BLUE, linewidth=1, marker="o", markersize=4)
+    label = f"Calibration of {row['finding']}: Brier score {_figure(row['brier'])}"
+    label += f", expected calibration error {_figure(row['calibration_error'])}"
+    label += f"; {sum(images)} images in {len(bins)} bins"
+    return _svg(figure, label)
+
+
+_DRAW: Final[Mapping[str, Any]] = {
+    "roc": _roc,
+    "precision_recall": _precision_recall,
+    "calibration": _calibration,
+}
+
+
+def whisker_plots(
+    subgroups: Sequence[str], by_finding: Mapping[str, Mapping[str, Row]]
+) -> list[tuple[str, str]]:
+    """Draw each finding's AUROC with its interval a subgroup: pairs of finding and SVG."""
+    return [
+        (finding, _whiskers(finding, [(name, rows.get(name, {})) for name in subgroups]))
+        for finding, rows in list(by_finding.items())[:MOST]
+        if any(row["auroc"] is not None for row in rows.values())
+    ]
+
+
+@_styled
+def _whiskers(finding: str, rows: Sequence[tuple[str, Row]]) -> str:
+    figure = Figure(figsize=(_SIDE, 0.55 + 0.19 * len(rows)))
+    bottom, top = 0.42 / figure.get_figheight(), 1 - 0.06 / figure.get_figheight()
+    axes = figure.add_axes((0.4, bottom, 0.56, top - bottom))
+    told = []
+    for place, (name, row) in enumerate(rows):
+        auroc, low, high = (row.get(part) for part in ("auroc", "ci_low", "ci_high"))
+        if auroc is None:
+            axes.text(0.03, place, "none", va="center", fontsize=9, fontstyle="italic")
+            told.append(f"{name} none")
+            continue
+        interval = ""
+        if low is not None and high is not None:
+            axes.plot([low, high], [place, place], color=_BLUE, linewidth=1.5)
+            interval = f" ({_figure(low)} to {_figure(high)})"
+        marker, colour = ("D", _ORANGE) if name == "all" else ("o", _BLUE)
+        axes.plot([auroc], [place], marker, color=colour, markersize=5)
+        told.append(f"{name} {_figure(auroc)}{interval}")
+    axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
+    axes.set(xlim=(0, 1.03), ylim=(len(rows) - 0.4, -0.6), xlabel="AUROC")
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.tick_params(length=0)
+    axes.grid(visible=False, axis="y")
+    return _svg(figure, f"AUROC of {finding} by subgroup: {'; '.join(told)}")
+
+
+def _figure(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.3f}"
+
+
+def _square(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_SIDE, _SIDE))
+    axes = figure.add_axes((0.2, 0.2, 0.76, 0.76))
+    axes.set(xlabel=xlabel, ylabel=ylabel, xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
+    axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
+    axes.tick_params(length=2, pad=2)
+    return figure, axes
+
+
+def _curve(
+    figure: Figure, axes: Axes, points: Points, at_card: tuple[float, float] | None, label: str
+) -> str:
+    axes.plot(*zip(*points, strict=True), color=_BLUE, linewidth=1.8)
+    if at_card is not None:
+        axes.plot(*at_card, "D", color=_ORANGE, markersize=5.5, clip_on=False)
+    return _svg(figure, label)
+
+
+def _svg(figure: Figure, label: str) -> str:
+    """Write a figure as SVG with `label` as its alternative text; the same figure gives the same bytes."""
+    figure.patch.set_visible(False)
+    for axes in figure.axes:
+        axes.patch.set_visible(False)
+    written = io.StringIO()
+    # Many plots stand in one page, where an id must occur once: the label, as salt, is in each plot's own.
+    with mpl.rc_context({"svg.hashsalt": label}):
+        figure.savefig(written, format="svg", metadata=_NO_METADATA)
+    svg = written.getvalue().partition("<svg")[2].partition(">")[2]
+    for pattern, replacement in (
+        (r"<style.*?</style>", ""),  # it would be about the whole page
+        (r' id="[\w.]+_\d+"', ""),  # names of the figure's parts, the same in each
+        (r"font-family: [^;\"]*; ?", ""),  # the page's own
+        (r"(\.\d)\d+(?=[^<>]*>)", r"\1"),  # a tenth of a unit is less than a pixel
+        (r"\s*\n\s*", " "),
+    ):
+        svg = re.sub(pattern, replacement, svg, flags=re.DOTALL)
+    for colour, variable in _OF_PAGE.items():
+        svg = svg.replace(colour, variable)
+    width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
+    return f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width:.1f} {height:.1f}">{svg}'
+
+
+def gallery(folder: Path, findings: Iterable[str], highest: Iterable[Row]) -> list[tuple[str, list[Row]]]:
+    """Give each finding that has overlays with its rows of `highest` and the picture for them.
+
+    `highest`: all findings' first ones before any second one, as pictures end where the page is full.
+    """
+    room = _GALLERY_CHARACTERS
+    shown: dict[str, list[Row]] = {finding: [] for finding in findings}
+    for row in highest:
+        picture = _overlay(folder / row["overlay_path"])
+        if len(picture.get("source", "")) > room:
+            picture = {"problem": "left out, as the page would become too large"}
+        room -= len(picture.get("source", ""))
+        shown[row["finding"]].append({**row, **picture})
+    return [(finding, rows) for finding, rows in shown.items() if rows]
+
+
+def _overlay(path: Path) -> dict[str, Any]:
+    """Read an overlay for the page: `source` (a data URL), `width` and `height`, or `problem`, a sentence."""
+    try:
+        with Image.open(path, formats=("JPEG", "PNG")) as picture:
+            small = picture.convert("RGB")
+    except FileNotFoundError:
+        return {"problem": "its file is missing"}
+    except OSError as error:
+        return {"problem": f"its file cannot be read: {error.strerror or 'it is no whole picture'}"}
+    small.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.LANCZOS)
+    encoded = io.BytesIO()
+    small.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
+    source = "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()
+    return {"source": source, "width": small.width, "height": small.height}

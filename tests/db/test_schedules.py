@@ -1,0 +1,383 @@
+"""The ledger's promises about schedules and alerts, on both databases: each due time and each alert once."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from sqlalchemy import insert, select, text, update
+from support import STUB_CARD, make_run, write_card
+
+from config.cards import find_model
+from db import alerts, evaluations, ledger, queries, recovery, schedules
+from db.alerts import Alert
+from db.database import Database, bulk_insert, clock
+from db.ledger import Claim
+from db.outcomes import Failed, Outcome
+from db.runs import RowRange, create_run, unscored_rows
+from db.schedules import Due, ScheduleNameTakenError, Settled, UnknownScheduleError
+from db.schema import (
+    alert,
+    batch,
+    evaluation,
+    image,
+    image_result,
+    manifest,
+    manifest_row,
+    model,
+    run,
+)
+from workers.scoring import StubScorer
+
+LEASE = 60.0
+NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+T = TypeVar("T")
+
+
+def at_once(count: int, action: Callable[[], T]) -> list[T]:
+    """Do the same in so many threads that start together."""
+    barrier = threading.Barrier(count)
+
+    def one(_: int) -> T:
+        barrier.wait()
+        return action()
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def add(database: Database, name: str = "night") -> int:
+    return schedules.add(
+        database,
+        name=name,
+        cron="0 2 * * *",
+        timezone="UTC",
+        action="{}",
+        margin=0.02,
+        now=NIGHT - DAY,
+    )
+
+
+def settle(database: Database, due: Due, settled: Settled) -> None:
+    with database.write() as connection:
+        assert schedules.lock(connection, due) is not None
+        schedules.settle(connection, due, settled, due.due_at)
+
+
+def set_status(database: Database, run_id: int, status: str) -> None:
+    with database.write() as connection:
+        connection.execute(update(run).where(run.c.id == run_id).values(status=status))
+
+
+def outcomes_of(held: Claim, folder: Path, failing: Sequence[str]) -> list[Outcome]:
+    stub = StubScorer(find_model("stub", folder / "models").card)
+    failed = {one.image_id for one in held.images if one.image_index in failing}
+    return [
+        Failed(one.image_id, "read", "missing", "there is no such file") if one.image_id in failed else one
+        for one in stub.score(held)
+    ]
+
+
+def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> None:
+    """Do what workers do with all batches that there are."""
+    for one in ledger.take_pending(database, 1_000):
+        held = ledger.claim(database, one.batch_id, "worker", LEASE)
+        assert held is not None
+        outcomes = outcomes_of(held, folder, failing)
+        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+
+
+def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:
+    """The rows of a run's manifest that its model has not scored."""
+    with database.read() as connection:
+        of = connection.execute(select(run).where(run.c.id == run_id)).one()
+        return [(one.first, one.last) for one in unscored_rows(connection, of.manifest_id, of.model_id)]
+
+
+# --- schedules ---------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_taken_while_its_schedule_is_active_and_free_after(database: Database) -> None:
+    first = add(database)
+    with pytest.raises(ScheduleNameTakenError, match="nightread schedule remove night"):
+        add(database)
+    schedules.remove(database, "night", NIGHT)
+    assert schedules.active(database) == []
+    second = add(database)
+    assert second != first
+    assert [one.schedule_id for one in schedules.active(database)] == [second]
+    with database.read() as connection:
+        kept = connection.execute(text("SELECT COUNT(*) FROM schedules WHERE schedule = 'night'"))
+        assert kept.scalar_one() == 2
+
+
+def test_removing_what_is_not_there_says_where_to_look(database: Database) -> None:
+    with pytest.raises(UnknownScheduleError, match=r"'night'.*nightread schedule list"):
+        schedules.remove(database, "night", NIGHT)
+
+
+def test_a_due_time_is_noted_once_however_many_ask_at_once(database: Database) -> None:
+    schedule_id = add(database)
+    noted = at_once(8, lambda: schedules.note_due(database, schedule_id, NIGHT))
+    assert sum(noted) == 1
+    assert schedules.to_act_on(database) == [Due(schedule_id, NIGHT)]
+
+
+def test_two_clocks_that_differ_make_no_second_due_time_while_the_first_waits(database: Database) -> None:
+    schedule_id = add(database)
+    times = iter((NIGHT, NIGHT + DAY))
+    noted = at_once(2, lambda: schedules.note_due(database, schedule_id, next(times)))
+    assert sum(noted) == 1
+
+
+def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -> None:
+    schedule_id = add(database)
+    assert schedules.note_due(database, schedule_id, NIGHT)
+    settle(database, Due(schedule_id, NIGHT), Settled("nothing_new"))
+    assert not schedules.note_due(database, schedule_id, NIGHT - DAY / 2)
+    assert not schedules.note_due(database, schedule_id, NIGHT)
+    assert schedules.note_due(database, schedule_id, NIGHT + DAY)
+
+
+def test_while_a_schedules_run_goes_on_no_later_time_is_noted(database: Database, tmp_path: Path) -> None:
+    schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
+    schedules.note_due(database, schedule_id, NIGHT)
+    settle(database, Due(schedule_id, NIGHT), Settled("begun", run_id=run_id))
+    for status in ("running", "evaluating"):
+        set_status(database, run_id, status)
+        assert [one.going for one in schedules.active(database)] == [True]
+        assert not schedules.note_due(database, schedule_id, NIGHT + DAY)
+    set_status(database, run_id, "complete")
+    assert schedules.note_due(database, schedule_id, NIGHT + DAY)
+
+
+def test_while_a_schedules_evaluation_goes_on_no_later_time_is_noted(
+    database: Database, tmp_path: Path
+) -> None:
+    schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
+    with database.write() as connection:
+        asked = evaluations.Asked(label_manifest_id=1, label_set="a", schedule_id=schedule_id)
+        evaluation_id = evaluations.ask(connection, run_id, asked)
+    schedules.note_due(database, schedule_id, NIGHT)
+    settle(database, Due(schedule_id, NIGHT), Settled("begun", evaluation_id=evaluation_id))
+    for state, free in (("due", False), ("queued", False), ("running", False), ("failed", True)):
+        with database.write() as connection:
+            connection.execute(update(evaluation).values(state=state))
+        assert schedules.note_due(database, schedule_id, NIGHT + DAY) == free
+
+
+def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
+    due = Due(add(database), NIGHT)
+    schedules.note_due(database, due.schedule_id, due.due_at)
+
+    def act() -> bool:
+        with database.write() as connection:
+            if schedules.lock(connection, due) is None:
+                return False
+            schedules.settle(connection, due, Settled("nothing_new"), NIGHT)
+            return True
+
+    assert sum(at_once(6, act)) == 1
+    assert schedules.to_act_on(database) == []
+
+
+def test_what_dies_in_the_middle_of_acting_leaves_the_due_time_to_be_acted_on(database: Database) -> None:
+    due = Due(add(database), NIGHT)
+    schedules.note_due(database, due.schedule_id, due.due_at)
+
+    def die() -> None:
+        with database.write() as connection:
+            schedules.lock(connection, due)
+            schedules.settle(connection, due, Settled("nothing_new"), NIGHT)
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        die()
+    assert schedules.to_act_on(database) == [due]
+
+
+def test_nothing_is_done_any_more_for_a_removed_schedule(database: Database) -> None:
+    schedule_id = add(database)
+    schedules.note_due(database, schedule_id, NIGHT)
+    schedules.remove(database, "night", NIGHT)
+    assert schedules.to_act_on(database) == []
+    assert not schedules.note_due(database, schedule_id, NIGHT + DAY)
+
+
+# --- runs of what is new -----------------------------------------------------------------------------------
+
+
+def test_rows_are_unscored_until_their_image_is_scored_and_failed_ones_stay_so(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = make_run(database, tmp_path, 10, batch_size=3)
+    assert unscored(database, run_id) == [(1, 10)]
+    score_all(database, tmp_path, failing=["00000004_000.png", "00000005_000.png", "00000009_000.png"])
+    assert unscored(database, run_id) == [(5, 6), (10, 10)]
+
+
+def test_scores_of_another_model_or_of_another_manifest_of_the_archive(
+    database: Database, tmp_path: Path
+) -> None:
+    make_run(database, tmp_path, 4)
+    score_all(database, tmp_path)
+    grown = make_run(database, tmp_path, 7)
+    assert unscored(database, grown) == [(5, 7)]
+    write_card(tmp_path / "models", STUB_CARD | {"sha256": "1" * 64})
+    with database.write() as connection:
+        other = connection.execute(
+            insert(model).values(name="stub", sha256="1", card="{}", card_sha256="1").returning(model.c.id)
+        ).scalar_one()
+        assert unscored_rows(connection, 2, other) == [RowRange(1, 7)]
+
+
+def test_a_run_of_some_rows_has_batches_over_these_only(database: Database, tmp_path: Path) -> None:
+    make_run(database, tmp_path, 10)
+    with database.write() as connection:
+        run_id = create_run(
+            connection,
+            manifest_id=1,
+            model_id=1,
+            heatmaps="none",
+            batch_size=3,
+            version="0",
+            rows=[RowRange(2, 5), RowRange(9, 9)],
+            only_new=True,
+            schedule_id=None,
+        )
+        ranges = connection.execute(
+            select(batch.c.first_row, batch.c.last_row).where(batch.c.run_id == run_id).order_by(batch.c.id)
+        ).all()
+        made = connection.execute(select(run).where(run.c.id == run_id)).one()
+    assert [tuple(one) for one in ranges] == [(2, 4), (5, 5), (9, 9)]
+    assert (made.images, made.batches, made.only_new) == (5, 3, True)
+    score_all(database, tmp_path)
+    assert queries.progress(database, run_id).pending == 0
+
+
+def test_a_run_without_an_image_closes_with_an_evaluation_of_its_schedule(
+    database: Database, tmp_path: Path
+) -> None:
+    make_run(database, tmp_path, 4)
+    schedule_id = add(database)
+    with database.write() as connection:
+        run_id = create_run(
+            connection,
+            manifest_id=1,
+            model_id=1,
+            heatmaps="none",
+            batch_size=3,
+            version="0",
+            rows=[],
+            only_new=True,
+            schedule_id=schedule_id,
+        )
+    (due,) = recovery.close_finished(database)
+    with database.read() as connection:
+        made = connection.execute(select(evaluation).where(evaluation.c.id == due)).one()
+    assert (made.run_id, made.schedule_id, made.closes_run) == (run_id, schedule_id, True)
+    assert queries.progress(database, run_id).status == "evaluating"
+
+
+def fill(database: Database, images: int, scored: int) -> tuple[int, int]:
+    """A manifest of so many images, the first of which three runs of one model have scored."""
+    with database.write() as connection:
+        connection.execute(text("INSERT INTO archive (root) VALUES ('/archive')"))
+        for table, values in (
+            (model, {"name": "m", "sha256": "0", "card": "{}", "card_sha256": "0"}),
+            (
+                manifest,
+                {"archive_id": 1, "fingerprint": "0", "path": "m.csv", "rows": images, "created_at": NIGHT},
+            ),
+        ):
+            connection.execute(insert(table).values(**values))
+        numbers = range(1, images + 1)
+        bulk_insert(
+            connection, image, ("archive_id", "image_index"), ((1, f"{one:08d}.png") for one in numbers)
+        )
+        bulk_insert(
+            connection,
+            manifest_row,
+            ("manifest_id", "row_number", "image_id", "labels"),
+            ((1, one, one, "0" * 14) for one in numbers),
+        )
+        for run_id in (1, 2, 3):
+            assert run_id == create_run(
+                connection, manifest_id=1, model_id=1, heatmaps="all", batch_size=images, version="0"
+            )
+            bulk_insert(
+                connection,
+                image_result,
+                ("run_id", "image_id", "batch_id", "status", "maps"),
+                ((run_id, one, run_id, "scored", bytes(2_800)) for one in range(run_id, scored + 1, 3)),
+            )
+    return 1, 1
+
+
+def test_the_unscored_rows_of_an_archive_of_112120_images_are_found_within_3_seconds(
+    database: Database,
+) -> None:
+    ids = fill(database, 112_120, 112_000)
+    began = time.monotonic()
+    with database.read() as connection:
+        assert unscored_rows(connection, *ids) == [RowRange(112_001, 112_120)]
+    seconds = time.monotonic() - began
+    assert seconds < 3
+
+
+# --- alerts ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def raised(database: Database) -> Alert:
+    """An alert that was raised this moment."""
+    due = Due(add(database), NIGHT)
+    with database.write() as connection:
+        alerts.raise_failed(connection, due, "the manifest is gone")
+    (one,) = alerts.undelivered(database, datetime.now(UTC))
+    return one
+
+
+def age(database: Database, **values: Any) -> None:
+    with database.write() as connection:
+        connection.execute(update(alert).values(**values))
+
+
+def waits(database: Database) -> bool:
+    return bool(alerts.undelivered(database, datetime.now(UTC)))
+
+
+def test_an_alert_about_a_due_time_is_raised_once(database: Database, raised: Alert) -> None:
+    with database.write() as connection:
+        alerts.raise_failed(connection, Due(1, NIGHT), "the manifest is gone")
+    assert len(alerts.since(database, raised.raised_at - DAY)) == 1
+    with database.write() as connection:
+        alerts.raise_failed(connection, Due(1, NIGHT + DAY), "the manifest is gone")
+    assert len(alerts.since(database, raised.raised_at - DAY)) == 2
+
+
+def test_a_try_of_a_delivery_is_taken_by_one_of_many(database: Database, raised: Alert) -> None:
+    assert sum(at_once(8, lambda: alerts.claim(database, raised))) == 1
+    assert not waits(database)
+
+
+def test_the_pauses_between_tries_double(database: Database, raised: Alert) -> None:
+    assert raised.tries == 0
+    for tries, pause in ((1, 60), (2, 120), (3, 240), (10, 60 * 512)):
+        age(database, tries=tries, tried_at=clock() - (pause - 5))
+        assert not waits(database)
+        age(database, tried_at=clock() - (pause + 5))
+        assert waits(database)
+
+
+def test_a_delivery_is_tried_for_a_day_and_never_after_it_arrived(database: Database, raised: Alert) -> None:
+    assert alerts.undelivered(database, raised.raised_at + DAY - timedelta(minutes=1))
+    assert not alerts.undelivered(database, raised.raised_at + DAY)
+    alerts.set_delivered(database, raised.alert_id, NIGHT)
+    assert not waits(database)

@@ -1,0 +1,183 @@
+"""A report as a person sees it: in a browser on a desk, on a phone and on paper, without any network."""
+
+import base64
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.common.by import By
+from sqlalchemy import select, update
+from support import Nightread, write_manifest
+
+from db.schema import score
+
+CHROMIUM = shutil.which("chromium")
+CHROMEDRIVER = shutil.which("chromedriver")
+IMAGES = 160
+
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"),
+]
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Chrome]:
+    options = ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for switch in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tmp_path / 'chromium'}",
+    ):
+        options.add_argument(switch)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+    driver.get("about:blank")
+    driver.get_log("performance")  # what the browser's own first page has asked for
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
+    """A folder behind a web server: the folder, its address, and the paths that were asked of it."""
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None:
+            asked.append(self.path)
+
+    folder = tmp_path / "web"
+    folder.mkdir()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def score_archive(nightread: Nightread, folder: Path) -> None:
+    """Score and evaluate run 1 by real workers with the stub, and put in overlays, which a network draws."""
+    manifest = write_manifest(folder / "manifest.csv", IMAGES)
+    done = nightread.run("score", manifest, "--images", folder, "--model", "stub")
+    assert done.returncode == 0, done.stderr
+    overlays = nightread.settings().overlays
+    database = nightread.database()
+    with database.write() as connection:
+        highest = connection.execute(select(score).order_by(score.c.probability.desc()).limit(40)).all()
+        for row in highest:
+            path = f"run-000001/{row.finding_id}/{row.image_id}.jpg"
+            (overlays / path).parent.mkdir(parents=True, exist_ok=True)
+            shade = np.linspace(0, 255, 512, dtype=np.uint8)
+            Image.fromarray(np.tile(shade, (420, 1))).save(overlays / path)
+            connection.execute(
+                update(score)
+                .where(score.c.image_id == row.image_id, score.c.finding_id == row.finding_id)
+                .values(overlay_path=path)
+            )
+
+
+def of_page(browser: Chrome, expression: str) -> Any:
+    return browser.execute_script(f"return {expression}")
+
+
+def show(browser: Chrome, address: str, width: int, scheme: str) -> None:
+    screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+    preference = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", preference)
+    browser.get(address)
+
+
+def requests(browser: Chrome) -> set[str]:
+    """The addresses that the page has asked for, pictures within it left out."""
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = (m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent")
+    return {address for address in asked if not address.startswith("data:")}
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of rgb(r, g, b), WCAG 2."""
+    parts = [int(one) / 255 for one in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(browser: Chrome, selector: str) -> float:
+    ground = luminance(of_page(browser, "getComputedStyle(document.body).backgroundColor"))
+    text = luminance(of_page(browser, f"getComputedStyle(document.querySelector('{selector}')).color"))
+    return (max(ground, text) + 0.05) / (min(ground, text) + 0.05)
+
+
+def test_report_reads_on_desk_phone_and_paper_and_asks_nothing_of_the_network(
+    nightread: Nightread, browser: Chrome, tmp_path: Path, served: tuple[Path, str, list[str]]
+) -> None:
+    folder, address, asked = served
+    score_archive(nightread, tmp_path)
+    done = nightread.run("report", "1", "-o", folder / "run.html")
+    assert done.returncode == 0, done.stderr
+    assert "wrote " in done.stdout
+    assert (folder / "run.html").stat().st_size < 5_000_000
+
+    page = f"{address}/run.html"
+    for width in (375, 1280):
+        for scheme in ("light", "dark"):
+            show(browser, page, width, scheme)
+            assert of_page(browser, "innerWidth") == width
+            assert of_page(browser, "document.documentElement.scrollWidth") <= width
+            for selector in ("body", ".soft", "td small", "a", "svg text"):
+                assert contrast(browser, selector) >= 4.5, (width, scheme, selector)
+            if width == 375:
+                boxes = "[...document.querySelectorAll('.scroll')]"
+                assert of_page(browser, boxes + ".filter(b => b.scrollWidth > b.clientWidth).length") >= 3
+            browser.save_screenshot(tmp_path / f"report-{width}-{scheme}.png")
+
+    assert requests(browser) == {page}
+    assert set(asked) == {"/run.html"}
+    assert browser.get_log("browser") == []
+
+    pictures = "[...document.querySelectorAll('img, svg')]"
+    told = of_page(browser, pictures + ".map(one => one.alt || one.getAttribute('aria-label') || '')")
+    assert len(told) > 4 * 14
+    assert [one for one in told if len(one) < 30] == []
+    assert of_page(browser, "[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+
+    levels = of_page(browser, "[...document.querySelectorAll('h1,h2,h3,h4')].map(one => +one.tagName[1])")
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+    tables = "[...document.querySelectorAll('table')]"
+    assert of_page(browser, tables + ".every(t => t.caption.innerText && t.querySelector('th[scope=row]'))")
+    assert of_page(browser, "[...document.querySelectorAll('th')].every(th => th.scope)")
+    links = "[...document.querySelectorAll('nav a')]"
+    assert of_page(browser, links + ".every(a => document.querySelector(a.hash))")
+
+    paper = browser.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True})
+    written = base64.b64decode(paper["data"])
+    assert written.startswith(b"%PDF-")
+    assert 5 < written.count(b"/Type /Page\n") < 60
+
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    browser.get(page)
+    body = browser.find_element(By.TAG_NAME, "body").text
+    assert "Not for clinical use." in body
+    assert f"{IMAGES} images = {IMAGES} scored + 0 failed + 0 pending." in body

@@ -1,0 +1,70 @@
+"""From a run's stored maps and the boxes in SQL to how well each finding's maps point at them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from config.cards import Pixels
+from db.boxes import BoxedFinding, Edges, ImageMaps, boxed_findings, boxed_maps, boxes_of
+from db.database import Database
+from db.queries import model_card
+from workers.evaluation.localisation import Localisation, localise, summarise_localisations
+from workers.inference.pixels import seen_part
+
+_NOT_LISTED = "not in the run's manifest"
+
+
+def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[str, Any]]:
+    """Judge a run's maps by a set of boxes: one row of localisation_result for each finding with a box.
+
+    Rows lack the evaluation's id. `reason` tells why figures are None, or how many images with a box of the
+    finding could not be judged, and why. Raises UnknownRunError.
+    """
+    card = model_card(database, run_id)
+    # The card of an imported run tells nothing of pixels, and there are no maps of it.
+    pixels = Pixels.model_validate(card["pixels"]) if "pixels" in card else None
+    with database.read() as connection:
+        findings = boxed_findings(connection, run_id, box_set_id)
+        boxes = boxes_of(connection, box_set_id)
+        judged: dict[int, list[Localisation]] = {one.finding_id: [] for one in findings}
+        for one in boxed_maps(connection, run_id, box_set_id):
+            for finding in findings:
+                drawn = boxes[one.image_index].get(finding.finding_id)
+                if drawn and finding.channel is not None:
+                    judged[finding.finding_id].append(_judge(pixels, one, finding.channel, drawn))
+    return [
+        _row(
+            finding,
+            sum(finding.finding_id in of_image for of_image in boxes.values()),
+            judged[finding.finding_id],
+        )
+        for finding in findings
+    ]
+
+
+def _judge(pixels: Pixels | None, one: ImageMaps, channel: int, drawn: list[Edges]) -> Localisation:
+    if one.width is None or one.height is None:
+        return Localisation(None, None, "not scored")
+    if pixels is None or one.maps is None or one.map_height is None or one.map_width is None:
+        return Localisation(None, None, "without a stored map (imported, or --heatmaps none)")
+    maps = np.frombuffer(one.maps, dtype="<f2").reshape(one.map_height, one.map_width, -1)
+    seen = seen_part(pixels, one.width, one.height)
+    return localise(maps[:, :, channel], np.array(drawn), one.width, one.height, seen=seen)
+
+
+def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> dict[str, Any]:
+    summary = asdict(summarise_localisations(judged))
+    left_out = Counter(one.reason or "" for one in judged if one.hit is None)
+    left_out[_NOT_LISTED] = images - len(judged)
+    reason = _reason(images, (+left_out).most_common())
+    if finding.channel is None:
+        reason = f"the model does not score {finding.name}"
+    return {"finding_id": finding.finding_id, "images": summary.pop("n"), **summary, "reason": reason}
+
+
+def _reason(images: int, left_out: Iterable[tuple[str, int]]) -> str | None:
+    told = ", ".join(f"{count} {why}" for why, count in left_out)
+    return f"of {images} images with a box: {told}" if told else None
