@@ -135,16 +135,19 @@ def test_a_run_with_its_own_queue_shows_no_secret_and_closes_its_socket_to_other
     process = psutil.Process(scoring.pid)
     seen: set[str] = set()
 
-    def all_started() -> bool:
+    def queue_and_child() -> psutil.Process | None:
+        """Give the queue's process once a child runs too; it renames itself after its socket."""
         seen.update(command_lines(process))
-        return any("spawn_main" in line for line in seen) and any("--unixsocket " in line for line in seen)
+        if not any("spawn_main" in line for line in seen):
+            return None
+        named = [one for one in process.children() if "unixsocket:" in " ".join(one.cmdline())]
+        return named[0] if named else None
 
-    eventually(all_started, 60, "queue, worker and child run")
-    (server,) = [line.split() for line in seen if "--unixsocket " in line]
-    socket = Path(server[server.index("--unixsocket") + 1])
+    server = eventually(queue_and_child, 60, "queue, worker and child run")
+    socket = Path(" ".join(server.cmdline()).split("unixsocket:")[1].strip())
     assert stat.S_IMODE(socket.parent.stat().st_mode) == 0o700
     assert stat.S_IMODE(socket.stat().st_mode) == 0o700
-    assert server[server.index("--port") + 1] == "0"  # no one connects over a network
+    assert server.net_connections("inet") == []  # no one connects over a network
     assert nightread.ends(scoring) == 0
     assert not socket.parent.exists()
 
