@@ -48,9 +48,14 @@ def top_up(database: Database, broker: Broker) -> int:
     return len(batches)
 
 
-def announce_next(database: Database, broker: Broker) -> None:
-    """Announce one batch in place of one that ended, which keeps the flow up between reconciliations."""
-    broker.announce(ledger.take_pending(database, 1))
+def announce_next(database: Database, broker: Broker) -> int | None:
+    """Announce one batch in place of one that ended, which keeps the flow up between reconciliations.
+
+    Gives the number of its run, or None if no batch is left to announce.
+    """
+    batches = ledger.take_pending(database, 1)
+    broker.announce(batches)
+    return batches[0].run_id if batches else None
 
 
 def announce_evaluations(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:

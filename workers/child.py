@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
@@ -53,6 +54,9 @@ class Child:
     def warm_up(self) -> None:
         """Load the model of the settings and check it, before the first batch comes."""
         self._scorer_for(self._settings.model, None)
+        # What speaks to the broker takes a second to load: now, and not between the first two batches.
+        with suppress(BrokerAwayError):
+            self._broker.is_drained()
 
     def score_batch(self, batch_id: int) -> None:
         """Claim a batch, score it and write its results; returns at once if there is nothing to claim."""
@@ -108,8 +112,9 @@ class Child:
     def _go_on(self, run_id: int) -> None:
         """Announce the next batch and, after a run's last one, its evaluation."""
         try:
-            announce_next(self._database, self._broker)
-            if recovery.close_finished(self._database, run_id):
+            # A run that has a batch to announce has not ended; the others are asked whether they have.
+            next_run = announce_next(self._database, self._broker)
+            if next_run != run_id and recovery.close_finished(self._database, run_id):
                 announce_evaluations(
                     self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
                 )

@@ -18,6 +18,13 @@ STORED_SIDE: Final = 512
 _JPEG_QUALITY: Final = 85
 _STRONGEST_COLOUR: Final = 0.5
 
+# A map has 256 levels here: for each, what is kept of the picture (of 255), and the colour that is added. An
+# overlay of tables and bytes takes half the time of one that is blended in float32.
+_LEVELS: Final = np.arange(256, dtype=np.uint8)[:, None]
+_OPACITY: Final = _STRONGEST_COLOUR * np.minimum(1.0, 2.0 * _LEVELS[..., None] / 255)
+_KEPT: Final = np.repeat(255 * (1 - _OPACITY), 3, axis=2).round().astype(np.uint8)
+_ADDED: Final = (cv2.applyColorMap(_LEVELS, cv2.COLORMAP_JET) * _OPACITY).round().astype(np.uint8)
+
 
 def render(
     picture: Picture,
@@ -40,10 +47,9 @@ def render(
         base = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
     base = cv2.cvtColor(base, cv2.COLOR_GRAY2BGR if base.ndim == 2 else cv2.COLOR_RGB2BGR)  # noqa: PLR2004
     heat = _spread(map_, size, seen or Part(0, 0, picture.width, picture.height), scale)
-    colour = cv2.applyColorMap((heat * 255).astype(np.uint8), cv2.COLORMAP_JET)
-    opacity = _STRONGEST_COLOUR * np.minimum(1.0, 2.0 * heat)
-    blended = cv2.blendLinear(base, colour, 1.0 - opacity, opacity)
-    return np.asarray(blended, dtype=np.uint8)
+    level = (heat * 255).astype(np.uint8)
+    kept = cv2.multiply(base, cv2.applyColorMap(level, _KEPT), scale=1 / 255)
+    return np.asarray(cv2.add(kept, cv2.applyColorMap(level, _ADDED)), dtype=np.uint8)
 
 
 def _spread(map_: NDArray[np.float32], size: tuple[int, int], seen: Part, scale: float) -> NDArray[Any]:

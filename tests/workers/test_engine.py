@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import os
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ from workers.inference.pictures import Picture, read_picture
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 64_000_000
+CORES = os.sched_getaffinity(0)
 
 
 # --- models ------------------------------------------------------------------------------------------------
@@ -277,6 +279,13 @@ def test_openvino_gives_tensorflows_scores_and_maps_of_real_radiographs(
         ours, theirs = openvino.infer(inputs), reference.infer(inputs)
         assert np.abs(ours.probabilities - theirs.probabilities).max() <= 1e-4
         assert np.abs(ours.maps - theirs.maps).max() <= 1e-3
+
+
+def test_openvino_leaves_its_thread_to_every_core(openvino: Engine, demo: Model) -> None:
+    openvino.infer(of_phantoms(demo.card, 1))
+    # Pinned, each child's thread would sit on the first core, and the children share it.
+    allowed = {os.sched_getaffinity(int(task.name)) == CORES for task in Path("/proc/self/task").iterdir()}
+    assert allowed == {True}
 
 
 def test_openvinos_golden_scores_are_checked_too(openvino: Engine, demo: Model) -> None:

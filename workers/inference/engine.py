@@ -88,6 +88,8 @@ class OpenVINOEngine:
             properties.hint.inference_precision(): ov.Type.bf16 if half else ov.Type.f32,
             properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
             properties.hint.num_requests(): 1,
+            # Pinned, the children would all sit on the same core.
+            properties.hint.enable_cpu_pinning(): False,
         }
         forward = _forward(model, self.batch, maps=maps, compiled=False)
         converted = ov.convert_model(forward.get_concrete_function())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -188,7 +189,7 @@ def _checked_png(content: bytes, max_pixels: int) -> bytes:
     packed = b"".join([view[start:end] for _, start, end in chunks[first : first + count]])
     # Stored, they cost Pillow no second inflating; no name keeps the rows, which may be half a gigabyte.
     stored = zlib.compress(_inflated(packed, wanted), 0)
-    checksum = zlib.crc32(stored, zlib.crc32(b"IDAT"))
+    checksum = isal_zlib.crc32(stored, isal_zlib.crc32(b"IDAT"))
     framed = struct.pack(">I4s", len(stored), b"IDAT"), stored, struct.pack(">I", checksum)
     return b"".join([view[: chunks[first][1] - 8], *framed, view[chunks[first + count - 1][2] + 4 :]])
 
@@ -203,7 +204,7 @@ def _chunks(content: bytes) -> list[tuple[bytes, int, int]]:
         end = position + 8 + length
         if end + 4 > len(content):
             break
-        if zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
+        if isal_zlib.crc32(view[position + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
             name = kind.decode("latin-1")
             raise ImageUnusableError("damaged", f"the checksum of its {name!r} chunk is wrong")
         chunks.append((kind, position + 8, end))
@@ -226,7 +227,7 @@ def _bytes_of_rows(width: int, height: int, bits: int, *, interlaced: bool) -> i
 
 def _inflated(packed: bytes, wanted: int) -> bytes:
     """Inflate a PNG's rows, not more than `wanted` bytes whatever they claim to be; check the Adler-32."""
-    inflater = zlib.decompressobj()
+    inflater = isal_zlib.decompressobj()
     rows = inflater.decompress(packed, wanted + 1)
     if len(rows) > wanted:
         raise ImageUnusableError("damaged", "it has more pixels than its header says")
