@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -47,6 +48,8 @@ def make_scorer(
     """Load a model into this process; ConfigError if it is not what its card says."""
     if model.card.architecture == "stub":
         return StubScorer(model.card)
+    # OpenCV's own threads spin while they wait, on cores that the other children need.
+    cv2.setNumThreads(1)
     return NetworkScorer(
         model.card,
         make_engine(engine, model, threads=threads),
