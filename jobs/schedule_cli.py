@@ -1,10 +1,12 @@
 """The commands `nightread schedule`: what is scored or evaluated again by itself, and when."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from db import schedules
 from db.database import Database
@@ -45,30 +47,71 @@ _ACTS = (
 schedule_app = typer.Typer(
     help="What is scored or evaluated again by itself, and when.", no_args_is_help=True
 )
-add_app = typer.Typer(help="Add a schedule: `score` or `evaluate`.", no_args_is_help=True)
+
+
+class NameFirst(TyperGroup):
+    """A group whose own argument stands before its options: `add NAME --cron … score MANIFEST …`.
+
+    Click reads a group's options only up to its first argument, so the name is handed to it behind them.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what stands before the subcommand as the group's own."""
+        end = next((place for place, one in enumerate(args) if place and one in self.commands), len(args))
+        rest: list[str] = super().parse_args(ctx, [*args[1:end], *args[:1], *args[end:]])
+        return rest
+
+
+add_app = typer.Typer(cls=NameFirst, no_args_is_help=True, subcommand_metavar="score … | evaluate …")
 schedule_app.add_typer(add_app, name="add")
 app.add_typer(schedule_app, name="schedule", rich_help_panel=PANEL_MANY)
 
 NameArgument = Annotated[str, typer.Argument(help="The schedule's name, for alerts and for `remove`.")]
-CronOption = Annotated[
-    str,
-    typer.Option(help='Minute, hour, day of month, month, day of week: "0 2 * * *" is daily at two.'),
-]
-TimezoneOption = Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")]
-MarginOption = Annotated[
-    float,
-    typer.Option(min=0.0, max=1.0, help="A significant loss of AUROC beyond this margin raises an alert."),
-]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """What a schedule of either kind has: its name, its times, and the loss that raises an alert."""
+
+    name: str
+    cron: str | None
+    timezone: str
+    margin: float
+
+
+@add_app.callback()
+def add(
+    context: typer.Context,
+    name: NameArgument,
+    cron: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help='Minute, hour, day of month, month, day of week: "0 2 * * *" is daily at two. Needed.',
+        ),
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")] = "UTC",
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="A significant loss of AUROC beyond this margin raises an alert."
+        ),
+    ] = 0.02,
+) -> None:
+    """Add a schedule: its name and times first, then what is to be done.
+
+    Example: nightread schedule add night --cron "0 2 * * *" --timezone Europe/Berlin score archive.csv
+    --images /archive
+    """
+    # Whether there is a --cron is asked by the subcommands: their --help needs none.
+    context.obj = When(name, cron, timezone, margin)
 
 
 @add_app.command("score", epilog=_ACTS)
 def add_score(
-    name: NameArgument,
+    context: typer.Context,
     manifest: ManifestArgument,
     images: ImagesOption,
-    cron: CronOption,
-    timezone: TimezoneOption = "UTC",
-    margin: MarginOption = 0.02,
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
@@ -80,7 +123,7 @@ def add_score(
     The manifest is read anew each time. Images that the model has scored are not scored again; another model
     under the same name scores all of them. A missed time is caught up once.
 
-    Example: nightread schedule add score night archive.csv --images /archive --cron "0 2 * * *"
+    Example: nightread schedule add night --cron "0 2 * * *" score archive.csv --images /archive
     """
     settings, database = ready()
     action = Score(
@@ -93,18 +136,15 @@ def add_score(
         finding_columns=column_mapping(finding_column),
     )
     _require_readable(read_order(settings, action.order)[0])
-    _add(database, name, cron, timezone, margin, action)
+    _add(database, context.obj, action)
 
 
 @add_app.command("evaluate", epilog=_ACTS)
 def add_evaluate(
-    name: NameArgument,
+    context: typer.Context,
     run: Annotated[
         str, typer.Argument(metavar="RUN|latest", help="A run's number, or the newest complete run.")
     ],
-    cron: CronOption,
-    timezone: TimezoneOption = "UTC",
-    margin: MarginOption = 0.02,
     labels: Annotated[
         Path | None, typer.Option(help="CSV with labels, read anew each time. Default: the run's manifest.")
     ] = None,
@@ -120,8 +160,8 @@ def add_evaluate(
 ) -> None:
     """Evaluate a run again each time it is due, by labels that may have changed.
 
-    Example: nightread schedule add evaluate weekly latest --labels read.csv --label-set two-readers
-    --cron "0 6 * * MON"
+    Example: nightread schedule add weekly --cron "0 6 * * MON" evaluate latest --labels read.csv
+    --label-set two-readers
     """
     _, database = ready()
     if (labels is None) != (label_set is None):
@@ -140,7 +180,7 @@ def add_evaluate(
             find_run(connection, action.run)
     if action.labels is not None:
         _require_readable(open_labels(action.labels, None, None))
-    _add(database, name, cron, timezone, margin, action)
+    _add(database, context.obj, action)
 
 
 def _require_readable(manifest: Manifest) -> None:
@@ -150,20 +190,24 @@ def _require_readable(manifest: Manifest) -> None:
             pass
 
 
-def _add(database: Database, name: str, cron: str, timezone: str, margin: float, action: Action) -> None:
+def _add(database: Database, when: When, action: Action) -> None:
+    if when.cron is None:
+        raise ScheduleError(
+            f'when? The times are missing: nightread schedule add {when.name} --cron "0 2 * * *" …'
+        )
     now = datetime.now(UTC)
-    require_times(cron, timezone, now)
+    require_times(when.cron, when.timezone, now)
     schedules.add(
         database,
-        name=name,
-        cron=cron,
-        timezone=timezone,
+        name=when.name,
+        cron=when.cron,
+        timezone=when.timezone,
         action=action.model_dump_json(),
-        margin=margin,
+        margin=when.margin,
         now=now,
     )
-    coming = _shown(next_due(cron, timezone, now))
-    out.print(f"schedule {name} is due next at {coming}", highlight=False, markup=False)
+    coming = _shown(next_due(when.cron, when.timezone, now))
+    out.print(f"schedule {when.name} is due next at {coming}", highlight=False, markup=False)
 
 
 @schedule_app.command("list")

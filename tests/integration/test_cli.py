@@ -197,7 +197,15 @@ def test_the_command_starts_without_tensorflow_and_help_has_examples(nightread: 
     assert loaded.stdout.strip() == "[]"
     for command in (
         *("score", "submit", "status", "resume", "cancel", "heatmap", "sql", "worker", "demo", "evaluate"),
-        *("compare", "calibrate", "report", "export", "import-scores", "schedule add score"),
+        *(
+            "compare",
+            "calibrate",
+            "report",
+            "export",
+            "import-scores",
+            "schedule add",
+            "schedule add x score",
+        ),
     ):
         shown = nightread.run(*command.split(), "--help")
         assert shown.returncode == 0

@@ -125,9 +125,9 @@ class Nights:
     def add_schedule(self) -> None:
         half_a_day_ago = datetime.now(UTC) - timedelta(hours=12)  # no cron time comes while the test runs
         cron = f"{half_a_day_ago.minute} {half_a_day_ago.hour} * * *"
-        order = ("score", "night", self.manifest, "--images", self.manifest.parent, "--model", "stub")
-        more = ("--batch-size", "16", "--cron", cron, "--margin", "0.05")
-        added = self.cluster.run("schedule", "add", *order, *more)
+        times = ("--cron", cron, "--margin", "0.05")
+        order = ("score", self.manifest, "--images", self.manifest.parent, "--model", "stub")
+        added = self.cluster.run("schedule", "add", "night", *times, *order, "--batch-size", "16")
         assert added.returncode == 0, added.stderr
 
     def start_worker(self) -> "subprocess.Popen[bytes]":

@@ -573,13 +573,16 @@ def invoke(*arguments: str | Path) -> str:
     return done.output
 
 
-def add(home: Path, *more: str | Path, name: str = "night", manifest: str = "manifest.csv") -> str:
-    command = ("schedule", "add", "score", name, home / manifest, "--images", home, "--cron", "0 2 * * *")
-    return invoke(*command, *more)
+def add(
+    home: Path, *more: str, times: tuple[str, ...] = ("--cron", "0 2 * * *"), manifest: str = "manifest.csv"
+) -> str:
+    return invoke("schedule", "add", "night", *times, "score", home / manifest, "--images", home, *more)
 
 
 def test_a_schedule_is_added_listed_removed_and_added_again(home: Path) -> None:
-    assert "schedule night is due next at 20" in add(home, "--timezone", BERLIN)
+    assert "schedule night is due next at 20" in add(
+        home, times=("--cron", "0 2 * * *", "--timezone", BERLIN)
+    )
     listed = invoke("schedule", "list")
     for shown in ("night", "0 2 * * *", BERLIN, "score manifest.csv by stub", "UTC"):
         assert shown in listed
@@ -604,8 +607,6 @@ def test_the_list_shows_what_came_of_the_last_time(home: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        (("--cron", "0 25 * * *"), "bad hour"),
-        (("--timezone", "Berlin"), "no time zone"),
         (("--model", "none"), "there is no model 'none'"),
         (("--images", "nowhere"), "no such folder of images"),
         (("--finding-column", "a=Unicorn"), "has no finding Unicorn"),
@@ -616,6 +617,34 @@ def test_what_cannot_work_is_refused_at_once(home: Path, more: tuple[str, ...], 
     with pytest.raises(Exception, match=problem):
         add(home, *more)
     assert "night" not in invoke("schedule", "list")
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        ((), "times are missing"),
+        (("--cron", "0 25 * * *"), "bad hour"),
+        (("--cron", "0 2 * * *", "--timezone", "Berlin"), "no time zone"),
+    ],
+)
+def test_times_that_cannot_be_are_refused_at_once(home: Path, times: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(JobsError, match=problem):
+        add(home, times=times)
+    assert "night" not in invoke("schedule", "list")
+
+
+@pytest.mark.parametrize("name", ["score", "evaluate", "latest"])
+def test_a_schedule_may_be_called_as_a_command_is(home: Path, name: str) -> None:
+    times = ("--cron", "0 2 * * *")
+    invoke("schedule", "add", name, *times, "score", home / "manifest.csv", "--images", home)
+    assert f"schedule {name} is removed" in invoke("schedule", "remove", name)
+
+
+@pytest.mark.usefixtures("home")
+def test_help_of_what_a_schedule_does_needs_no_times() -> None:
+    assert "Images that the model has scored" in invoke("schedule", "add", "night", "score", "--help")
+    assert "--timezone" in invoke("schedule", "add", "--help")
+    assert "evaluate …" in invoke("schedule", "add", "night", "--help")
 
 
 def test_a_manifest_with_a_bad_row_is_refused_with_its_line(home: Path) -> None:
@@ -637,12 +666,12 @@ def test_a_manifest_with_a_bad_row_is_refused_with_its_line(home: Path) -> None:
 )
 def test_an_evaluation_that_cannot_work_is_refused_at_once(arguments: tuple[str, ...], problem: str) -> None:
     with pytest.raises(Exception, match=problem):
-        invoke("schedule", "add", "evaluate", "weekly", *arguments, "--cron", "0 6 * * MON")
+        invoke("schedule", "add", "weekly", "--cron", "0 6 * * MON", "evaluate", *arguments)
 
 
 @pytest.mark.usefixtures("home")
 def test_an_evaluation_of_the_latest_run_is_added_before_there_is_one() -> None:
-    invoke("schedule", "add", "evaluate", "weekly", "latest", "--cron", "0 6 * * MON", "--sensitivity", "0.9")
+    invoke("schedule", "add", "weekly", "--cron", "0 6 * * MON", "evaluate", "latest", "--sensitivity", "0.9")
     assert "evaluate the latest run" in invoke("schedule", "list")
 
 
@@ -650,7 +679,7 @@ def test_relative_paths_are_those_of_the_folder_where_the_schedule_was_added(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(home)
-    invoke("schedule", "add", "score", "night", "manifest.csv", "--images", ".", "--cron", "0 2 * * *")
+    invoke("schedule", "add", "night", "--cron", "0 2 * * *", "score", "manifest.csv", "--images", ".")
     database = Database(f"sqlite:///{home / 'nightread.db'}")
     (one,) = schedules.active(database)
     database.dispose()
