@@ -21,8 +21,9 @@ demo: install
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
 
+# Many tests wait for processes: two at a time take little more than half as long.
 test: install
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
 # The original PyTorch libraries are gigabytes: they have an environment of their own.
 $(PEERS)/.installed: pyproject.toml constraints.txt

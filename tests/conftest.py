@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,9 @@ from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, 
 from config.cards import SHIPPED, Model, read_model
 from db.database import Database
 from db.upgrade import upgrade
+
+# pytest-xdist gives its processes the width of a terminal; commands that run in them write to a pipe.
+os.environ.pop("COLUMNS", None)
 
 
 def pytest_report_header() -> str:
@@ -97,6 +101,23 @@ def queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServ
     server.start()
     yield server
     server.kill()
+
+
+# --- TensorFlow ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def tensorflow() -> Any:
+    """TensorFlow with the settings of an engine of one thread: once it has run it takes no others.
+
+    Each test that uses it in this process asks for this first, as another file's tests may come before.
+    """
+    from workers.inference import engine
+
+    engine._load_tensorflow(1)
+    import tensorflow as tf
+
+    return tf
 
 
 # --- models and archives -----------------------------------------------------------------------------------

@@ -353,9 +353,22 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
             for word in words.split():
                 if not hasattr(command, "commands"):
                     break  # an argument of a command
+                if word not in command.commands and any(
+                    one.param_type_name == "argument" for one in command.params
+                ):
+                    break  # an argument of a group, whose command follows
                 assert word in command.commands, f"{name_of(page)}: {code}"
                 command = command.commands[word]
-            known = {option for one in command.get_params(click.Context(root)) for option in one.opts}
+            commands = [
+                command,
+                *(one for name, one in getattr(command, "commands", {}).items() if f" {name} " in rest),
+            ]
+            known = {
+                option
+                for one in commands
+                for each in one.get_params(click.Context(root))
+                for option in each.opts
+            }
             options = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", re.sub(r"\"[^\"]*\"", "", rest)))
             assert options <= known | {"--help"}, f"{name_of(page)}: {code}"
 

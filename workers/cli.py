@@ -156,10 +156,11 @@ def beat(
     settings = load_settings()
     from workers import lifecycle  # noqa: F401, PLC0415  # sets the logging up
     from workers.app import app as celery  # noqa: PLC0415
+    from workers.beat import EndingBeat  # noqa: PLC0415
 
     celery.conf.beat_sync_every = 1
     with _own_schedule(schedule or settings.home / "beat-schedule") as kept:
-        celery.start(["beat", "--schedule", str(kept), "--loglevel", settings.log_level, "--pidfile="])
+        EndingBeat(app=celery, schedule=str(kept), loglevel=settings.log_level).run()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ SIZE = 64
 
 pytestmark = [
     pytest.mark.processes,
+    pytest.mark.usefixtures("tensorflow"),
     # Keras' own code for saving, with TensorFlow's variables and NumPy 2; it is not what is tested here.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
@@ -37,11 +38,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def brought(outputs: int) -> Any:
     """Build a network at home, with weights that say something."""
     import keras
-    import tensorflow as tf
 
-    # The engine's own settings, which tests after this one need: TensorFlow takes no others once it has run.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     from workers.inference.densenet import seeded_weights
 
     trunk = keras.applications.DenseNet121(

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import warnings
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,15 +173,8 @@ def card_of(untrained: Model, pixels: Pixels, outputs: int) -> ModelCard:
 
 
 @pytest.fixture(scope="module")
-def ours(case: Case, imported: Imported, pictures: list[Any], untrained: Model) -> Answers:
-    from workers.inference.engine import _configure_process
-
-    _configure_process(1)
-    import tensorflow as tf
-
-    with suppress(RuntimeError):  # TensorFlow runs already; else as the engines of later tests want it
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+def ours(tensorflow: Any, case: Case, imported: Imported, pictures: list[Any], untrained: Model) -> Answers:
+    assert tensorflow
     from workers.inference import densenet, gradcam
 
     card = card_of(untrained, case.pixels, imported.outputs)

@@ -1,5 +1,7 @@
 """The shipped demo model finds on phantoms that it has not seen what its card says it finds."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -24,7 +26,8 @@ def demo() -> Model:
 
 
 @pytest.fixture(scope="module")
-def inferred(demo: Model) -> Inferred:
+def inferred(tensorflow: Any, demo: Model) -> Inferred:
+    assert tensorflow
     engine = TensorFlowEngine(demo, threads=1)
     inputs = np.stack([prepare(Picture(draw(phantom)), demo.card.pixels) for phantom in UNSEEN])
     parts = [

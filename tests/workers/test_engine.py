@@ -38,8 +38,9 @@ CORES = os.sched_getaffinity(0)
 
 
 @pytest.fixture(scope="module")
-def engine(untrained: Model) -> TensorFlowEngine:
+def engine(tensorflow: Any, untrained: Model) -> TensorFlowEngine:
     """The engine of the shipped card: it is compiled once for this module."""
+    assert tensorflow
     return TensorFlowEngine(untrained, threads=1)
 
 

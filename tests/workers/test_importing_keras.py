@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 Arrays = list[NDArray[np.float32]]
 
 pytestmark = [
+    pytest.mark.usefixtures("tensorflow"),
     pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning"),
     pytest.mark.timeout(600),

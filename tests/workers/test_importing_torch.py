@@ -3,7 +3,6 @@
 import re
 import sys
 import zipfile
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +54,9 @@ def torch_key(path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def network(untrained: Model) -> Any:
+def network(tensorflow: Any, untrained: Model) -> Any:
     """DenseNet-121 with 14 findings as Keras builds it."""
-    from workers.inference.engine import _configure_process
-
-    _configure_process(1)
-    import tensorflow as tf
-
-    with suppress(RuntimeError):  # TensorFlow runs already; else as the engines of later tests want it
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+    assert tensorflow
     from workers.inference import densenet
 
     return densenet.build(untrained.card)

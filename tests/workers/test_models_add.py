@@ -35,8 +35,11 @@ EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Card
 LIMIT = 64_000_000
 SIZE = 64
 
-# Keras' own code for saving, with TensorFlow's variables and NumPy 2; it is not what is tested here.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("tensorflow"),
+    # Keras' own code for saving, with TensorFlow's variables and NumPy 2; it is not what is tested here.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
+]
 
 
 # --- files that somebody brings ----------------------------------------------------------------------------
@@ -46,11 +49,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 def fourteen() -> Any:
     """DenseNet-121 as the public projects build it: three channels, a sigmoid head of 14 outputs."""
     import keras
-    import tensorflow as tf
 
-    # The engine's own settings: TensorFlow takes no others once it has run.
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
     from workers.inference.densenet import seeded_weights
 
     trunk = keras.applications.DenseNet121(

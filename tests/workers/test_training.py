@@ -36,16 +36,6 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.fixture(scope="module")
-def tensorflow() -> Any:
-    """TensorFlow with the threads that the engine's tests ask for: the first to use it decides for all."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
-    return tf
-
-
 def pixels(size: int = 32, channels: int = 1, **fields: Any) -> Pixels:
     plain = {"resize": "bilinear", "factor": 1.0, "mean": (0.0,) * channels, "std": (1.0,) * channels}
     return Pixels.model_validate({"size": size, "channels": channels} | plain | fields)
