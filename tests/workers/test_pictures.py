@@ -265,10 +265,18 @@ def test_no_changed_byte_of_a_png_gives_another_picture(position: int, value: in
         reason_of(content)
 
 
-def test_damage_that_makes_pillow_raise_an_index_error_is_damage() -> None:
-    # A colour profile after the pixels that ends with its name; Pillow looks for the byte behind it.
-    end = PLAIN.index(b"IEND") - 4
-    assert reason_of(PLAIN[:end] + chunk(b"iCCP", b"name") + PLAIN[end:]) == "damaged"
+@pytest.mark.parametrize(
+    ("kind", "data"), [(b"iCCP", b"name"), (b"zTXt", b"x"), (b"tRNS", b""), (b"oDDs", b"")]
+)
+@pytest.mark.parametrize("depth", [8, 16])
+def test_what_a_png_holds_beside_its_pixels_is_not_read(kind: bytes, data: bytes, depth: int) -> None:
+    # A profile that ends with its name makes Pillow raise an IndexError: it looks for the byte behind it.
+    grey = np.arange(256, dtype=f">u{depth // 8}").reshape(16, 16)
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    plain = png(16, 16, zlib.compress(rows), depth=depth)
+    for place in (len(SIGNATURE) + 25, plain.index(b"IEND") - 4):
+        content = plain[:place] + chunk(kind, data) + plain[place:]
+        assert np.array_equal(values(content), values(plain))
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 13), (17, 0)])

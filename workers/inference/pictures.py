@@ -6,7 +6,6 @@ import os
 import re
 import stat
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +14,7 @@ from typing import Final
 
 import numpy as np
 from isal import isal_zlib
+from kornia_rs.io import decode_image_png_u8
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
@@ -26,6 +26,13 @@ _MAX_PARTS: Final = 1 << 18  # chunks or segments: Pillow takes microseconds for
 
 _PNG_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type
 _PNG_PALETTE: Final = 3  # the colour type
+_PNG_KIND: Final = slice(24, 29)  # of a file that begins with its header: depth, colour type and three more
+_PNG_STORED: Final = 0xFFFF  # bytes of a block that is not compressed, at most
+_PNG_QUICK: Final = {  # what kornia-rs calls the headers behind width and height that it reads
+    b"\x08\x00\0\0\0": "mono",
+    b"\x08\x02\0\0\0": "rgb",
+    b"\x08\x06\0\0\0": "rgba",
+}
 _PNG_PASSES: Final = (  # left, top, step to the right and step down of each of the seven when interlaced
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2),
 )  # fmt: skip
@@ -140,6 +147,9 @@ def decode(content: bytes, max_pixels: int) -> Picture:
     try:
         if _PNG_SIGNATURE.startswith(content[: len(_PNG_SIGNATURE)]):
             content = _checked_png(content, max_pixels)
+            kind = _PNG_QUICK.get(content[_PNG_KIND])
+            if kind is not None:
+                return Picture(_quickly(content, kind))
         elif content.startswith(_JPEG_SIGNATURE):
             content = _checked_jpeg(content)
         with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
@@ -167,10 +177,11 @@ def _ends_early(content: bytes) -> ImageUnusableError:
 
 
 def _checked_png(content: bytes, max_pixels: int) -> bytes:
-    """Check a PNG, and give it with its pixels stored instead of compressed.
+    """Check a PNG, and give one of the same pixels: header, palette, and rows that are not compressed.
 
-    Pillow stops inflating where the last row is full or the stream ends, and may never see the checksum: what
-    a lost, repeated or misplaced chunk makes of a picture is taken for it. So the pixels are inflated here.
+    Decoders stop inflating where the last row is full or the stream ends, and may never see the checksum:
+    what a lost, repeated or misplaced chunk makes of a picture is taken for it. So the rows are inflated
+    here. Of all else that a file may hold, no decoder sees a byte.
     """
     chunks = _chunks(content)
     kinds = [kind for kind, _, _ in chunks]
@@ -181,17 +192,44 @@ def _checked_png(content: bytes, max_pixels: int) -> bytes:
     if kinds[first : first + count] != [b"IDAT"] * count:
         raise ImageUnusableError("damaged", "another chunk stands between those of its pixels")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    if colour == _PNG_PALETTE and b"PLTE" not in kinds[:first]:
-        raise ImageUnusableError("damaged", "its palette is not there")
+    kept = [*_chunk(b"IHDR", header)]
+    if colour == _PNG_PALETTE:
+        if b"PLTE" not in kinds[:first]:
+            raise ImageUnusableError("damaged", "its palette is not there")
+        _, start, end = chunks[kinds.index(b"PLTE")]
+        kept += _chunk(b"PLTE", content[start:end])
     _check_size(width, height, max_pixels)
     wanted = _bytes_of_rows(width, height, depth * _PNG_SAMPLES.get(colour, 1), interlaced=interlaced > 0)
     view = memoryview(content)
     packed = b"".join([view[start:end] for _, start, end in chunks[first : first + count]])
-    # Stored, they cost Pillow no second inflating; no name keeps the rows, which may be half a gigabyte.
-    stored = zlib.compress(_inflated(packed, wanted), 0)
-    checksum = isal_zlib.crc32(stored, isal_zlib.crc32(b"IDAT"))
-    framed = struct.pack(">I4s", len(stored), b"IDAT"), stored, struct.pack(">I", checksum)
-    return b"".join([view[: chunks[first][1] - 8], *framed, view[chunks[first + count - 1][2] + 4 :]])
+    rows = _stored(_inflated(packed, wanted))
+    return b"".join([_PNG_SIGNATURE, *kept, *_chunk(b"IDAT", *rows), *_chunk(b"IEND")])
+
+
+def _chunk(kind: bytes, *data: bytes | memoryview) -> list[bytes | memoryview]:
+    """Put a PNG chunk of some parts into its frame."""
+    checksum = isal_zlib.crc32(kind)
+    for part in data:
+        checksum = isal_zlib.crc32(part, checksum)
+    return [struct.pack(">I4s", sum(map(len, data)), kind), *data, struct.pack(">I", checksum)]
+
+
+def _stored(rows: bytes) -> list[bytes | memoryview]:
+    """Give the parts of a zlib stream (RFC 1950, 1951) of blocks that are not compressed."""
+    view = memoryview(rows)
+    stream: list[bytes | memoryview] = [b"\x78\x01"]
+    for start in range(0, len(rows), _PNG_STORED):
+        block = view[start : start + _PNG_STORED]
+        last = start + _PNG_STORED >= len(rows)
+        stream += [struct.pack("<BHH", last, len(block), len(block) ^ _PNG_STORED), block]
+    return [*stream, struct.pack(">I", isal_zlib.adler32(rows))]
+
+
+def _quickly(png: bytes, kind: str) -> NDArray[np.uint8]:
+    """Undo the filters of a checked PNG, twice as fast as Pillow; grey or RGB."""
+    width, height = struct.unpack_from(">II", png, 16)
+    values: NDArray[np.uint8] = decode_image_png_u8(png, (height, width), kind)
+    return values[..., 0] if kind == "mono" else np.ascontiguousarray(values[..., :3])
 
 
 def _chunks(content: bytes) -> list[tuple[bytes, int, int]]:
