@@ -108,7 +108,11 @@ class Settings(BaseSettings):
         ),
     ] = "tensorflow"
     threads: Annotated[
-        PositiveInt | None, Field(description="Threads of one process's network. Default: cores / children")
+        PositiveInt | None,
+        Field(
+            description="Threads of one process's network, and at least two that read its pictures. "
+            "Default: cores / children"
+        ),
     ] = None
     webhook_url: Annotated[
         SecretStr | None,

@@ -1,10 +1,12 @@
 """The life of a worker: how many children, which GPU each gets, what a child does before its first task."""
 
+import ctypes
 import logging
 import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,11 @@ REFUSED: Final = signal.SIGRTMIN
 
 _MEMORY_A_CHILD: Final = 2 << 30
 """Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
+
+
+# glibc's mallopt: which blocks are asked of the kernel one by one, and how much free memory is kept.
+_M_MMAP_THRESHOLD: Final = (-3, 32 << 20)
+_M_TRIM_THRESHOLD: Final = (-1, 64 << 20)
 
 
 def gpu_ids() -> list[str]:
@@ -53,6 +60,17 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
     return children, settings.threads or max(1, cores // children)
 
 
+def _keep_freed_memory() -> None:
+    """Have the C library keep what one picture's buffers have freed for the next one's.
+
+    It would give each megabyte back, and the kernel clear 650 pages for each picture: a quarter of decoding.
+    """
+    with suppress(AttributeError):  # not glibc
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(*_M_MMAP_THRESHOLD)
+        mallopt(*_M_TRIM_THRESHOLD)
+
+
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _set_up_logging(**_: Any) -> None:
     """Keep Celery from putting its own handlers up."""
@@ -64,6 +82,7 @@ def _start_child(**_: Any) -> None:
     """Take a GPU, load the model and check it; a child that cannot ends the worker."""
     settings = load_settings()
     configure_logging(settings.log_level)
+    _keep_freed_memory()
     # Ctrl-C reaches the whole group of a terminal's processes; the parent alone decides how to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gpus = gpu_ids()

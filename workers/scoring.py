@@ -55,6 +55,8 @@ def make_scorer(
         make_engine(engine, model, threads=threads),
         overlay_dir=overlay_dir,
         max_pixels=max_pixels,
+        # A GPU's child has cores to itself, and needs them to read pictures as fast as it scores them.
+        threads=max(2, threads),
     )
 
 
