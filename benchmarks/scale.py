@@ -53,11 +53,16 @@ def main(sizes: list[int]) -> None:
             f"{size:>9,} images: {rate:6,.0f} images/s, {1e3 / rate:.3f} ms each, {megabytes:.0f} MB a child"
         )
         found.append(1e3 / rate)
+    draw(sizes, found)
+
+
+def draw(sizes: list[int], found: list[float]) -> None:
+    """Draw milliseconds an image over the sizes into docs/scale.png."""
     figure = Figure(figsize=(6, 3), layout="constrained")
     axes = figure.add_subplot()
     axes.semilogx(sizes, found, marker="o", color="#0072B2")
     axes.set(
-        ylim=(0, None),
+        ylim=(0, 1.3 * max(found)),
         xlabel="images in the archive",
         ylabel="ms an image",
         title="Queue and database, stub network",
