@@ -391,7 +391,7 @@ class Pace:
 def pace(engine: str, seconds: float, minutes: float) -> Pace:
     """Measure an engine, the bare forward pass before and after the run that it is compared with.
 
-    The run takes some minutes: children do not begin and end together, which in a short one would show.
+    The run takes about so many minutes: in a short one it shows that children do not begin and end together.
     """
     console.print(f"{engine}: bare forward pass, end to end, bare forward pass ...")
     before = forward(engine, seconds, CORES, 1)

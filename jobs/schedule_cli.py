@@ -50,15 +50,16 @@ schedule_app = typer.Typer(
 
 
 class NameFirst(TyperGroup):
-    """A group whose own argument stands before its options: `add NAME --cron … score MANIFEST …`.
+    """A group whose own argument may stand before its options: `add NAME --cron … score MANIFEST …`.
 
-    Click reads a group's options only up to its first argument, so the name is handed to it behind them.
+    Click reads a group's options only up to its first argument, so a name in front is put behind them.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take what stands before the subcommand as the group's own."""
         end = next((place for place, one in enumerate(args) if place and one in self.commands), len(args))
-        rest: list[str] = super().parse_args(ctx, [*args[1:end], *args[:1], *args[end:]])
+        name = [one for one in args[:1] if not one.startswith("-")]
+        rest: list[str] = super().parse_args(ctx, [*args[len(name) : end], *name, *args[end:]])
         return rest
 
 

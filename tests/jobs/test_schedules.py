@@ -640,6 +640,12 @@ def test_a_schedule_may_be_called_as_a_command_is(home: Path, name: str) -> None
     assert f"schedule {name} is removed" in invoke("schedule", "remove", name)
 
 
+def test_a_schedules_name_may_stand_behind_its_times(home: Path) -> None:
+    times = ("--cron", "0 2 * * *", "--timezone", BERLIN)
+    invoke("schedule", "add", *times, "night", "score", home / "manifest.csv", "--images", home)
+    assert BERLIN in invoke("schedule", "list")
+
+
 @pytest.mark.usefixtures("home")
 def test_help_of_what_a_schedule_does_needs_no_times() -> None:
     assert "Images that the model has scored" in invoke("schedule", "add", "night", "score", "--help")
