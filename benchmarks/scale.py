@@ -29,7 +29,7 @@ def measure(images: int) -> tuple[float, float]:
             command = [
                 sys.executable,
                 "-m",
-                "workers.cli",
+                "workers.commands.main",
                 "score",
                 manifest,
                 "--images",

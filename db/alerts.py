@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.comparisons import Comparisons, write_comparison
 from db.database import Database, clock
-from db.schedules import Due
+from db.schedules import DueTime
 from db.schema import alert, evaluation, model, run, schedule
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ GIVEN_UP_AFTER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
+class PairedTest:
     """What the paired test of a scheduled evaluation against the one before found.
 
     `run_before` and `run_id` are run_a and run_b of the comparison. `message` is the alert's, None where
@@ -93,7 +93,7 @@ def before(connection: Connection, schedule_id: int, evaluation_id: int, run_id:
     return Before(of.name, of.margin, then.id, *names)
 
 
-def raise_loss(connection: Connection, watched: Watched) -> None:
+def raise_loss(connection: Connection, watched: PairedTest) -> None:
     """Write the comparison and, where something was lost, the alert; within the evaluation's transaction."""
     comparison_id = write_comparison(
         connection,
@@ -108,7 +108,7 @@ def raise_loss(connection: Connection, watched: Watched) -> None:
         _raise(connection, "loss", watched.schedule_id, watched.message, **about)
 
 
-def raise_failed(connection: Connection, due: Due, message: str) -> None:
+def raise_failed(connection: Connection, due: DueTime, message: str) -> None:
     """Write that nothing could be made of a due time."""
     _raise(connection, "failed", due.schedule_id, message, due_at=due.due_at)
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, update
 
-from db.alerts import Watched, raise_loss, raise_unevaluated
+from db.alerts import PairedTest, raise_loss, raise_unevaluated
 from db.database import Database, clock, insert_rows
 from db.schema import (
     calibration_bin,
@@ -59,7 +59,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationRequest:
     """What an evaluation is asked for, besides the figures that every one has.
 
     `bootstrap`: resamples of patients, 0 for none. `box_set_id`: boxes to compare the maps with.
@@ -73,14 +73,14 @@ class Asked:
     schedule_id: int | None = None
 
 
-def ask(connection: Connection, run_id: int, asked: Asked) -> int:
+def ask(connection: Connection, run_id: int, asked: EvaluationRequest) -> int:
     """Make an evaluation due; returns its id. It is new each time: evaluations are history."""
     row: int = connection.execute(
         insert(evaluation)
         .values(
             run_id=run_id,
             closes_run=False,
-            **{name: getattr(asked, name) for name in Asked.__slots__},
+            **{name: getattr(asked, name) for name in EvaluationRequest.__slots__},
         )
         .returning(evaluation.c.id)
     ).scalar_one()
@@ -172,7 +172,7 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, figures: Figures, watched: Watched | None = None
+    database: Database, held: EvaluationClaim, figures: Figures, watched: PairedTest | None = None
 ) -> bool:
     """Write the figures, what watching them found, and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)

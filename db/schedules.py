@@ -27,7 +27,7 @@ class UnknownScheduleError(DatabaseError):
 class Schedule:
     """An active schedule with its newest due time that was noted, None where there is none yet.
 
-    `action` is JSON, as jobs/schedules.py writes it. `margin` is a difference of AUROCs. `state`, `message`,
+    `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs. `state`, `message`,
     `run_id` and `evaluation_id` say what came of `due_at`, `run_status` and `evaluation_state` how far it is.
     """
 
@@ -57,7 +57,7 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueTime:
     """A due time of a schedule; UTC."""
 
     schedule_id: int
@@ -65,7 +65,7 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Settlement:
     """What came of a due time: a run or an evaluation, nothing to do, or the reason of a failure."""
 
     state: Literal["begun", "nothing_new", "failed"]
@@ -165,7 +165,7 @@ def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
         return added.first() is not None
 
 
-def to_act_on(database: Database) -> list[Due]:
+def to_act_on(database: Database) -> list[DueTime]:
     """Give the due times of active schedules that were noted and not acted on yet."""
     with database.read() as connection:
         rows = connection.execute(
@@ -174,10 +174,10 @@ def to_act_on(database: Database) -> list[Due]:
             .where(schedule_due.c.state == "due", schedule.c.removed_at.is_(None))
             .order_by(schedule_due.c.due_at, schedule_due.c.schedule_id)
         )
-        return [Due(*row) for row in rows]
+        return [DueTime(*row) for row in rows]
 
 
-def lock(connection: Connection, due: Due) -> tuple[str, str] | None:
+def lock(connection: Connection, due: DueTime) -> tuple[str, str] | None:
     """Hold a due time until the transaction ends; gives its schedule's name and action.
 
     None if another holds or settled it.
@@ -191,7 +191,7 @@ def lock(connection: Connection, due: Due) -> tuple[str, str] | None:
     return None if held is None else (held.name, held.action)
 
 
-def settle(connection: Connection, due: Due, settled: Settled, now: datetime) -> None:
+def settle(connection: Connection, due: DueTime, settled: Settlement, now: datetime) -> None:
     """Write what came of a due time that the transaction holds."""
     connection.execute(
         update(schedule_due)
@@ -206,7 +206,7 @@ def settle(connection: Connection, due: Due, settled: Settled, now: datetime) ->
     )
 
 
-def _is(due: Due) -> ColumnElement[bool]:
+def _is(due: DueTime) -> ColumnElement[bool]:
     return and_(schedule_due.c.schedule_id == due.schedule_id, schedule_due.c.due_at == due.due_at)
 
 

@@ -8,13 +8,13 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from config.cards import find_model
+from config.cards.card import find_model
 from config.settings import Settings
 from db.database import Database
 from db.manifests import RowValues, archive_id, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.errors import JobsError
-from jobs.manifest import Manifest
+from jobs.tables.manifest import Manifest
 
 Heatmaps = Literal["none", "positive", "all"]
 

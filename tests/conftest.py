@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
 
-from config.cards import SHIPPED, Model, read_model
+from config.cards.card import SHIPPED, Model, read_model
 from db.database import Database
 from db.upgrade import upgrade
 

@@ -27,6 +27,9 @@ from config.settings import Settings
 from db.database import Database
 from jobs.submit import Order, submit
 
+ROOT = Path(__file__).parents[1]
+"""The checkout."""
+
 REDIS_SERVER = shutil.which("redis-server") or str(get_binary_path())
 
 
@@ -135,7 +138,7 @@ class Nightread:
     def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "workers.cli", *map(str, arguments)],
+            [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -148,7 +151,7 @@ class Nightread:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{arguments[0]}.{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", *map(str, arguments)],
+                [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

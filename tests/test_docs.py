@@ -11,27 +11,26 @@ from typing import Any
 import click
 import pytest
 import typer
-from compose_file import ROOT
 from sqlalchemy import Connection, insert, inspect, text, update
-from support import STUB_CARD, write_card
+from support import ROOT, STUB_CARD, write_card
 
-from config.cards import find_model
+from config.cards.card import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
 from db.boxes import BoxValues, find_or_write_boxes
-from db.calibrated import calibrate_run
+from db.calibration import calibrate_run
 from db.comparisons import write_comparison
 from db.database import Database
-from db.evaluations import Asked
+from db.evaluations import EvaluationRequest
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome, Scored
 from db.schema import alert, run, schedule, schedule_due
 from db.upgrade import upgrade
-from jobs.labels import open_labels, store_labels
 from jobs.submit import Order, submit
-from workers.comparison import compare_runs
-from workers.evaluate import evaluate_run
-from workers.scoring import StubScorer
+from jobs.tables.labels import open_labels, store_labels
+from workers.evaluation.comparison import compare_runs
+from workers.evaluation.figures import evaluate_run
+from workers.scoring.scorer import StubScorer
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.glob("*.md")) if path.exists())
@@ -162,10 +161,10 @@ def evaluate_run_1(database: Database, folder: Path) -> None:
             connection, fingerprint="b" * 64, path=str(folder / "boxes.csv"), boxes=boxes
         )
         theirs = store_labels(connection, 1, labels)
-        asked = Asked(1, "manifest", bootstrap=20, wanted_sensitivity=0.95, box_set_id=box_set_id)
+        asked = EvaluationRequest(1, "manifest", bootstrap=20, wanted_sensitivity=0.95, box_set_id=box_set_id)
         everything = evaluations.ask(connection, 1, asked)
-        others = evaluations.ask(connection, 1, Asked(theirs, "radiologists"))
-        in_vain = evaluations.ask(connection, 1, Asked(theirs, "radiologists"))
+        others = evaluations.ask(connection, 1, EvaluationRequest(theirs, "radiologists"))
+        in_vain = evaluations.ask(connection, 1, EvaluationRequest(theirs, "radiologists"))
     carry_out(database, everything)
     carry_out(database, others)
     assert evaluations.claim_evaluation(database, in_vain, -1.0) is not None
@@ -344,7 +343,7 @@ CALL = re.compile(
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> None:
-    from workers.cli import app
+    from workers.commands.main import app
 
     root = typer.main.get_command(app)
     for code in code_of(page):

@@ -12,14 +12,14 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, make_run, write_card
 
-from config.cards import find_model
+from config.cards.card import find_model
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.runs import RowRange, create_run, unscored_rows
-from db.schedules import Due, ScheduleNameTakenError, Settled, UnknownScheduleError
+from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownScheduleError
 from db.schema import (
     alert,
     batch,
@@ -31,7 +31,7 @@ from db.schema import (
     model,
     run,
 )
-from workers.scoring import StubScorer
+from workers.scoring.scorer import StubScorer
 
 LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -64,7 +64,7 @@ def add(database: Database, name: str = "night") -> int:
     )
 
 
-def settle(database: Database, due: Due, settled: Settled) -> None:
+def settle(database: Database, due: DueTime, settled: Settlement) -> None:
     with database.write() as connection:
         assert schedules.lock(connection, due) is not None
         schedules.settle(connection, due, settled, due.due_at)
@@ -126,7 +126,7 @@ def test_a_due_time_is_noted_once_however_many_ask_at_once(database: Database) -
     schedule_id = add(database)
     noted = at_once(8, lambda: schedules.note_due(database, schedule_id, NIGHT))
     assert sum(noted) == 1
-    assert schedules.to_act_on(database) == [Due(schedule_id, NIGHT)]
+    assert schedules.to_act_on(database) == [DueTime(schedule_id, NIGHT)]
 
 
 def test_two_clocks_that_differ_make_no_second_due_time_while_the_first_waits(database: Database) -> None:
@@ -139,7 +139,7 @@ def test_two_clocks_that_differ_make_no_second_due_time_while_the_first_waits(da
 def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -> None:
     schedule_id = add(database)
     assert schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, Due(schedule_id, NIGHT), Settled("nothing_new"))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement("nothing_new"))
     assert not schedules.note_due(database, schedule_id, NIGHT - DAY / 2)
     assert not schedules.note_due(database, schedule_id, NIGHT)
     assert schedules.note_due(database, schedule_id, NIGHT + DAY)
@@ -148,7 +148,7 @@ def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -
 def test_while_a_schedules_run_goes_on_no_later_time_is_noted(database: Database, tmp_path: Path) -> None:
     schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, Due(schedule_id, NIGHT), Settled("begun", run_id=run_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", run_id=run_id))
     for status in ("running", "evaluating"):
         set_status(database, run_id, status)
         assert [one.going for one in schedules.active(database)] == [True]
@@ -162,10 +162,10 @@ def test_while_a_schedules_evaluation_goes_on_no_later_time_is_noted(
 ) -> None:
     schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
     with database.write() as connection:
-        asked = evaluations.Asked(label_manifest_id=1, label_set="a", schedule_id=schedule_id)
+        asked = evaluations.EvaluationRequest(label_manifest_id=1, label_set="a", schedule_id=schedule_id)
         evaluation_id = evaluations.ask(connection, run_id, asked)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, Due(schedule_id, NIGHT), Settled("begun", evaluation_id=evaluation_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", evaluation_id=evaluation_id))
     for state, free in (("due", False), ("queued", False), ("running", False), ("failed", True)):
         with database.write() as connection:
             connection.execute(update(evaluation).values(state=state))
@@ -173,14 +173,14 @@ def test_while_a_schedules_evaluation_goes_on_no_later_time_is_noted(
 
 
 def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
-    due = Due(add(database), NIGHT)
+    due = DueTime(add(database), NIGHT)
     schedules.note_due(database, due.schedule_id, due.due_at)
 
     def act() -> bool:
         with database.write() as connection:
             if schedules.lock(connection, due) is None:
                 return False
-            schedules.settle(connection, due, Settled("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
             return True
 
     assert sum(at_once(6, act)) == 1
@@ -188,13 +188,13 @@ def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
 
 
 def test_what_dies_in_the_middle_of_acting_leaves_the_due_time_to_be_acted_on(database: Database) -> None:
-    due = Due(add(database), NIGHT)
+    due = DueTime(add(database), NIGHT)
     schedules.note_due(database, due.schedule_id, due.due_at)
 
     def die() -> None:
         with database.write() as connection:
             schedules.lock(connection, due)
-            schedules.settle(connection, due, Settled("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
             raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -337,7 +337,7 @@ def test_the_unscored_rows_of_an_archive_of_112120_images_are_found_within_3_sec
 @pytest.fixture
 def raised(database: Database) -> Alert:
     """An alert that was raised this moment."""
-    due = Due(add(database), NIGHT)
+    due = DueTime(add(database), NIGHT)
     with database.write() as connection:
         alerts.raise_failed(connection, due, "the manifest is gone")
     (one,) = alerts.undelivered(database, datetime.now(UTC))
@@ -355,10 +355,10 @@ def waits(database: Database) -> bool:
 
 def test_an_alert_about_a_due_time_is_raised_once(database: Database, raised: Alert) -> None:
     with database.write() as connection:
-        alerts.raise_failed(connection, Due(1, NIGHT), "the manifest is gone")
+        alerts.raise_failed(connection, DueTime(1, NIGHT), "the manifest is gone")
     assert len(alerts.since(database, raised.raised_at - DAY)) == 1
     with database.write() as connection:
-        alerts.raise_failed(connection, Due(1, NIGHT + DAY), "the manifest is gone")
+        alerts.raise_failed(connection, DueTime(1, NIGHT + DAY), "the manifest is gone")
     assert len(alerts.since(database, raised.raised_at - DAY)) == 2
 
 

@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from config.cards import Pixels
-from workers.inference.pictures import ImageUnusableError, read_picture
+from config.cards.card import Preprocessing
+from workers.inference.formats.decode import ImageUnusableError, read_picture
 from workers.inference.pixels import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -782,7 +782,7 @@ def _peak() -> int:
 
 
 def _read_all(folder: Path, names: Sequence[str]) -> None:
-    card = Pixels(size=320, channels=1, resize="bilinear", factor=1.0, mean=(0.0,), std=(1.0,))
+    card = Preprocessing(size=320, channels=1, resize="bilinear", factor=1.0, mean=(0.0,), std=(1.0,))
     before = _peak()
     clock = signal.ITIMER_PROF  # CPU and not the clock on the wall: a busy machine is no hang
     for name in names:

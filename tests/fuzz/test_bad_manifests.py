@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from support import Nightread
 
-from jobs.boxes import read_boxes
-from jobs.imported_scores import ScoresFile
-from jobs.manifest import Manifest, ManifestError
+from jobs.tables.boxes import read_boxes
+from jobs.tables.manifest import Manifest, ManifestError
+from jobs.tables.scores import ScoresFile
 
 NIH = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"

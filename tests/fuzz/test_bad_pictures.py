@@ -32,7 +32,7 @@ from fuzz.corpus import (
 )
 from PIL import Image
 
-from workers.inference.pictures import ImageUnusableError, decode
+from workers.inference.formats.decode import ImageUnusableError, decode
 
 SEED = 20_170_501
 ROUNDS = 3

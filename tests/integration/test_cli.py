@@ -192,7 +192,7 @@ def test_the_command_starts_without_tensorflow_and_help_has_examples(nightread: 
     import sys
 
     heavy = ("tensorflow", "keras", "sklearn", "celery")
-    code = f"import sys, workers.cli; print([one for one in {heavy} if one in sys.modules])"
+    code = f"import sys, workers.commands.main; print([one for one in {heavy} if one in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"
     for command in (

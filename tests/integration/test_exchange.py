@@ -18,7 +18,7 @@ from support import Nightread
 from config.findings import FINDINGS
 from db.database import Database
 from db.upgrade import upgrade
-from jobs.imported_scores import ImportOrder, import_scores
+from jobs.tables.scores import ImportOrder, import_scores
 
 SCORES = "Image Index,Mass,Effusion\nb.png,0.25,0.5\na.png,0.75,0\nc.png,,\n"
 LABELS = "Image Index,Finding Labels,Patient ID\na.png,Mass,PATIENT-17\nb.png,No Finding,PATIENT-18\n"
@@ -209,7 +209,7 @@ def test_a_reader_that_has_seen_enough_ends_an_export_without_a_traceback(
     scores, labels = write_large(tmp_path, 3_000)
     assert nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers.cli", "export", "1", "-o", "-"],
+        [sys.executable, "-m", "workers.commands.main", "export", "1", "-o", "-"],
         env=os.environ | {"NIGHTREAD_HOME": str(nightread.home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -247,7 +247,7 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
 MEASURE = """
 import json, resource, sys
 from db.database import Database
-from jobs.export import write_file
+from jobs.commands.export import write_file
 from pathlib import Path
 database = Database(sys.argv[1])
 folder, run = Path(sys.argv[2]), int(sys.argv[3])

@@ -11,7 +11,7 @@ from PIL import Image
 from support import Nightread
 
 from config.findings import FINDINGS
-from jobs.phantoms import plan_archive, write_archive
+from jobs.phantoms.archive import plan_archive, write_archive
 
 EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
 SIZE = 64
@@ -39,7 +39,7 @@ def brought(outputs: int) -> Any:
     """Build a network at home, with weights that say something."""
     import keras
 
-    from workers.inference.densenet import seeded_weights
+    from workers.inference.networks.densenet121 import seeded_weights
 
     trunk = keras.applications.DenseNet121(
         include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), pooling="avg"

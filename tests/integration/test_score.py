@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from support import Nightread, QueueServer
 
-from jobs.phantoms import plan_archive, write_archive
+from jobs.phantoms.archive import plan_archive, write_archive
 
 pytestmark = pytest.mark.processes
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from support import Nightread, eventually
 
-from config.cards import read_model
-from jobs.manifest import Manifest
-from jobs.phantoms import Phantom, plan_archive, write_archive
+from config.cards.card import read_model
+from jobs.phantoms.archive import Phantom, plan_archive, write_archive
+from jobs.tables.manifest import Manifest
 
 pytestmark = pytest.mark.processes
 
@@ -71,7 +71,7 @@ def test_a_leaking_split_is_refused_before_tensorflow_is_loaded(
     assert refused.returncode == 2
     assert overlap_line(archive) in refused.stdout
     imported = {line.split("|")[-1].strip() for line in refused.stderr.splitlines() if "|" in line}
-    assert "workers.training_cli" in imported
+    assert "workers.commands.train" in imported
     assert not {"tensorflow", "keras", "sklearn", "matplotlib"} & imported
     (error,) = (line for line in refused.stderr.splitlines() if line.startswith("error:"))
     assert str(leaking) in error

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support import ROOT
 
-from config.cards import Model, ModelCard, Pixels
+from config.cards.card import Model, ModelCard, Preprocessing
 from config.errors import ConfigError
-from workers.importing.imported import Imported, drop_unnamed
-from workers.importing.torch_files import read_torch
-from workers.inference.pictures import read_picture
+from workers.inference.formats.decode import read_picture
 from workers.inference.pixels import prepare
+from workers.models.imported import ForeignWeights, drop_unnamed
+from workers.models.torch_files import read_torch
 
 with warnings.catch_warnings():
     # Their imports warn of what they import themselves; torchxrayvision's switches all warnings off.
@@ -26,10 +27,11 @@ with warnings.catch_warnings():
     for _package in ("torch", "torchvision", "torchxrayvision", "safetensors"):
         pytest.importorskip(_package, reason=f"{_package} is a peer: make test-peers")
 
-ROOT = Path(__file__).parents[2]
 PICTURES = 3
-XRV_PIXELS = Pixels(size=224, channels=1, resize="bilinear", factor=2048 / 255, mean=(1024.0,), std=(1.0,))
-IMAGENET_PIXELS = Pixels(
+XRV_PIXELS = Preprocessing(
+    size=224, channels=1, resize="bilinear", factor=2048 / 255, mean=(1024.0,), std=(1.0,)
+)
+IMAGENET_PIXELS = Preprocessing(
     size=224,
     channels=3,
     resize="bilinear",
@@ -51,7 +53,7 @@ def pictures(real_data: Path) -> list[Any]:
     return [read_picture(root, name, 64_000_000) for name in names]
 
 
-def inputs_of(pictures: list[Any], card_pixels: Pixels) -> NDArray[np.float32]:
+def inputs_of(pictures: list[Any], card_pixels: Preprocessing) -> NDArray[np.float32]:
     return np.stack([prepare(picture, card_pixels) for picture in pictures])
 
 
@@ -118,7 +120,7 @@ class Case:
 
     network: Any
     path: Path
-    pixels: Pixels
+    pixels: Preprocessing
     kept: list[int]
 
 
@@ -153,7 +155,7 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture(scope="module")
-def imported(case: Case) -> Imported:
+def imported(case: Case) -> ForeignWeights:
     return drop_unnamed(read_torch(case.path, trust_pickle=case.path.suffix == ".pt"))
 
 
@@ -166,16 +168,19 @@ class Answers:
     maps: NDArray[np.float64]
 
 
-def card_of(untrained: Model, pixels: Pixels, outputs: int) -> ModelCard:
+def card_of(untrained: Model, pixels: Preprocessing, outputs: int) -> ModelCard:
     return untrained.card.model_copy(
         update={"pixels": pixels, "findings": tuple(f"finding {index}" for index in range(outputs))}
     )
 
 
 @pytest.fixture(scope="module")
-def ours(tensorflow: Any, case: Case, imported: Imported, pictures: list[Any], untrained: Model) -> Answers:
+def ours(
+    tensorflow: Any, case: Case, imported: ForeignWeights, pictures: list[Any], untrained: Model
+) -> Answers:
     assert tensorflow
-    from workers.inference import densenet, gradcam
+    from workers.inference import gradcam
+    from workers.inference.networks import densenet121 as densenet
 
     card = card_of(untrained, case.pixels, imported.outputs)
     network = densenet.build(card)
@@ -305,17 +310,19 @@ def test_published_file_has_names_and_thresholds_of_its_librarys_list(
 # --- what is opened, and what is not -----------------------------------------------------------------------
 
 
-def equal(one: Imported, other: Imported) -> bool:
+def equal(one: ForeignWeights, other: ForeignWeights) -> bool:
     return all(np.array_equal(*pair) for pair in zip(one.arrays, other.arrays, strict=True))
 
 
 @pytest.fixture
-def reference(torchvision_network: Any, tmp_path: Path) -> Imported:
+def reference(torchvision_network: Any, tmp_path: Path) -> ForeignWeights:
     save_state_dict(torchvision_network, tmp_path / "reference.pth")
     return read_torch(tmp_path / "reference.pth", trust_pickle=False)
 
 
-def test_safetensors_file_is_read(torchvision_network: Any, tmp_path: Path, reference: Imported) -> None:
+def test_safetensors_file_is_read(
+    torchvision_network: Any, tmp_path: Path, reference: ForeignWeights
+) -> None:
     save_safetensors(torchvision_network, tmp_path / "model.safetensors")
     assert equal(read_torch(tmp_path / "model.safetensors", trust_pickle=False), reference)
 
@@ -331,7 +338,9 @@ def test_state_dict_of_torchxrayvision_has_all_but_the_names(
     assert found.findings is None
 
 
-def test_chexnets_checkpoint_is_read(torchvision_network: Any, tmp_path: Path, reference: Imported) -> None:
+def test_chexnets_checkpoint_is_read(
+    torchvision_network: Any, tmp_path: Path, reference: ForeignWeights
+) -> None:
     import torch
 
     old = {
@@ -349,7 +358,7 @@ def test_chexnets_checkpoint_is_read(torchvision_network: Any, tmp_path: Path, r
 
 
 def test_module_in_data_parallel_in_a_checkpoint_is_read(
-    torchvision_network: Any, tmp_path: Path, reference: Imported
+    torchvision_network: Any, tmp_path: Path, reference: ForeignWeights
 ) -> None:
     import torch
 
@@ -363,7 +372,7 @@ def test_module_in_data_parallel_in_a_checkpoint_is_read(
     assert equal(read_torch(tmp_path / "checkpoint", trust_pickle=True), reference)
 
 
-def test_half_precision_is_read(torchvision_network: Any, tmp_path: Path, reference: Imported) -> None:
+def test_half_precision_is_read(torchvision_network: Any, tmp_path: Path, reference: ForeignWeights) -> None:
     import torch
 
     half = {key: value.to(torch.bfloat16) for key, value in torchvision_network.state_dict().items()}
@@ -422,7 +431,7 @@ def test_warnings_are_on_again_after_a_module_was_read(xrv_file: Path) -> None:
 import sys, warnings
 from pathlib import Path
 import torch
-from workers.importing.torch_files import read_torch
+from workers.models.torch_files import read_torch
 
 before = list(warnings.filters)
 assert "torchxrayvision" not in sys.modules

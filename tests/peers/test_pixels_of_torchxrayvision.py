@@ -8,15 +8,15 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from config.cards import Pixels
-from workers.inference.pictures import Picture, read_picture
+from config.cards.card import Preprocessing
+from workers.inference.formats.decode import Picture, read_picture
 from workers.inference.pixels import center_square, prepare
 
 pytest.importorskip(
     "torchxrayvision", reason="torch and torchxrayvision live in an environment of their own: make test-peers"
 )
 
-XRAY = Pixels(
+XRAY = Preprocessing(
     size=224,
     channels=1,
     resize="gaussian",
@@ -25,7 +25,7 @@ XRAY = Pixels(
     std=(127.5 / 1024,),
     center_crop=True,
 )
-IMAGENET = Pixels(
+IMAGENET = Preprocessing(
     size=224,
     channels=3,
     resize="bilinear",

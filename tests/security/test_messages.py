@@ -18,7 +18,7 @@ from support import Nightread, QueueServer, eventually, write_manifest
 from config.queues import CONTROL_QUEUE, EVALUATE, SCORE_BATCH, SCORE_QUEUE, celery_settings
 from db import queries
 from db.database import Database
-from jobs.broker import Broker
+from jobs.dispatch.broker import Broker
 
 pytestmark = pytest.mark.processes
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.inference.pictures import ImageUnusableError, read_file
+from workers.inference.formats.decode import ImageUnusableError, read_file
 
 INSIDE = b"inside"
 OUTSIDE = b"outside"

@@ -1,7 +1,7 @@
 """Passwords and the webhook's URL stay out of what people and other users of the machine see.
 
 Of a whole stack's processes and logs: tests/integration/test_topology.py. Of the webhook when it fails:
-tests/jobs/test_schedules.py.
+tests/jobs/schedules/test_schedule.py.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """Weights are data: what is not what the card says is not loaded, and nothing in a file is run.
 
-For files of Keras and PyTorch: tests/workers/test_importing_keras.py (no code of a config is run, no link is
-followed) and tests/workers/test_models_add.py (a pickle is opened with --trust-pickle alone).
+For files of Keras and PyTorch: tests/workers/models/test_keras_files.py (no code of a config is run, no link
+is followed) and tests/workers/models/test_add.py (a pickle is opened with --trust-pickle alone).
 """
 
 import hashlib
@@ -14,13 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from support import Nightread, QueueServer
+from support import ROOT, Nightread, QueueServer
 
-from config.cards import SHIPPED, read_model
+from config.cards.card import SHIPPED, read_model
 from config.errors import ConfigError
 from workers.inference.weights import load_weights, read_arrays
-
-ROOT = Path(__file__).parents[2]
 
 
 class Payload:
@@ -112,4 +110,4 @@ def test_no_source_loads_what_can_run_code(folder: str) -> None:
             re.sub(r'"""(?s:.*?)"""|#.*', "", path.read_text(encoding="utf-8")),
         )
     }
-    assert found <= {("workers/importing/torch_files.py", "torch.load")}
+    assert found <= {("workers/models/torch_files.py", "torch.load")}

@@ -36,15 +36,15 @@ from support import (
     write_manifest,
 )
 
-from config.cards import find_model
+from config.cards.card import find_model
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
 from db import ledger, queries, recovery
 from db.database import Database
 from db.upgrade import upgrade
-from jobs.broker import Broker
 from jobs.console import out, print_table
-from workers.evaluate import evaluate
-from workers.scoring import StubScorer
+from jobs.dispatch.broker import Broker
+from workers.evaluation.figures import evaluate
+from workers.scoring.scorer import StubScorer
 
 BATCH: Final = 3
 LEASE_SECONDS: Final = 5.0

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from storm.storm import FAULTS, draw, weather
 from support import STUB_CARD, make_run
 
-from config.cards import ModelCard
+from config.cards.card import ModelCard
 from db import ledger, queries
 from db.database import Database
 from db.outcomes import Scored
 from db.upgrade import upgrade
 from workers.inference.engine import Inferred
-from workers.scoring import NetworkScorer
+from workers.scoring.scorer import NetworkScorer
 
 
 @pytest.mark.processes

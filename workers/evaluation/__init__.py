@@ -1,1 +1,1 @@
-"""Pure statistics of finished scores: arrays in, figures out."""
+"""From scores in the ledger to figures in the ledger, by the statistics of workers/metrics."""

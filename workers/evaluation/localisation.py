@@ -1,128 +1,70 @@
-"""Whether a map points where a radiologist drew a box.
+"""From a run's stored maps and the boxes in SQL to how well each finding's maps point at them."""
 
-Pointing game: J. Zhang et al., "Top-down neural attention by excitation backprop", International Journal of
-Computer Vision 126 (2018) 1084-1102, here without a tolerance around the box.
-"""
-
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import asdict
+from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from workers.evaluation.thresholds import wilson
-from workers.inference.focus import locate
-from workers.inference.pixels import Part
+from config.cards.card import Preprocessing
+from db.boxes import BoxedFinding, Edges, ImageMaps, boxed_findings, boxed_maps, boxes_of
+from db.database import Database
+from db.queries import model_card
+from workers.inference.pixels import visible_region
+from workers.metrics.localisation import Localisation, localise, summarise_localisations
 
-LEVEL: Final = 0.5
-"""The part of the map that is at least so high, in shares of its maximum, is compared with the boxes."""
-
-_COORDINATES: Final = 4
+_NOT_LISTED = "not in the run's manifest"
 
 
-@dataclass(frozen=True, slots=True)
-class Localisation:
-    """How well a map agrees with the boxes of one image and finding; None, with the reason, if undefined.
+def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[str, Any]]:
+    """Judge a run's maps by a set of boxes: one row of localisation_result for each finding with a box.
 
-    `hit`: the map's peak lies in one of the boxes. `iou`: intersection over union of the map at the level and
-    all boxes together.
+    Rows lack the evaluation's id. `reason` tells why figures are None, or how many images with a box of the
+    finding could not be judged, and why. Raises UnknownRunError.
     """
-
-    hit: bool | None
-    iou: float | None
-    reason: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LocalisationSummary:
-    """A finding's maps against its boxes; None, with the reason, where no image could be judged.
-
-    `n`: the images that could be judged. `pointing`: the share of hits, with Wilson's 95% interval.
-    `mean_iou`: over the same images.
-    """
-
-    n: int
-    hits: int
-    pointing: float | None
-    ci_low: float | None
-    ci_high: float | None
-    mean_iou: float | None
-    reason: str | None = None
-
-
-def localise(
-    map_: NDArray[np.floating],
-    boxes: NDArray[np.generic],
-    width: int,
-    height: int,
-    *,
-    seen: Part | None = None,
-    level: float = LEVEL,
-) -> Localisation:
-    """Compare a map (h, w) with boxes (k, 4) of x, y, width, height in pixels of an image width x height.
-
-    `seen` is the part of the image that the map covers; without it the whole. The peak is the one that a run
-    stores (`workers.inference.focus`). For the IoU the map is resized to that part, bilinear, and cut at
-    `level` times its maximum; a pixel belongs to a box if its centre does, and what of a box lies outside the
-    image does not count. A map without a positive value points nowhere: a miss with an IoU of 0, and not left
-    out, as that would flatter the model.
-    Raises ValueError for other shapes, for a part that is not within the image, for a level outside (0, 1].
-    """
-    seen = seen or Part(0, 0, width, height)
-    if map_.ndim != 2 or not map_.size or boxes.ndim != 2 or boxes.shape[1] != _COORDINATES:  # noqa: PLR2004
-        raise ValueError(f"map {map_.shape} and boxes {boxes.shape} are not (h, w) and (k, 4)")
-    if not _within(seen, width, height) or not 0 < level <= 1:
-        raise ValueError(f"{seen} in an image of {width} x {height} pixels, a level of {level}")
-    drawn = boxes.astype(np.float64)
-    inside = _inside(drawn, width, height)
-    reason = None
-    if not len(boxes):
-        reason = "no box"
-    elif not np.isfinite(drawn).all():
-        reason = "a box has a coordinate that is no number"
-    elif not inside.any():
-        reason = "no box covers a pixel of the image"
-    elif not np.isfinite(map_).all():
-        reason = "the map has a value that is no number"
-    if reason:
-        return Localisation(None, None, reason)
-    values = map_.astype(np.float32)
-    focus = locate(values, seen)
-    if focus is None:
-        return Localisation(hit=False, iou=0.0, reason="the map has no positive value")
-    across, down = focus.peak[0] + 0.5 - drawn[:, 0], focus.peak[1] + 0.5 - drawn[:, 1]
-    hit = (across >= 0) & (across < drawn[:, 2]) & (down >= 0) & (down < drawn[:, 3])
-    resized = cv2.resize(values, (seen.width, seen.height), interpolation=cv2.INTER_LINEAR)
-    high = np.zeros_like(inside)
-    rows, columns = slice(seen.top, seen.top + seen.height), slice(seen.left, seen.left + seen.width)
-    high[rows, columns] = resized >= level * np.max(values)
-    return Localisation(bool(hit.any()), np.count_nonzero(high & inside) / np.count_nonzero(high | inside))
+    card = model_card(database, run_id)
+    # The card of an imported run tells nothing of pixels, and there are no maps of it.
+    pixels = Preprocessing.model_validate(card["pixels"]) if "pixels" in card else None
+    with database.read() as connection:
+        findings = boxed_findings(connection, run_id, box_set_id)
+        boxes = boxes_of(connection, box_set_id)
+        judged: dict[int, list[Localisation]] = {one.finding_id: [] for one in findings}
+        for one in boxed_maps(connection, run_id, box_set_id):
+            for finding in findings:
+                drawn = boxes[one.image_index].get(finding.finding_id)
+                if drawn and finding.channel is not None:
+                    judged[finding.finding_id].append(_judge(pixels, one, finding.channel, drawn))
+    return [
+        _row(
+            finding,
+            sum(finding.finding_id in of_image for of_image in boxes.values()),
+            judged[finding.finding_id],
+        )
+        for finding in findings
+    ]
 
 
-def summarise_localisations(results: Iterable[Localisation]) -> LocalisationSummary:
-    """Summarise the images of one finding; those without a judgement are left out."""
-    judged = [one for one in results if one.hit is not None and one.iou is not None]
-    if not judged:
-        return LocalisationSummary(0, 0, None, None, None, None, "no image with a map and a box")
-    hits = sum(one.hit is True for one in judged)
-    low, high = wilson(hits, len(judged))
-    mean = sum(one.iou or 0.0 for one in judged) / len(judged)
-    return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, mean)
+def _judge(pixels: Preprocessing | None, one: ImageMaps, channel: int, drawn: list[Edges]) -> Localisation:
+    if one.width is None or one.height is None:
+        return Localisation(None, None, "not scored")
+    if pixels is None or one.maps is None or one.map_height is None or one.map_width is None:
+        return Localisation(None, None, "without a stored map (imported, or --heatmaps none)")
+    maps = np.frombuffer(one.maps, dtype="<f2").reshape(one.map_height, one.map_width, -1)
+    seen = visible_region(pixels, one.width, one.height)
+    return localise(maps[:, :, channel], np.array(drawn), one.width, one.height, seen=seen)
 
 
-def _inside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """Return the mask (height, width) of the boxes' union."""
-    inside = np.zeros((height, width), dtype=np.bool_)
-    columns, rows = np.arange(width) + 0.5, np.arange(height) + 0.5
-    for x, y, box_width, box_height in boxes:
-        across = (columns >= x) & (columns < x + box_width)
-        down = (rows >= y) & (rows < y + box_height)
-        inside |= down[:, None] & across[None, :]
-    return inside
+def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> dict[str, Any]:
+    summary = asdict(summarise_localisations(judged))
+    left_out = Counter(one.reason or "" for one in judged if one.hit is None)
+    left_out[_NOT_LISTED] = images - len(judged)
+    reason = _reason(images, (+left_out).most_common())
+    if finding.channel is None:
+        reason = f"the model does not score {finding.name}"
+    return {"finding_id": finding.finding_id, "images": summary.pop("n"), **summary, "reason": reason}
 
 
-def _within(part: Part, width: int, height: int) -> bool:
-    columns = 0 <= part.left < part.left + part.width <= width
-    return columns and 0 <= part.top < part.top + part.height <= height
+def _reason(images: int, left_out: Iterable[tuple[str, int]]) -> str | None:
+    told = ", ".join(f"{count} {why}" for why, count in left_out)
+    return f"of {images} images with a box: {told}" if told else None

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards import Model, ModelCard
+from config.cards.card import Model, ModelCard
 from config.errors import ConfigError
 from workers.inference.pixels import prepare, test_pattern
 
@@ -144,7 +144,8 @@ def _forward(model: Model, batch: int, *, maps: bool, compiled: bool) -> Any:
     """Build and fill the network; gives TensorFlow's function of one batch to its outputs, by name."""
     import tensorflow as tf  # noqa: PLC0415
 
-    from workers.inference import densenet, gradcam, weights  # noqa: PLC0415  # these import TensorFlow
+    from workers.inference import gradcam, weights  # noqa: PLC0415  # these import TensorFlow
+    from workers.inference.networks import densenet121 as densenet  # noqa: PLC0415  # these import TensorFlow
 
     card = model.card
     network = densenet.build(card)

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array
 
-from config.cards import Pixels
-from workers.inference.pictures import Picture
+from config.cards.card import Preprocessing
+from workers.inference.formats.decode import Picture
 
 _PILLOW: Final = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
@@ -19,7 +19,7 @@ _OUTSIDE: Final = np.float32(127.5)
 _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_filter cuts its kernel
 
 
-def prepare(picture: Picture, pixels: Pixels) -> NDArray[np.float32]:
+def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
     values: NDArray[Any] = picture.values
     if pixels.center_crop:
@@ -47,7 +47,7 @@ def center_square(height: int, width: int) -> tuple[int, int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Region:
     """The part of a picture that a network sees, and that its maps cover; pixels of the picture."""
 
     left: int
@@ -56,15 +56,15 @@ class Part:
     height: int
 
 
-def seen_part(pixels: Pixels, width: int, height: int) -> Part:
+def visible_region(pixels: Preprocessing, width: int, height: int) -> Region:
     """Give what a card's network sees of a picture of `width` x `height` pixels."""
     if not pixels.center_crop:
-        return Part(0, 0, width, height)
+        return Region(0, 0, width, height)
     top, left, side = center_square(height, width)
-    return Part(left, top, side, side)
+    return Region(left, top, side, side)
 
 
-def _resize(values: NDArray[Any], pixels: Pixels) -> NDArray[np.float32]:
+def _resize(values: NDArray[Any], pixels: Preprocessing) -> NDArray[np.float32]:
     size = (pixels.size, pixels.size)
     if values.shape[:2] != size:
         if pixels.resize in _PILLOW:
@@ -77,7 +77,7 @@ def _resize(values: NDArray[Any], pixels: Pixels) -> NDArray[np.float32]:
     return values.astype(np.float32, copy=False)
 
 
-def _resize_as_skimage(plane: NDArray[Any], pixels: Pixels) -> NDArray[np.float32]:
+def _resize_as_skimage(plane: NDArray[Any], pixels: Preprocessing) -> NDArray[np.float32]:
     """Resize (height, width) to (size, size): a product with one sparse matrix for each axis.
 
     Both of scikit-image's methods are linear in the values and separable, and an output needs few of the

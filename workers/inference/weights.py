@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards import Model, ModelCard
+from config.cards.card import Model, ModelCard
 from config.errors import ConfigError
-from workers.inference.densenet import seeded_weights
+from workers.inference.networks.densenet121 import seeded_weights
 
 _OUTPUTS: Final = "outputs"
 

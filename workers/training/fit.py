@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from pydantic import ValidationError
 
-from config.cards import Model, ModelCard, Pixels, problems_of
+from config.cards.card import Model, ModelCard, Preprocessing, problems_of
 from config.errors import ConfigError
 from workers.training.splits import Overlap, Split
 
@@ -36,7 +36,7 @@ class Plan:
     shared: Overlap
     images: Path
     valid_images: Path
-    pixels: Pixels
+    pixels: Preprocessing
     final_relu: bool = True
     start: Model | None = None
     epochs: int = 20
@@ -142,7 +142,8 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Model
     strategy = _distribution()
     import keras  # noqa: PLC0415
 
-    from workers.inference import densenet, weights  # noqa: PLC0415
+    from workers.inference import weights  # noqa: PLC0415
+    from workers.inference.networks import densenet121 as densenet  # noqa: PLC0415
     from workers.training.callbacks import make_callbacks  # noqa: PLC0415
     from workers.training.inputs import Inputs  # noqa: PLC0415
     from workers.training.loss import WeightedCrossEntropy  # noqa: PLC0415
@@ -246,7 +247,8 @@ def _card_in_training(plan: Plan) -> ModelCard:
 
 def _initialise(network: Any, plan: Plan) -> None:
     """Fill the network from the model to start from; its head only where the findings agree."""
-    from workers.inference import densenet, weights  # noqa: PLC0415
+    from workers.inference import weights  # noqa: PLC0415
+    from workers.inference.networks import densenet121 as densenet  # noqa: PLC0415
 
     for layer in network.layers:
         if type(layer).__name__ == "BatchNormalization":
@@ -267,7 +269,7 @@ def _initialise(network: Any, plan: Plan) -> None:
 
 
 def _write(plan: Plan, state: State, models_dir: Path, arrays: list[Any], found: Any, unusable: int) -> Model:
-    from workers.inference.folder import write_model  # noqa: PLC0415
+    from workers.models.folder import write_model  # noqa: PLC0415
     from workers.training.plots import plot_classes, plot_curve  # noqa: PLC0415
 
     youden, sensitive = found.thresholds(plan.wanted_sensitivity)

@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from config.cards import Pixels
-from workers.inference.pictures import ImageUnusableError, read_picture
+from config.cards.card import Preprocessing
+from workers.inference.formats.decode import ImageUnusableError, read_picture
 from workers.inference.pixels import prepare
 from workers.training.splits import Split
 
@@ -20,7 +20,7 @@ _CACHED_SHARE: Final = 0.25
 class Inputs:
     """Makes a split's dataset and keeps count of the pictures that could not be read."""
 
-    def __init__(self, root: Path, pixels: Pixels, max_pixels: int) -> None:
+    def __init__(self, root: Path, pixels: Preprocessing, max_pixels: int) -> None:
         """`root` is the folder that the manifest's names are relative to."""
         self._root = root
         self._pixels = pixels

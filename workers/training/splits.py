@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
-from jobs.manifest import Manifest
+from jobs.tables.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)

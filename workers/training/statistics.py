@@ -7,24 +7,24 @@ from typing import Final
 
 import numpy as np
 
-from config.cards import Pixels
+from config.cards.card import Preprocessing
 from config.errors import ConfigError
-from jobs.manifest import Manifest
-from workers.inference.pictures import ImageUnusableError, Picture, read_picture
+from jobs.tables.manifest import Manifest
+from workers.inference.formats.decode import ImageUnusableError, Picture, read_picture
 from workers.inference.pixels import prepare
 
 SAMPLE: Final = 100
 """Images, as in the course; the mean of 100 radiographs is within a grey level of the archive's."""
 
 
-def raw(pixels: Pixels) -> Pixels:
+def raw(pixels: Preprocessing) -> Preprocessing:
     """Give the same resize without scaling: what mean and std are about."""
     zeros, ones = (0.0,) * pixels.channels, (1.0,) * pixels.channels
     return pixels.model_copy(update={"factor": 1.0, "mean": zeros, "std": ones})
 
 
 def pixel_statistics(
-    pictures: Iterable[Picture], pixels: Pixels
+    pictures: Iterable[Picture], pixels: Preprocessing
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give mean and standard deviation a channel of resized pictures, in units of `value * factor`.
 
@@ -47,7 +47,7 @@ def pixel_statistics(
 
 
 def sampled_statistics(
-    manifest: Path, images: Path, pixels: Pixels, max_pixels: int, seed: int = 0
+    manifest: Path, images: Path, pixels: Preprocessing, max_pixels: int, seed: int = 0
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give mean and std of `SAMPLE` images of a manifest, drawn with a seed; unreadable ones are passed over.
 

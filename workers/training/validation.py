@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
-from workers.evaluation.auroc import delong
+from workers.metrics.auroc import delong
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.published import PUBLISHED
+from db.reference_aurocs import PUBLISHED
 
 revision = "0002"
 down_revision = "0001"

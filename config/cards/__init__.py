@@ -1,0 +1,1 @@
+"""Model cards: what a model is, and what must hold before a worker uses it."""

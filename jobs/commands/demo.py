@@ -1,0 +1,106 @@
+"""The demo: an archive of phantoms, scored like any other, and three questions to its database."""
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Annotated, Final
+
+import typer
+from rich.syntax import Syntax
+from sqlalchemy import text
+
+from db import queries
+from db.database import Database
+from jobs.commands.app import PANEL_RUN, app, ready
+from jobs.commands.report import write_report
+from jobs.console import err, out, print_table
+from jobs.dispatch.follow import finish, work_on
+from jobs.phantoms.archive import plan_archive, write_archive
+from jobs.submit import Order, submit
+
+QUESTIONS: Final = (
+    (
+        "Which images should a radiologist see first?",
+        """
+        SELECT image_index, finding, probability, threshold, label
+        FROM scores
+        WHERE run_id = {run} AND probability >= threshold
+        ORDER BY probability - threshold DESC
+        LIMIT 5
+        """,
+    ),
+    (
+        "Are women and men, front and back views, scored alike for an enlarged heart?",
+        """
+        SELECT sex, view_position, COUNT(*) AS images, AVG(probability) AS mean_probability,
+               AVG(label) AS prevalence
+        FROM scores
+        WHERE run_id = {run} AND finding = 'Cardiomegaly'
+        GROUP BY sex, view_position
+        ORDER BY sex, view_position
+        """,
+    ),
+    (
+        "Where did the model look for what it scored highest, in pixels of the image?",
+        """
+        SELECT image_index, finding, probability, box_x, box_y, box_width, box_height
+        FROM heatmaps
+        WHERE run_id = {run} AND overlay_path IS NOT NULL
+        ORDER BY probability DESC
+        LIMIT 5
+        """,
+    ),
+)
+
+
+@app.command(rich_help_panel=PANEL_RUN)
+def demo(
+    images: Annotated[
+        int, typer.Option(min=28, help="Phantoms to draw; from 28 on each finding occurs.")
+    ] = 112,
+    seed: Annotated[int, typer.Option(min=0, help="Another number draws other patients.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the archive is written. Default: home/demo")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Model's name. Default: NIGHTREAD_MODEL.")] = None,
+) -> None:
+    """Draw an archive of phantoms, score it, and ask its database three questions. Takes about a minute.
+
+    The phantoms are drawings with NIH's 14 findings at known places: no patient is involved.
+
+    Example: nightread demo
+    """
+    settings, database = ready()
+    archive = (folder or settings.home / "demo").absolute()
+    with err.status("drawing phantoms") as status:
+        manifest = write_archive(
+            archive,
+            plan_archive(images, seed),
+            progress=lambda done: status.update(f"drawing phantoms: {done}/{images}"),
+        )
+    out.print(f"{images} phantoms: {manifest}", highlight=False, soft_wrap=True)
+    order = Order(manifest, archive / "images", model or settings.model)
+    run_id = submit(database, settings, order)
+    ended = work_on(database, settings, run_id)
+    if ended.status == "complete":
+        _show_overlays(database, settings.overlays, run_id)
+        _ask(database, run_id)
+        write_report(database, settings, run_id, archive / "report.html")
+        out.print(f"report: {archive / 'report.html'}\n", highlight=False, soft_wrap=True)
+    finish(database, ended)
+
+
+def _show_overlays(database: Database, folder: Path, run_id: int) -> None:
+    count = queries.count_overlays(database, run_id)
+    where = folder / f"run-{run_id:06d}"
+    out.print(f"{count} overlays, a folder a finding: {where}", highlight=False, soft_wrap=True)
+
+
+def _ask(database: Database, run_id: int) -> None:
+    for question, query in QUESTIONS:
+        asked = dedent(query).strip().format(run=run_id)
+        out.print(f"\n[bold]{question}[/]")
+        out.print(Syntax(asked, "sql", background_color="default"))
+        with database.read_only() as connection:
+            result = connection.execute(text(asked))
+            print_table(list(result.keys()), result.fetchall())
+    out.print('Ask your own: nightread sql "SELECT ..."\n', highlight=False)

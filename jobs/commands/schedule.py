@@ -1,0 +1,272 @@
+"""The commands `nightread schedule`: what is scored or evaluated again by itself, and when."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from db import schedules
+from db.database import Database
+from db.schedules import Schedule
+from jobs.commands.app import (
+    PANEL_MANY,
+    BatchOption,
+    FindingColumnOption,
+    HeatmapsOption,
+    ImageColumnOption,
+    ImagesOption,
+    ManifestArgument,
+    ModelOption,
+    app,
+    column_mapping,
+    ready,
+)
+from jobs.console import err, out, print_table
+from jobs.schedules.schedule import (
+    Action,
+    Evaluate,
+    ScheduleError,
+    Score,
+    find_run,
+    next_due,
+    read_action,
+    require_times,
+)
+from jobs.submit import read_order
+from jobs.tables.labels import OWN, open_labels
+from jobs.tables.manifest import Manifest
+
+_ACTS = (
+    "Workers act on schedules while beat runs, and so does each waiting command; all of them need the paths "
+    "named here. See docs/schedules.md."
+)
+
+schedule_app = typer.Typer(
+    help="What is scored or evaluated again by itself, and when.", no_args_is_help=True
+)
+
+
+class NameFirst(TyperGroup):
+    """A group whose own argument may stand before its options: `add NAME --cron … score MANIFEST …`.
+
+    Click reads a group's options only up to its first argument, so a name in front is put behind them.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take what stands before the subcommand as the group's own."""
+        end = next((place for place, one in enumerate(args) if place and one in self.commands), len(args))
+        name = [one for one in args[:1] if not one.startswith("-")]
+        rest: list[str] = super().parse_args(ctx, [*args[len(name) : end], *name, *args[end:]])
+        return rest
+
+
+add_app = typer.Typer(cls=NameFirst, no_args_is_help=True, subcommand_metavar="score … | evaluate …")
+schedule_app.add_typer(add_app, name="add")
+app.add_typer(schedule_app, name="schedule", rich_help_panel=PANEL_MANY)
+
+NameArgument = Annotated[str, typer.Argument(help="The schedule's name, for alerts and for `remove`.")]
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """What a schedule of either kind has: its name, its times, and the loss that raises an alert."""
+
+    name: str
+    cron: str | None
+    timezone: str
+    margin: float
+
+
+@add_app.callback()
+def add(
+    context: typer.Context,
+    name: NameArgument,
+    cron: Annotated[
+        str | None,
+        typer.Option(
+            show_default=False,
+            help='Minute, hour, day of month, month, day of week: "0 2 * * *" is daily at two. Needed.',
+        ),
+    ] = None,
+    timezone: Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")] = "UTC",
+    margin: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="A significant loss of AUROC beyond this margin raises an alert."
+        ),
+    ] = 0.02,
+) -> None:
+    """Add a schedule: its name and times first, then what is to be done.
+
+    Example: nightread schedule add night --cron "0 2 * * *" --timezone Europe/Berlin score archive.csv
+    --images /archive
+    """
+    # Whether there is a --cron is asked by the subcommands: their --help needs none.
+    context.obj = When(name, cron, timezone, margin)
+
+
+@add_app.command("score", epilog=_ACTS)
+def add_score(
+    context: typer.Context,
+    manifest: ManifestArgument,
+    images: ImagesOption,
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    heatmaps: HeatmapsOption = "positive",
+    image_column: ImageColumnOption = None,
+    finding_column: FindingColumnOption = None,
+) -> None:
+    """Score what is new in a manifest, each time it is due, and evaluate the whole of it.
+
+    The manifest is read anew each time. Images that the model has scored are not scored again; another model
+    under the same name scores all of them. A missed time is caught up once.
+
+    Example: nightread schedule add night --cron "0 2 * * *" score archive.csv --images /archive
+    """
+    settings, database = ready()
+    action = Score(
+        manifest=manifest.absolute(),
+        images=images.absolute(),
+        model=model or settings.model,
+        heatmaps=heatmaps,
+        batch_size=batch_size,
+        image_column=image_column,
+        finding_columns=column_mapping(finding_column),
+    )
+    _require_readable(read_order(settings, action.order)[0])
+    _add(database, context.obj, action)
+
+
+@add_app.command("evaluate", epilog=_ACTS)
+def add_evaluate(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN|latest", help="A run's number, or the newest complete run.")
+    ],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with labels, read anew each time. Default: the run's manifest.")
+    ] = None,
+    label_set: Annotated[
+        str | None, typer.Option(help="Name of these labels in the results; needed with --labels.")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Resamples of patients for intervals; 0 for none.")
+    ] = 0,
+    sensitivity: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="Sensitivity to find a threshold for.")
+    ] = None,
+) -> None:
+    """Evaluate a run again each time it is due, by labels that may have changed.
+
+    Example: nightread schedule add weekly --cron "0 6 * * MON" evaluate latest --labels read.csv
+    --label-set two-readers
+    """
+    _, database = ready()
+    if (labels is None) != (label_set is None):
+        raise ScheduleError("--labels and --label-set belong together: the file and what it is called")
+    if run != "latest" and not (run.isascii() and run.isdigit()):
+        raise ScheduleError(f"{run!r} is neither a run's number nor the word latest; see: nightread status")
+    action = Evaluate(
+        run="latest" if run == "latest" else int(run),
+        labels=labels and labels.absolute(),
+        label_set=label_set or OWN,
+        bootstrap=bootstrap,
+        sensitivity=sensitivity,
+    )
+    if action.run != "latest":
+        with database.read() as connection:
+            find_run(connection, action.run)
+    if action.labels is not None:
+        _require_readable(open_labels(action.labels, None, None))
+    _add(database, context.obj, action)
+
+
+def _require_readable(manifest: Manifest) -> None:
+    """Read a manifest to its end; ManifestError at the first bad row."""
+    with err.status(f"reading {manifest.path}"):
+        for _ in manifest:
+            pass
+
+
+def _add(database: Database, when: When, action: Action) -> None:
+    if when.cron is None:
+        raise ScheduleError(
+            f'when? The times are missing: nightread schedule add {when.name} --cron "0 2 * * *" …'
+        )
+    now = datetime.now(UTC)
+    require_times(when.cron, when.timezone, now)
+    schedules.add(
+        database,
+        name=when.name,
+        cron=when.cron,
+        timezone=when.timezone,
+        action=action.model_dump_json(),
+        margin=when.margin,
+        now=now,
+    )
+    coming = _shown(next_due(when.cron, when.timezone, now))
+    out.print(f"schedule {when.name} is due next at {coming}", highlight=False, markup=False)
+
+
+@schedule_app.command("list")
+def list_() -> None:
+    """Show the schedules, when each is due next, and what came of the last time.
+
+    What came of all times: nightread sql "SELECT * FROM schedules".
+
+    Example: nightread schedule list
+    """
+    _, database = ready()
+    now = datetime.now(UTC)
+    found = schedules.active(database)
+    print_table(
+        ("schedule", "cron", "time zone", "does", "due next", "due last", "what came of it"),
+        (
+            (
+                one.name,
+                one.cron,
+                one.timezone,
+                _does(read_action(one.action)),
+                _shown(next_due(one.cron, one.timezone, now)),
+                one.due_at and _shown(one.due_at),
+                _outcome(one),
+            )
+            for one in found
+        ),
+    )
+    for one in found:
+        if one.message:
+            err.print(f"schedule {one.name}: {one.message}", style="yellow", highlight=False, markup=False)
+
+
+@schedule_app.command("remove")
+def remove(name: NameArgument) -> None:
+    """End a schedule. Its runs, alerts and history stay, and its name is free again.
+
+    Example: nightread schedule remove night
+    """
+    _, database = ready()
+    schedules.remove(database, name, datetime.now(UTC))
+    out.print(f"schedule {name} is removed", highlight=False, markup=False)
+
+
+def _shown(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _does(action: Action) -> str:
+    if isinstance(action, Score):
+        return f"score {action.manifest.name} by {action.model}"
+    by = f" by {action.labels.name}" if action.labels else ""
+    return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"
+
+
+def _outcome(one: Schedule) -> str | None:
+    if one.run_id is not None:
+        return f"run {one.run_id}: {one.run_status}"
+    if one.evaluation_id is not None:
+        return f"evaluation {one.evaluation_id}: {one.evaluation_state}"
+    return one.state and one.state.replace("_", " ")

@@ -1,0 +1,188 @@
+"""Working on a run to its end: the ledger kept moving, with a live bar or a line now and then."""
+
+import signal
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+from sqlalchemy.exc import OperationalError
+
+from config.cards.card import find_model
+from config.errors import ConfigError
+from config.settings import Settings
+from db import alerts, queries
+from db.database import Database
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
+
+_LOOK_SECONDS: Final = 0.5
+_LINE_SECONDS: Final = 15.0
+_AWAY_SECONDS: Final = 2.0
+_RATE_SECONDS: Final = 30.0
+"""The rate and the time left are those of the last so many seconds."""
+_ALERTS_SHOWN: Final = timedelta(days=7)
+
+
+class _RateColumn(ProgressColumn):
+    """Images a second and the time left."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_pace(task.speed, task.total, task.completed))
+
+
+def _pace(speed: float | None, total: float | None, completed: float) -> str:
+    if not speed or total is None:
+        return ""
+    left = timedelta(seconds=round((total - completed) / speed))
+    return f"{speed:.1f} images/s, {left} left" if left else f"{speed:.1f} images/s"
+
+
+def follow(
+    database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
+) -> queries.Progress:
+    """Show a run's progress until nothing more happens to it by itself; calls `tick` before every look."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+    )
+    live = console.is_terminal
+    with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
+        task = bar.add_task(f"run {run_id}", total=None)
+        said = time.monotonic()
+        while True:
+            try:
+                tick()
+                now = queries.progress(database, run_id)
+            except OperationalError as error:
+                # It was there when this began: a restart, most likely, and the workers wait for it as well.
+                said_why = str(error.orig).strip()
+                console.print(f"the database does not answer, waiting: {said_why}", style="yellow")
+                time.sleep(_AWAY_SECONDS)
+                continue
+            done = now.scored + now.failed
+            bar.update(task, description=_description(now), total=now.images, completed=done)
+            if now.settled:
+                return now
+            if not live and time.monotonic() - said >= _LINE_SECONDS:
+                said = time.monotonic()
+                shown = bar.tasks[0]
+                pace = _pace(shown.speed, now.images, done)
+                console.print(f"{_description(now)}: {done}/{now.images} images  {pace}", highlight=False)
+            time.sleep(_LOOK_SECONDS)
+
+
+def _description(now: queries.Progress) -> str:
+    if now.status == "running" and now.started_at is None:
+        return f"run {now.run_id}: waiting for a worker"
+    failed = f", {now.failed} failed" if now.failed else ""
+    return f"run {now.run_id}: {now.status}{failed}"
+
+
+def connect_broker(settings: Settings, url: str) -> Any:
+    """Connect a producer to the broker at `url`."""
+    from jobs.dispatch.broker import Broker  # noqa: PLC0415  # loads Celery, which most commands do without
+
+    return Broker.connect(url, settings.tick_seconds)
+
+
+class _Interrupted:
+    """Handles Ctrl-C as Python does, and remembers it.
+
+    A KeyboardInterrupt that happens to be raised in a finalizer is printed by Python and forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._once = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
+        self._once = True
+        raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
+        if self._once:
+            raise KeyboardInterrupt
+
+
+def work_on(database: Database, settings: Settings, run_id: int) -> queries.Progress:
+    """Keep a run moving until it ends, with a queue and workers of our own where no broker is configured.
+
+    Ctrl-C ends the process and leaves a run that can be resumed.
+    """
+    from jobs.dispatch.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
+    from jobs.dispatch.reconcile import reconcile  # noqa: PLC0415  # loads Celery
+
+    interrupted = _Interrupted()
+
+    def move(url: str, watch: Callable[[], None]) -> queries.Progress:
+        broker = connect_broker(settings, url)
+
+        def tick() -> None:
+            interrupted.check()
+            watch()
+            reconcile(database, broker, settings)
+
+        return _followed(database, run_id, tick)
+
+    try:
+        signal.signal(signal.SIGINT, interrupted)
+        if settings.broker_url is not None:
+            return move(settings.broker_url.get_secret_value(), lambda: None)
+        run = queries.progress(database, run_id)
+        _require_model(database, settings, run)
+        with EmbeddedStack(settings, run.model) as stack:
+            return move(stack.broker_url, stack.watch)
+    except KeyboardInterrupt:
+        err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
+        raise SystemExit(EXIT_INCOMPLETE) from None
+
+
+def _require_model(database: Database, settings: Settings, run: queries.Progress) -> None:
+    """Raise ConfigError unless the model here is the one that the run was made with."""
+    here = find_model(run.model, settings.models).card.model_dump(mode="json")
+    then = queries.model_card(database, run.run_id)
+    differ = [field for field in then if here.get(field) != then[field]]
+    if differ:
+        raise ConfigError(
+            f"run {run.run_id} was made with another model {run.model} than the one here: "
+            f"{', '.join(differ)} differ; put that one back, or score the manifest as a new run"
+        )
+
+
+def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:
+    try:
+        return follow(database, run_id, err, tick)
+    except KeyboardInterrupt:
+        err.print(
+            "stopping; the batches under way are finished first (Ctrl-C again: at once)", highlight=False
+        )
+        raise
+
+
+def finish(database: Database, ended: queries.Progress) -> NoReturn:
+    """Print a settled run's figures and exit with the code that tells how it ended."""
+    if ended.status != "complete":
+        fail(
+            f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
+            EXIT_INCOMPLETE,
+        )
+    print_auc(database, ended.run_id)
+    print_failures(database, ended.run_id)
+    out.print(
+        f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
+        highlight=False,
+    )
+    raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)
+
+
+def show_alerts(database: Database) -> None:
+    """Print the alerts of the last days, a line each, oldest first."""
+    for one in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
+        line = f"alert {one.alert_id}, {one.raised_at:%Y-%m-%d %H:%M} UTC: {one.message}"
+        err.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,65 @@
+"""Reconcile the ledger with what died or was lost; safe to call at any time, from anywhere, by many."""
+
+import logging
+from datetime import UTC, datetime
+
+from config.queues import MESSAGES_IN_FLIGHT
+from config.settings import Settings
+from db import evaluations, ledger, recovery
+from db.database import Database
+from jobs.dispatch.broker import Broker, BrokerAwayError
+from jobs.schedules import schedule as schedules
+from jobs.schedules import webhook as alerts
+
+log = logging.getLogger(__name__)
+
+
+def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
+    """Take back expired leases, find lost messages, close finished runs, and announce what is due.
+
+    A broker that is away is only logged: the ledger is brought forward all the same, and the next call sends.
+    The schedules come last, so that nothing waits for their manifests and webhook; the next call announces
+    what they begin.
+    """
+    expired = recovery.expire_leases(database, settings.max_attempts)
+    expired += evaluations.expire_evaluations(database, settings.max_attempts)
+    if expired:
+        log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
+    recovery.close_finished(database)
+    try:
+        # A worker whose children still load their model holds messages that are in no queue any more; only
+        # after the time of a lease does an empty queue tell that they are lost.
+        patience = settings.lease_seconds
+        if recovery.has_queued_before(database, patience) and broker.is_drained():
+            lost = recovery.requeue_lost(database, patience)
+            log.warning("%d batches were announced %g s ago and are in no queue: sent again", lost, patience)
+        top_up(database, broker)
+        announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
+    except BrokerAwayError as error:
+        log.warning("%s", error)
+    now = datetime.now(UTC)
+    schedules.tick(database, settings, now)
+    alerts.deliver(database, settings, now)
+
+
+def top_up(database: Database, broker: Broker) -> int:
+    """Announce pending batches until MESSAGES_IN_FLIGHT are under way; returns how many were announced."""
+    batches = ledger.take_pending(database, MESSAGES_IN_FLIGHT - ledger.count_queued(database))
+    broker.announce(batches)
+    return len(batches)
+
+
+def announce_next(database: Database, broker: Broker) -> int | None:
+    """Announce one batch in place of one that ended, which keeps the flow up between reconciliations.
+
+    Gives the number of its run, or None if no batch is left to announce.
+    """
+    batches = ledger.take_pending(database, 1)
+    broker.announce(batches)
+    return batches[0].run_id if batches else None
+
+
+def announce_evaluations(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:
+    """Announce the evaluations that are due."""
+    for evaluation_id, run_id in evaluations.take_due(database, resend_after_seconds):
+        broker.announce_evaluation(evaluation_id, run_id)

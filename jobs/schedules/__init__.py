@@ -1,0 +1,1 @@
+"""What is scored or evaluated again by itself, and how an alert leaves the house."""

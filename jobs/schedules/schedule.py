@@ -1,0 +1,215 @@
+"""What a tick does for the schedules: finds the due times and makes of each, once, a run or an evaluation."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from sqlalchemy import Connection, select
+
+from config.errors import ConfigError
+from config.settings import Settings
+from db import alerts, evaluations, schedules
+from db.database import Database
+from db.errors import DatabaseError, UnknownRunError
+from db.runs import create_run, find_or_write_model, unscored_rows
+from db.schedules import DueTime, Settlement
+from db.schema import run
+from jobs.errors import JobsError
+from jobs.submit import Heatmaps, Order, read_order, store_manifest
+from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.manifest import ManifestError
+
+log = logging.getLogger(__name__)
+
+_CRON_FIELDS: Final = 5
+
+
+class ScheduleError(JobsError):
+    """What is to be scheduled cannot be; the message says what to change."""
+
+
+class _Action(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Score(_Action):
+    """Score the images of a manifest that its model has not scored yet; the paths are absolute."""
+
+    do: Literal["score"] = "score"
+    manifest: Path
+    images: Path
+    model: str
+    heatmaps: Heatmaps
+    batch_size: int
+    image_column: str | None = None
+    finding_columns: dict[str, str] | None = None
+
+    @property
+    def order(self) -> Order:
+        """What the producer is asked for."""
+        return Order(
+            self.manifest,
+            self.images,
+            self.model,
+            self.heatmaps,
+            self.batch_size,
+            self.image_column,
+            self.finding_columns,
+        )
+
+
+class Evaluate(_Action):
+    """Evaluate a run anew, by the labels of a file as it is then, or by those of its manifest."""
+
+    do: Literal["evaluate"] = "evaluate"
+    run: int | Literal["latest"]
+    labels: Path | None = None
+    label_set: str = OWN
+    bootstrap: int = 0
+    sensitivity: float | None = None
+
+
+Action = Score | Evaluate
+_ACTION: Final[TypeAdapter[Action]] = TypeAdapter(Annotated[Action, Field(discriminator="do")])
+
+
+def read_action(stored: str) -> Action:
+    """Read the action of a schedule's row."""
+    return _ACTION.validate_json(stored)
+
+
+# --- times -------------------------------------------------------------------------------------------------
+
+
+def require_times(cron: str, timezone: str, now: datetime) -> None:
+    """Raise ScheduleError unless the cron line and the time zone are such, and give a time to come."""
+    try:
+        zone = ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ScheduleError(
+            f"--timezone: {timezone!r} is no time zone; it needs a name as Europe/Berlin or UTC"
+        ) from None
+    if len(cron.split()) != _CRON_FIELDS:
+        raise ScheduleError(
+            f"--cron: {cron!r} has not the five fields minute, hour, day of month, month and day of week; "
+            'as in "0 2 * * *", daily at two'
+        )
+    try:
+        coming = next(CronSim(cron, now.astimezone(zone)), None)
+    except CronSimError as error:
+        raise ScheduleError(f"--cron: {cron!r}: {str(error).lower()}") from None
+    if coming is None:
+        raise ScheduleError(f"--cron: {cron!r} is never due")
+
+
+def next_due(cron: str, timezone: str, now: datetime) -> datetime:
+    """Give the first time of a cron line after `now`, in UTC; a valid line has always one."""
+    return next(CronSim(cron, now.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
+
+
+def latest_due(cron: str, timezone: str, now: datetime) -> datetime:
+    """Give the last time of a cron line that is not after `now`, in UTC."""
+    # cronsim looks for times before the one that it is given.
+    just_after = (now + timedelta(seconds=1)).replace(microsecond=0)
+    return next(CronSim(cron, just_after.astimezone(ZoneInfo(timezone)), reverse=True)).astimezone(UTC)
+
+
+# --- the tick ----------------------------------------------------------------------------------------------
+
+
+def tick(database: Database, settings: Settings, now: datetime) -> None:
+    """Note what is due at `now` (UTC) and act on it.
+
+    Of several missed times only the latest is caught up, and none before the one that was noted last is over.
+    """
+    for one in schedules.active(database):
+        due_at = latest_due(one.cron, one.timezone, now)
+        if not one.going and due_at > (one.due_at or one.created_at):
+            schedules.note_due(database, one.schedule_id, due_at)
+    for due in schedules.to_act_on(database):
+        _act(database, settings, due, now)
+
+
+def _act(database: Database, settings: Settings, due: DueTime, now: datetime) -> None:
+    """Make the run or the evaluation of a due time, in one transaction that holds the due time's row."""
+    with database.write() as connection:
+        held = schedules.lock(connection, due)
+        if held is None:
+            return
+        name, action = held
+        try:
+            with connection.begin_nested():
+                settled = _begin(connection, settings, due, read_action(action))
+        except (JobsError, ConfigError, DatabaseError, OSError) as error:
+            settled = Settlement("failed", message=str(error))
+            alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
+        schedules.settle(connection, due, settled, now)
+    log.info("schedule %s, due at %s: %s", name, due.due_at.isoformat(), settled.state)
+
+
+def _without_cells(error: Exception) -> str:
+    """Say what went wrong without a manifest's cells, which may name patients: alerts leave the house."""
+    if isinstance(error, ManifestError) and error.line is not None:
+        return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
+    return str(error)
+
+
+def _begin(connection: Connection, settings: Settings, due: DueTime, action: Action) -> Settlement:
+    if isinstance(action, Score):
+        return _begin_score(connection, settings, due, action.order)
+    return _begin_evaluation(connection, due, action)
+
+
+def _begin_score(connection: Connection, settings: Settings, due: DueTime, order: Order) -> Settlement:
+    manifest, facts = read_order(settings, order)
+    manifest_id = store_manifest(connection, order, manifest)
+    model_id = find_or_write_model(connection, facts)
+    rows = unscored_rows(connection, manifest_id, model_id)
+    if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
+        return Settlement("nothing_new")
+    # Without a row to score it is a run all the same: its evaluation is by the labels as they are now.
+    run_id = create_run(
+        connection,
+        manifest_id=manifest_id,
+        model_id=model_id,
+        heatmaps=order.heatmaps,
+        batch_size=order.batch_size,
+        version=version("nightread"),
+        rows=rows,
+        only_new=True,
+        schedule_id=due.schedule_id,
+    )
+    return Settlement("begun", run_id=run_id)
+
+
+def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
+    run_id, label_manifest_id = find_run(connection, action.run)
+    if action.labels is not None:
+        label_manifest_id = store_labels(connection, run_id, open_labels(action.labels, None, None))
+    asked = evaluations.EvaluationRequest(
+        label_manifest_id,
+        action.label_set,
+        bootstrap=action.bootstrap,
+        wanted_sensitivity=action.sensitivity,
+        schedule_id=due.schedule_id,
+    )
+    return Settlement("begun", evaluation_id=evaluations.ask(connection, run_id, asked))
+
+
+def find_run(connection: Connection, wanted: int | Literal["latest"]) -> tuple[int, int]:
+    """Give a complete run's id and that of its manifest; UnknownRunError where there is none."""
+    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
+    if wanted == "latest":
+        row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
+        problem = "no run is complete yet"
+    else:
+        row = connection.execute(complete.where(run.c.id == wanted)).first()
+        problem = f"there is no complete run {wanted}"
+    if row is None:
+        raise UnknownRunError(f"{problem}; see: nightread status")
+    return row.id, row.manifest_id

@@ -1,0 +1,183 @@
+"""Reading a CSV of the boxes that radiologists drew around findings, to hold a run's maps against them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from math import isfinite
+from pathlib import Path
+from typing import Final
+
+from config.findings import FINDINGS
+from jobs.tables.columns import ABSENT, IMAGE_NAMES, Flaw, Header, check_image, finding_of, key_of, shown
+from jobs.tables.manifest import ManifestError, fingerprint_of, located, records
+
+_NAMES: Final[Mapping[str, Sequence[str]]] = {
+    "image": (*IMAGE_NAMES, "image_id"),
+    "finding": ("Finding Label", "Finding", "Label"),
+    # NIH's header is not quoted: its "Bbox [x,y,w,h]" falls apart into four names.
+    "x": ("x", "x_min", "Bbox [x"),
+    "y": ("y", "y_min"),
+    # The short names first: where both are there, the long ones are the image's size.
+    "width": ("w", "width"),
+    "height": ("h", "height", "h]"),
+    "x_max": ("x_max",),
+    "y_max": ("y_max",),
+}
+"""The names under which a column is recognised, and by which an option may speak of it."""
+
+_QUOTED: Final = "Bbox [x,y,w,h]"
+"""NIH's header where a program has written it anew: one name over the first of four columns."""
+
+_ROLE_OF: Final = {key_of(name): role for role, names in _NAMES.items() for name in (role, *names)}
+_FINDING_OF: Final = {key_of("Infiltrate"): "Infiltration"}
+"""What NIH's boxes call otherwise than its manifest does."""
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle around a finding: pixels of the original image from its upper left corner.
+
+    `image_index` is as in the manifest. A part of the box may lie outside the image.
+    """
+
+    image_index: str
+    finding: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class BoxList:
+    """The boxes of a file, in its order; `fingerprint` is the SHA-256 of the file and of how it was read."""
+
+    path: Path
+    fingerprint: str
+    boxes: tuple[Box, ...]
+
+
+def read_boxes(
+    path: Path, *, columns: Mapping[str, str] | None = None, findings: Mapping[str, str] | None = None
+) -> BoxList:
+    """Read a CSV with one box a row: NIH's BBox_List_2017.csv, or any with columns for image, finding, box.
+
+    `columns` names the file's column for image, finding, x, y, width, height, x_max or y_max where it is not
+    recognised by its name; `findings` is the file's word for a finding -> the finding. NIH's `Infiltrate` is
+    Infiltration. A path that ends in .gz is read through gzip.
+
+    Raises ManifestError, which names file, line and column, for a file that is not such a CSV.
+    """
+    # Before the rows, so that a file that is changed meanwhile is not taken for another one's boxes.
+    options = [None if option is None else sorted(option.items()) for option in (columns, findings)]
+    fingerprint = fingerprint_of(path, options)
+    found = records(path)
+    first = next(found, None)
+    if first is None:
+        raise ManifestError(path, "the file is empty", "A list of boxes has a header and a row for each box.")
+    line, names = first
+    boxes = []
+    try:
+        rows = _Rows(Header(names), columns or {}, findings or {})
+        for line, fields in found:  # noqa: B007  # a flaw is located on the line that was reached
+            boxes.append(rows.box(fields))
+    except Flaw as flaw:
+        raise located(flaw, path, line) from None
+    if not boxes:
+        raise ManifestError(path, "there is a header but no row", "Add a row for each box.")
+    return BoxList(path, fingerprint, tuple(boxes))
+
+
+class _Rows:
+    """How one file's records become boxes."""
+
+    def __init__(self, header: Header, columns: Mapping[str, str], findings: Mapping[str, str]) -> None:
+        self._names = header.names
+        self._options = _by_role(columns)
+        self._findings = _FINDING_OF | {
+            key_of(word): finding_of(finding) or finding.strip() for word, finding in findings.items()
+        }
+        self._image = self._index(header, "image")
+        self._finding = self._index(header, "finding")
+        start = ABSENT if self._options.keys() - {"image", "finding"} else header.find(_QUOTED)
+        if start != ABSENT:
+            self._edges = (start, start + 1)
+            self._ends = ((start + 2, False), (start + 3, False))
+        else:
+            self._edges = (self._index(header, "x"), self._index(header, "y"))
+            self._ends = (self._end(header, "width", "x_max"), self._end(header, "height", "y_max"))
+        last = max(*self._edges, *(index for index, _ in self._ends))
+        self._width = max(last + 1, header.widths[0])
+        # Names for errors: of NIH's four numbers, three stand under no name of their own.
+        self._names += [""] * (self._width - len(self._names))
+
+    def _index(self, header: Header, role: str) -> int:
+        if role in self._options:
+            return header.named(self._options[role])
+        index = header.find(*_NAMES[role])
+        if index == ABSENT:
+            header.fail(f"no column is recognised as the {role}", f"Name it: --box-column {role}=COLUMN.")
+        return index
+
+    def _end(self, header: Header, size: str, edge: str) -> tuple[int, bool]:
+        """Return the index of an axis' second number, and whether it is the far edge and not the size."""
+        far = edge in self._options or header.find(*_NAMES[edge]) != ABSENT
+        far = far and size not in self._options
+        return self._index(header, edge if far else size), far
+
+    def box(self, fields: list[str]) -> Box:
+        """Read one record; raise Flaw where it is no box."""
+        if len(fields) < self._width or any(cell.strip() for cell in fields[self._width :]):
+            problem = f"the number of fields is {len(fields)}, of a box {self._width}"
+            raise Flaw(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
+        check_image(self._names[self._image], fields[self._image])
+        finding = self._known(fields[self._finding])
+        x, y = (self._number(fields, index) for index in self._edges)
+        width, height = (
+            self._size(fields, index, edge if far else None)
+            for (index, far), edge in zip(self._ends, (x, y), strict=True)
+        )
+        return Box(fields[self._image], finding, x, y, width, height)
+
+    def _known(self, word: str) -> str:
+        finding = self._findings.get(key_of(word)) or finding_of(word)
+        if finding is None:
+            known = ", ".join(dict.fromkeys(chain(FINDINGS, self._findings.values())))
+            advice = f"Known are {known}; say which it is: --box-finding WORD=FINDING."
+            raise Flaw(f"the finding {shown(word)} is not known", advice, self._names[self._finding])
+        return finding
+
+    def _number(self, fields: list[str], index: int) -> float:
+        cell = fields[index].strip()
+        number = float(cell) if _NUMBER.fullmatch(cell) else float("nan")
+        if not isfinite(number):
+            raise Flaw(f"{shown(cell)} is not a number", "Write pixels, as 225.08.", self._column(index))
+        return number
+
+    def _size(self, fields: list[str], index: int, edge: float | None) -> float:
+        number = self._number(fields, index)
+        if edge is not None and number <= edge:
+            problem = f"the box ends at {number:g} where it begins at {edge:g} or before"
+            raise Flaw(problem, "Write the smaller one as x_min or y_min.", self._column(index))
+        if edge is None and number <= 0:
+            problem = f"the box has the size {number:g}"
+            raise Flaw(problem, "Width and height are more than 0 pixels.", self._column(index))
+        return number if edge is None else number - edge
+
+    def _column(self, index: int) -> str:
+        return self._names[index] or next(name for name in reversed(self._names[:index]) if name)
+
+
+def _by_role(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return role -> the file's column of an option, whose words may be any of the recognised names."""
+    roles = {}
+    for word, column in columns.items():
+        role = _ROLE_OF.get(key_of(word))
+        if role is None or role in roles:
+            problem = f"{shown(word)} is {'no part of a box' if role is None else 'named twice'}"
+            raise Flaw(problem, f"--box-column names one column for each of {', '.join(_NAMES)}.")
+        roles[role] = column
+    return roles

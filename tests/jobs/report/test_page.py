@@ -1,0 +1,576 @@
+"""What a report says, on both databases, of rows as a run and its evaluations leave them."""
+
+import html
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sqlalchemy import Table, insert, select, update
+from support import STUB_CARD, make_run, write_card, write_manifest
+from typer.testing import CliRunner
+
+from config.cards.card import find_model
+from config.findings import FINDINGS
+from config.settings import Settings
+from db import ledger, queries, schema
+from db.database import Database
+from db.errors import UnknownRunError
+from db.outcomes import Failed
+from jobs.commands import report as report_cli
+from jobs.commands.app import app
+from jobs.commands.report import write_report
+from jobs.submit import Order, submit
+from workers.scoring.scorer import StubScorer
+
+IMAGES = 30
+PLAIN = str.maketrans("\N{EN DASH}\N{MINUS SIGN}\N{RIGHT SINGLE QUOTATION MARK}", "--'")
+THRESHOLD_KINDS = ("card", "0.5", "youden", "sensitivity")
+
+
+def add(database: Database, table: Table, *rows: dict[str, Any]) -> int:
+    """Insert rows; gives the last one's id, where the table has one."""
+    with database.write() as connection:
+        made = 0
+        for row in rows:
+            found = connection.execute(insert(table).values(row)).inserted_primary_key
+            made = found[0] if found is not None else 0
+        return made
+
+
+def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0) -> None:
+    """Score a run by the stub, failing each so-many-th image."""
+    scorer = StubScorer(find_model("stub", folder / "models").card)
+    for one in ledger.take_pending(database, 1_000, run_id):
+        held = ledger.claim(database, one.batch_id, "worker", 60)
+        assert held is not None
+        outcomes = [
+            Failed(outcome.image_id, "read", "truncated", "ends early")
+            if fail_every and outcome.image_id % fail_every == 0
+            else outcome
+            for outcome in scorer.score(held)
+        ]
+        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+
+
+def run_row(database: Database, run_id: int) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(schema.run).where(schema.run.c.id == run_id)).one()
+
+
+def evaluate(
+    database: Database, run_id: int, *, minute: int = 0, auroc: float = 0.9, **values: Any
+) -> tuple[int, dict[str, int]]:
+    """Write a finished evaluation: curves and all for the first finding, less for the others."""
+    ids = queries.finding_ids(database, run_id)
+    evaluation = add(
+        database,
+        schema.evaluation,
+        {
+            "run_id": run_id,
+            "label_manifest_id": run_row(database, run_id).manifest_id,
+            "label_set": "manifest",
+            "closes_run": False,
+            "state": "done",
+            "evaluated_at": datetime(2026, 3, 1, 4, minute, tzinfo=UTC),
+            "wanted_sensitivity": 0.9,
+            **values,
+        },
+    )
+    whole = {
+        "n_positive": 12,
+        "n_negative": 18,
+        "auroc": auroc,
+        "ci_low": auroc - 0.1,
+        "ci_high": auroc + 0.05,
+    }
+    more = {"average_precision": 0.81, "threshold": 0.5, "brier": 0.123, "calibration_error": 0.045}
+    rest = {"n_positive": 0, "n_negative": 30, "reason": "no positive image"}
+    for place, finding in enumerate(queries.model_card(database, run_id)["findings"]):
+        id_ = ids[finding]
+        figures = whole | more if place < 3 else rest
+        for subgroup in ("all", "sex=F", "sex=M", "view=AP"):
+            # The last subgroup is too small for the second finding.
+            alone = place == 1 and subgroup == "view=AP"
+            shown = rest if alone else figures
+            add(
+                database,
+                schema.evaluation_result,
+                {"evaluation_id": evaluation, "subgroup": subgroup, "finding_id": id_, **shown},
+            )
+        if place < 3:
+            write_curves(database, evaluation, id_)
+        for kind in THRESHOLD_KINDS:
+            add(database, schema.threshold_result, threshold_row(evaluation, id_, kind, positive=place < 3))
+    return evaluation, ids
+
+
+def write_curves(database: Database, evaluation: int, finding_id: int) -> None:
+    of = {"evaluation_id": evaluation, "finding_id": finding_id}
+    steps = np.linspace(0, 1, 30)
+    add(
+        database,
+        schema.curve_point,
+        *(
+            {**of, "curve": curve, "point": point, "x": float(x), "y": float(y), "threshold": 1 - float(x)}
+            for curve, values in (("roc", steps**0.3), ("precision_recall", 1 - 0.6 * steps**2))
+            for point, (x, y) in enumerate(zip(steps, values, strict=True))
+        ),
+    )
+    add(
+        database,
+        schema.calibration_bin,
+        *(
+            {
+                **of,
+                "bin": number,
+                "lower": number / 20,
+                "upper": (number + 1) / 20,
+                "images": 3 if number % 2 else 0,
+                "mean_probability": (number + 0.5) / 20 if number % 2 else None,
+                "share_positive": number / 20 if number % 2 else None,
+            }
+            for number in range(20)
+        ),
+    )
+
+
+def threshold_row(evaluation: int, finding_id: int, kind: str, *, positive: bool) -> dict[str, Any]:
+    of = {"evaluation_id": evaluation, "subgroup": "all", "finding_id": finding_id, "kind": kind}
+    shares = {"specificity": 0.778, "specificity_low": 0.548, "specificity_high": 0.91}
+    if not positive:
+        if kind in {"youden", "sensitivity"}:
+            return of | {"reason": "no positive image"}
+        counts = {"tp": 0, "fp": 4, "tn": 26, "fn": 0}
+        return of | counts | shares | {"threshold": 0.5, "reason": "no positive image"}
+    for share in ("sensitivity", "ppv", "npv"):
+        shares |= {share: 0.75, f"{share}_low": 0.468, f"{share}_high": 0.911}
+    return of | shares | {"threshold": 0.5, "tp": 9, "fp": 4, "tn": 14, "fn": 3, "f1": 0.72, "accuracy": 0.77}
+
+
+def draw_overlays(database: Database, folder: Path, run_id: int) -> list[str]:
+    """Give the first finding four overlays, the second of them without its file; their paths."""
+    rng = np.random.default_rng(0)
+    finding_id = queries.finding_ids(database, run_id)[FINDINGS[0]]
+    paths = []
+    with database.write() as connection:
+        score = schema.score
+        highest = connection.execute(
+            select(score.c.image_id)
+            .where(score.c.run_id == run_id, score.c.finding_id == finding_id)
+            .order_by(score.c.probability.desc())
+            .limit(4)
+        ).scalars()
+        for place, image_id in enumerate(highest.all()):
+            path = f"run-{run_id:06d}/{FINDINGS[0]}/{image_id}.jpg"
+            connection.execute(
+                update(score)
+                .where(
+                    score.c.run_id == run_id,
+                    score.c.finding_id == finding_id,
+                    score.c.image_id == image_id,
+                )
+                .values(overlay_path=path)
+            )
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            if place != 1:
+                pixels = rng.integers(0, 255, (512, 430, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / path)
+            paths.append(path)
+    return paths
+
+
+def complete(database: Database, run_id: int) -> None:
+    with database.write() as connection:
+        connection.execute(
+            update(schema.run)
+            .where(schema.run.c.id == run_id)
+            .values(status="complete", finished_at=datetime.now(UTC) + timedelta(seconds=75))
+        )
+
+
+def full_run(database: Database, folder: Path) -> int:
+    """A complete run with an evaluation, curves, overlays and a failure."""
+    run_id = make_run(database, folder, IMAGES)
+    score_all(database, folder, run_id, fail_every=13)
+    complete(database, run_id)
+    evaluate(database, run_id)
+    draw_overlays(database, Settings(home=folder).overlays, run_id)
+    return run_id
+
+
+def report(database: Database, folder: Path, run_id: int) -> str:
+    path = folder / "run.html"
+    size = write_report(database, Settings(home=folder), run_id, path)
+    assert path.stat().st_size == size < 5_000_000
+    return path.read_text(encoding="utf-8")
+
+
+def section(page: str, id_: str) -> str:
+    found = re.search(rf'<section id="{id_}">.*?</section>', page, re.DOTALL)
+    assert found, f"there is no section {id_}"
+    return found[0]
+
+
+def words(part: str) -> str:
+    """The text that a part of the page shows, on one line and with a keyboard's dashes and quotes."""
+    return html.unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", part))).translate(PLAIN)
+
+
+def column_heads(part: str) -> list[str]:
+    return [words(head) for head in re.findall(r'<th scope="col"[^>]*>(.*?)</th>', part)]
+
+
+def table_row(part: str, head: str) -> list[str]:
+    """The cells of the row that begins with `head`."""
+    rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)
+    (found,) = [row for row in rows if f">{head}</th>" in row]
+    return [words(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", found, re.DOTALL)]
+
+
+# --- the figures -------------------------------------------------------------------------------------------
+
+
+def test_report_states_run_model_and_that_every_image_is_accounted_for(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = full_run(database, tmp_path)
+    page = report(database, tmp_path, run_id)
+    told = words(section(page, "run"))
+    with database.read() as connection:
+        fingerprint = connection.execute(select(schema.manifest.c.fingerprint)).scalar_one()
+    for fact in (f"Run {run_id}, complete", fingerprint, "0" * 64, "manifest-30.csv", "Trained no", "UTC"):
+        assert fact in told
+    assert "30 images = 28 scored + 2 failed + 0 pending. The manifest has 30 rows." in told
+    assert "Each image has exactly one outcome." in told
+    assert "Not for clinical use." in words(page)
+    assert "The model is untrained" in words(page)
+    assert table_row(section(page, "failures"), "read") == ["read", "truncated", "2", "00000012_000.png"]
+
+
+def test_auroc_stands_beside_the_published_ones_and_an_undefined_one_says_why(
+    database: Database, tmp_path: Path
+) -> None:
+    part = section(report(database, tmp_path, full_run(database, tmp_path)), "auroc")
+    heads = column_heads(part)
+    cells = dict(zip(heads, table_row(part, "Atelectasis"), strict=True))
+    assert (cells["n+"], cells["n-"], cells["AUROC"], cells["95% interval"]) == (
+        "12",
+        "18",
+        "0.900",
+        "0.800-0.950",
+    )
+    assert (cells["Average precision"], cells["CheXNet 2017"]) == ("0.810", "0.809")
+    assert cells["CheXNeXt 2018"] == "0.862 0.825-0.895"
+    assert table_row(part, "Hernia")[3] == "undefined: no positive image"
+    mean = table_row(part, "Mean of 3")
+    assert mean[3] == "0.900"
+    assert mean[heads.index("Wang 2017")] == f"{(0.716 + 0.807 + 0.784) / 3:.3f}"
+    assert "are of other test sets" in words(part)
+    assert "PLoS Medicine 15(11) e1002686" in words(part)
+
+
+def test_of_several_evaluations_the_newest_finished_one_is_told(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    evaluate(database, run_id, minute=30, auroc=0.7, bootstrap=1000)
+    evaluate(database, run_id, minute=40, auroc=0.1, state="failed", message="the labels are gone")
+    part = section(report(database, tmp_path, run_id), "auroc")
+    assert "2026-03-01 04:30:00 UTC" in part
+    assert "0.700" in table_row(part, "Atelectasis")
+    assert "1,000 resamples of patients" in words(part)
+    assert "The newest evaluation is failed. the labels are gone." in words(part)
+
+
+def test_all_four_thresholds_stand_with_wilsons_intervals(database: Database, tmp_path: Path) -> None:
+    part = section(report(database, tmp_path, full_run(database, tmp_path)), "thresholds")
+    first = table_row(part, "Atelectasis")
+    assert first[:7] == ["Atelectasis", "model's card", "0.500", "9", "4", "14", "3"]
+    assert first[7:9] == ["0.750 0.468-0.911", "0.778 0.548-0.910"]
+    assert part.count("wanted sensitivity") == len(FINDINGS)
+    assert "no positive image" in words(part)
+    assert "flatters" in words(part)
+
+
+def test_subgroups_stand_in_a_table_and_in_plots(database: Database, tmp_path: Path) -> None:
+    part = section(report(database, tmp_path, full_run(database, tmp_path)), "subgroups")
+    assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', part) == [
+        "Finding",
+        "all",
+        "sex=F",
+        "sex=M",
+        "view=AP",
+    ]
+    assert table_row(part, "Cardiomegaly")[4] == "- 0 / 30"
+    assert table_row(part, "Atelectasis")[4] == "0.900 0.800-0.950 12 / 18"
+    assert 'aria-label="AUROC of Cardiomegaly by subgroup: all 0.900 (0.800 to 0.950); sex=F' in part
+    assert "view=AP none" in part
+
+
+def test_findings_without_a_curve_are_named_with_the_reason(database: Database, tmp_path: Path) -> None:
+    page = report(database, tmp_path, full_run(database, tmp_path))
+    part = section(page, "curves")
+    assert part.count("<svg ") == part.count('role="img"') == 9
+    assert (
+        'aria-label="ROC curve of Effusion: AUROC 0.900, 95% interval 0.800 to 0.950; 12 positive and '
+        "18 negative images; at the card&#x27;s threshold sensitivity 0.750, specificity 0.778"
+    ) in part
+    assert "Without a plot (no positive image): Infiltration, Mass," in words(part)
+
+
+def test_localisation_stands_only_where_boxes_were_compared(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    assert 'id="localisation"' not in report(database, tmp_path, run_id)
+    boxes = {"fingerprint": "ab", "path": "/archive/boxes.csv", "created_at": datetime.now(UTC)}
+    evaluation, ids = evaluate(database, run_id, box_set_id=add(database, schema.box_set, boxes))
+    figures = {"images": 8, "hits": 6, "pointing": 0.75, "ci_low": 0.409, "ci_high": 0.929, "mean_iou": 0.31}
+    add(
+        database,
+        schema.localisation_result,
+        {"evaluation_id": evaluation, "finding_id": ids["Effusion"], **figures},
+        {"evaluation_id": evaluation, "finding_id": ids["Mass"], "images": 0, "hits": 0, "reason": "no box"},
+    )
+    part = section(report(database, tmp_path, run_id), "localisation")
+    assert table_row(part, "Effusion") == ["Effusion", "8", "6", "0.750", "0.409-0.929", "0.310"]
+    assert table_row(part, "Mass")[3] == "undefined: no box"
+    assert "/archive/boxes.csv" in part
+
+
+# --- the run before ----------------------------------------------------------------------------------------
+
+
+def test_change_without_a_comparison_is_said_to_be_untested(database: Database, tmp_path: Path) -> None:
+    before = full_run(database, tmp_path)
+    assert 'id="change"' not in report(database, tmp_path, before)
+    now = full_run(database, tmp_path)
+    evaluate(database, now, minute=50, auroc=0.65)
+    part = section(report(database, tmp_path, now), "change")
+    assert table_row(part, "Atelectasis") == ["Atelectasis", "0.650", "0.900", "-0.250"]
+    assert table_row(part, "Hernia")[3] == "-"
+    assert f"Change since run {before}" in words(part)
+    assert "untested" in words(part)
+    assert "use the same labels" in words(part)
+
+
+def test_change_is_the_newest_comparison_with_this_run(database: Database, tmp_path: Path) -> None:
+    before, now = full_run(database, tmp_path), full_run(database, tmp_path)
+    ids = queries.finding_ids(database, now)
+    for difference in (0.5, 0.031):
+        comparison = add(
+            database,
+            schema.comparison,
+            {
+                "run_a": now,
+                "run_b": before,
+                "label_manifest_id": run_row(database, now).manifest_id,
+                "label_set": "manifest",
+                "images": 28,
+                "compared_at": datetime(2026, 3, 2, tzinfo=UTC),
+            },
+        )
+        counts = {"comparison_id": comparison, "n_positive": 12, "n_negative": 16}
+        tested = {"ci_low": -0.01, "ci_high": 0.07, "z": 1.5, "p": 0.0001, "p_holm": 0.21}
+        add(
+            database,
+            schema.comparison_result,
+            {
+                **counts,
+                "finding_id": ids["Mass"],
+                "auroc_a": 0.931,
+                "auroc_b": 0.9,
+                "difference": difference,
+                **tested,
+            },
+            {**counts, "finding_id": ids["Hernia"], "reason": "no positive image"},
+        )
+    part = section(report(database, tmp_path, now), "change")
+    assert f"Change since run {before}" in words(part)
+    assert f"Run {now} - run {before}" in words(part)
+    assert f"Compared with run {now}" in words(section(report(database, tmp_path, before), "change"))
+    assert table_row(part, "Mass")[3:] == [
+        "0.931",
+        "0.900",
+        "+0.031",
+        "-0.010 to +0.070",
+        "< 0.001",
+        "0.210",
+    ]
+    assert table_row(part, "Hernia")[3] == "undefined: no positive image"
+    assert "untested" not in words(part)
+
+
+# --- the gallery -------------------------------------------------------------------------------------------
+
+
+def test_gallery_shows_the_three_highest_and_says_which_file_is_missing(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = full_run(database, tmp_path)
+    part = section(report(database, tmp_path, run_id), "gallery")
+    with database.read() as connection:
+        score = schema.score
+        probabilities = connection.execute(
+            select(score.c.probability).where(score.c.overlay_path.is_not(None)).order_by(score.c.probability)
+        ).scalars()
+        lowest, third, second, first = probabilities.all()
+    assert [float(one) for one in re.findall(r"<br>probability ([\d.]+),", part)] == pytest.approx(
+        [first, second, third], abs=6e-4
+    )
+    assert f"{lowest:.3f}" not in part
+    assert part.count('<img src="data:image/jpeg;base64,') == 2
+    assert "No picture: its file is missing" in words(part)
+    alternative = (
+        r'alt="Heatmap on \d{8}_000.png: Atelectasis, probability [\d.]+, at or above the threshold of'
+    )
+    assert len(re.findall(alternative + r" 0.500, labelled (?:present|absent)\"", part)) == 2
+
+
+def test_a_damaged_overlay_costs_its_picture_and_not_the_page(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    for path in Settings(home=tmp_path).overlays.rglob("*.jpg"):
+        path.write_bytes(path.read_bytes()[:1000])
+    part = section(report(database, tmp_path, run_id), "gallery")
+    assert "<img" not in part
+    assert words(part).count("No picture: its file cannot be read") == 2
+
+
+# --- runs that lack something ------------------------------------------------------------------------------
+
+
+def test_a_run_that_goes_on_says_so_and_counts_what_is_pending(database: Database, tmp_path: Path) -> None:
+    run_id = make_run(database, tmp_path, IMAGES)
+    page = report(database, tmp_path, run_id)
+    assert "This run is running." in words(page)
+    told = words(section(page, "run"))
+    assert "30 images = 0 scored + 0 failed + 30 pending." in told
+    assert "No image has been scored yet." in told
+    assert "There is no evaluation yet" in words(section(page, "auroc"))
+    assert "This run has no overlays" in words(section(page, "gallery"))
+    assert "No image failed." in words(section(page, "failures"))
+
+
+def test_counts_that_disagree_are_a_warning(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    with database.write() as connection:
+        failed = schema.image_result.c.status == "failed"
+        connection.execute(schema.image_result.delete().where(failed))
+    told = words(section(report(database, tmp_path, run_id), "run"))
+    assert "The counts disagree." in told
+    assert "Each image has exactly one outcome" not in told
+
+
+def test_a_run_without_labels_says_so_for_its_findings(database: Database, tmp_path: Path) -> None:
+    run_id = make_run(database, tmp_path, IMAGES, heatmaps="none")
+    score_all(database, tmp_path, run_id)
+    complete(database, run_id)
+    evaluation = {
+        "run_id": run_id,
+        "label_manifest_id": run_row(database, run_id).manifest_id,
+        "label_set": "manifest",
+        "closes_run": True,
+        "state": "done",
+        "evaluated_at": datetime.now(UTC),
+    }
+    of = {"evaluation_id": add(database, schema.evaluation, evaluation), "subgroup": "all"}
+    for id_ in queries.finding_ids(database, run_id).values():
+        add(database, schema.evaluation_result, {**of, "finding_id": id_, "n_positive": 0, "n_negative": 0})
+    page = report(database, tmp_path, run_id)
+    assert table_row(section(page, "auroc"), "Mass")[3] == "undefined: no labelled image"
+    assert f"Without a plot (no labelled image): {', '.join(FINDINGS)}." in words(section(page, "curves"))
+    assert "it was made without heatmaps" in words(section(page, "gallery"))
+    assert 'id="subgroups"' not in page
+
+
+def test_a_card_with_little_in_it_and_names_with_markup_make_a_sound_page(
+    database: Database, tmp_path: Path
+) -> None:
+    """An imported run's card has little more than this; its findings may be named by anybody."""
+    names = ["pH <7.35 & $x$", 'A"><script>alert(1)']
+    write_card(tmp_path / "models", STUB_CARD | {"findings": names, "thresholds": [0.5, 0.5]})
+    manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
+    run_id = submit(database, Settings(home=tmp_path), Order(manifest, tmp_path, "stub"))
+    with database.write() as connection:
+        connection.execute(
+            update(schema.model).values(card=json.dumps({"name": "theirs", "findings": names}))
+        )
+    score_all(database, tmp_path, run_id)
+    complete(database, run_id)
+    evaluate(database, run_id)
+    page = report(database, tmp_path, run_id)
+    assert "<script" not in page
+    assert ">pH &lt;7.35 &amp; $x$</th>" in page
+    assert 'aria-label="ROC curve of pH &lt;7.35 &amp; $x$: AUROC' in page
+    assert "Provenance none given" in words(page)
+
+
+# --- the page ----------------------------------------------------------------------------------------------
+
+
+def test_patients_do_not_appear(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    with database.write() as connection:
+        connection.execute(update(schema.manifest_row).values(patient_id="Smith-4711"))
+    assert "4711" not in report(database, tmp_path, run_id)
+
+
+def test_the_same_rows_give_the_same_page_but_for_its_date(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    first, second = (re.sub(r"Written on [\d :-]+", "", report(database, tmp_path, run_id)) for _ in range(2))
+    assert first == second
+
+
+def test_page_asks_nothing_of_the_network_and_its_ids_occur_once(database: Database, tmp_path: Path) -> None:
+    page = report(database, tmp_path, full_run(database, tmp_path))
+    assert not re.findall(r"https?:(?!//www\.w3\.org/)", page)
+    assert "default-src 'none'" in page
+    ids = re.findall(r'\sid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    for target in re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)|aria-labelledby="([^"]+)"', page):
+        assert "".join(target) in ids
+
+
+# --- the command -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def command(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """The command on the test's own database, which is closed at its end."""
+    monkeypatch.setattr(report_cli, "ready", lambda: (Settings(home=tmp_path), database))
+    return lambda *arguments: CliRunner().invoke(app, ["report", *map(str, arguments)])
+
+
+def test_command_replaces_an_older_report_whole_and_tells_its_size(
+    database: Database, tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    run_id = full_run(database, tmp_path)
+    path = tmp_path / "out" / "run.html"
+    path.parent.mkdir()
+    path.write_text("an older one")
+    done = command(run_id, "-o", path)
+    assert done.exit_code == 0
+    assert re.search(r"wrote \S+run\.html \(\d\.\d MB\)", done.stdout)
+    assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+    assert [one.name for one in path.parent.iterdir()] == ["run.html"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_command_says_which_folder_is_not_there(tmp_path: Path, command: Callable[..., Any]) -> None:
+    path = tmp_path / "nowhere" / "run.html"
+    done = command(1, "-o", path)
+    assert done.exit_code == 2
+    assert f"there is no folder {path.parent}; make it first" in done.output
+    assert command(1, "-o", tmp_path).exit_code == 2
+
+
+def test_a_run_that_is_not_there_leaves_the_older_report_alone(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    path = tmp_path / "run.html"
+    path.write_text("an older one")
+    done = command(99, "-o", path)
+    assert isinstance(done.exception, UnknownRunError)
+    assert path.read_text() == "an older one"

@@ -1,0 +1,195 @@
+"""When a schedule tells of a loss: a significant one beyond its margin, against another model, and once."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text, update
+from support import STUB_CARD, write_card
+
+from config.cards.card import find_model, make_card
+from config.settings import Settings
+from db import alerts, evaluations, ledger, queries, recovery, schedules
+from db.alerts import PairedTest
+from db.database import Database
+from db.evaluations import EvaluationClaim
+from db.ledger import BatchImage, Claim
+from db.outcomes import Scored
+from db.schema import evaluation, run
+from jobs.submit import Order, submit
+from workers.evaluation.regression import is_loss, watch
+from workers.scoring.scorer import StubScorer
+
+BETTER = STUB_CARD | {"sha256": "a" * 64, "findings": ["Mass", "Hernia"], "thresholds": [0.5, 0.5]}
+WORSE = BETTER | {"sha256": "b" * 64}
+OTHER_CARD = BETTER | {"thresholds": [0.4, 0.4]}
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+IMAGES = 80
+
+
+def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
+    """What the stub model of a card answers for its first finding."""
+    images = tuple(BatchImage(number, name) for number, name in enumerate(names))
+    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", images))
+    return [one.scores[0].probability for one in outcomes if isinstance(one, Scored)]
+
+
+@dataclass
+class Watching:
+    """An archive whose labels of Mass are the better model's scores, and a schedule."""
+
+    database: Database
+    folder: Path
+    schedule_id: int
+
+    def night(self, card: dict[str, Any], *, scheduled: bool = True) -> EvaluationClaim:
+        """Score the archive by a model, as the schedule's run; gives its closing evaluation, claimed."""
+        write_card(self.folder / "models", card)
+        settings = Settings(home=self.folder)
+        order = Order(self.folder / "manifest.csv", self.folder, "stub", heatmaps="none", batch_size=IMAGES)
+        run_id = submit(self.database, settings, order)
+        if scheduled:
+            with self.database.write() as connection:
+                connection.execute(update(run).where(run.c.id == run_id).values(schedule_id=self.schedule_id))
+        stub = StubScorer(find_model("stub", settings.models).card)
+        for one in ledger.take_pending(self.database, 10):
+            held = ledger.claim(self.database, one.batch_id, "worker", 60)
+            assert held is not None
+            ids = queries.finding_ids(self.database, run_id)
+            assert ledger.complete(self.database, held, stub.score(held), ids)
+        (due,) = recovery.close_finished(self.database, run_id)
+        claimed = evaluations.claim_evaluation(self.database, due, 60)
+        assert claimed is not None
+        return claimed
+
+    def end(self, held: EvaluationClaim, state: str = "done") -> None:
+        with self.database.write() as connection:
+            ended = evaluation.c.id == held.evaluation_id
+            connection.execute(update(evaluation).where(ended).values(state=state))
+
+    def after(self, card: dict[str, Any]) -> EvaluationClaim:
+        """An evaluation of a model's run that the better model's was before."""
+        self.end(self.night(BETTER))
+        return self.night(card)
+
+    def set_margin(self, margin: float) -> None:
+        with self.database.write() as connection:
+            connection.execute(text("UPDATE schedule SET margin = :margin"), {"margin": margin})
+
+
+@pytest.fixture
+def watching(database: Database, tmp_path: Path) -> Watching:
+    names = [f"{number:03d}.png" for number in range(IMAGES)]
+    lines = ["Image Index,Mass,Hernia"]
+    lines += [f"{name},{int(one > 0.5)},0" for name, one in zip(names, scores_of(BETTER, names), strict=True)]
+    (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    added = {"cron": "0 2 * * *", "timezone": "UTC", "action": "{}", "margin": 0.02, "now": NOW}
+    return Watching(database, tmp_path, schedules.add(database, name="night", **added))  # type: ignore[arg-type]
+
+
+def found(watching: Watching, held: EvaluationClaim) -> PairedTest:
+    """The watched change, of which there must be one."""
+    watched = watch(watching.database, held)
+    assert watched is not None
+    return watched
+
+
+def test_a_model_that_finds_less_gives_an_alert_that_names_all_that_is_needed(watching: Watching) -> None:
+    held = watching.after(WORSE)
+    message = found(watching, held).message
+    assert message is not None
+    for named in (
+        "schedule night",
+        "stub (aaaaaaaaaaaa) in run 1",
+        "stub (bbbbbbbbbbbb) in run 2",
+        "Mass 1.000",
+    ):
+        assert named in message
+    assert "Hernia" not in message  # no image has it: there is nothing to lose
+
+
+def test_a_loss_is_written_with_its_comparison_and_its_alert_once(
+    watching: Watching, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = watching.after(WORSE)
+    watched = found(watching, held)
+    for _ in range(2):
+        with watching.database.write() as connection:
+            alerts.raise_loss(connection, watched)
+    (raised,) = alerts.since(watching.database, datetime.now(UTC) - timedelta(minutes=1))
+    assert (raised.kind, raised.schedule, raised.evaluation_id) == ("loss", "night", held.evaluation_id)
+    assert caplog.text.count(raised.message) == 1
+    with watching.database.read() as connection:
+        compared = connection.execute(
+            text("SELECT * FROM comparisons WHERE finding = 'Mass' ORDER BY comparison_id LIMIT 1")
+        ).one()
+        linked = connection.execute(text("SELECT comparison_id FROM alerts")).scalar_one()
+    assert (compared.run_a, compared.run_b, compared.images) == (1, 2, IMAGES)
+    assert compared.auroc_a == 1.0
+    assert compared.difference == pytest.approx(compared.auroc_a - compared.auroc_b)
+    assert linked == compared.comparison_id
+
+
+def test_a_model_that_finds_more_is_compared_and_raises_nothing(watching: Watching) -> None:
+    watching.end(watching.night(WORSE))
+    watched = found(watching, watching.night(BETTER))
+    assert watched.message is None
+    with watching.database.write() as connection:
+        alerts.raise_loss(connection, watched)
+    assert alerts.since(watching.database, NOW) == []
+
+
+def test_a_loss_within_the_schedules_margin_raises_nothing(watching: Watching) -> None:
+    held = watching.after(WORSE)
+    watching.set_margin(0.9)
+    assert found(watching, held).message is None
+
+
+@pytest.mark.parametrize(
+    ("difference", "p_holm", "lost"),
+    [
+        (0.03, 0.01, True),
+        (0.03, 0.05, False),
+        (0.02, 0.01, False),
+        (-0.3, 0.01, False),
+        (0.3, None, False),
+        (None, None, False),
+    ],
+)
+def test_a_loss_is_beyond_the_margin_and_significant(
+    difference: float | None, p_holm: float | None, *, lost: bool
+) -> None:
+    assert is_loss({"difference": difference, "p_holm": p_holm}, 0.02) is lost
+
+
+def test_the_first_evaluation_has_nothing_before_it(watching: Watching) -> None:
+    assert watch(watching.database, watching.night(BETTER)) is None
+
+
+def test_the_same_model_is_not_tested_against_itself(watching: Watching) -> None:
+    assert watch(watching.database, watching.after(BETTER)) is None
+
+
+def test_a_run_without_a_schedule_is_not_watched(watching: Watching) -> None:
+    watching.end(watching.night(BETTER, scheduled=False))
+    held = watching.night(WORSE, scheduled=False)
+    assert held.schedule_id is None
+    assert watch(watching.database, held) is None
+
+
+def test_an_evaluation_that_failed_hides_no_loss(watching: Watching) -> None:
+    watching.end(watching.night(BETTER))
+    watching.end(watching.night(WORSE), state="failed")
+    assert found(watching, watching.night(WORSE)).run_before == 1
+
+
+def test_models_of_equal_weights_are_told_apart_by_their_cards(watching: Watching) -> None:
+    watching.end(watching.night(BETTER))
+    held = watching.night(OTHER_CARD)
+    with watching.database.read() as connection:
+        before = alerts.before(connection, watching.schedule_id, held.evaluation_id, held.run_id)
+    assert before is not None
+    assert before.model != before.model_now
+    assert "a" * 12 not in before.model

@@ -1,0 +1,165 @@
+"""Whether a probability means what it says, and Platt's correction of one that does not."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss
+
+from workers.metrics.calibration import Calibration, Platt, apply_platt, calibrate, fit_platt
+
+
+def simulated(
+    n: int, seed: int, slope: float = 1.0, intercept: float = 0.0
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Draw probabilities, and labels whose log odds are slope * logit(p) + intercept."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(-1, 1.5, n)
+    return (rng.random(n) < expit(slope * x + intercept)).astype(np.int8), expit(x)
+
+
+def test_four_images_worked_by_hand() -> None:
+    result = calibrate(np.array([0, 1, 1, 0]), np.array([0.01, 0.02, 0.97, 1.0]))
+    assert result.brier == pytest.approx((0.01**2 + 0.98**2 + 0.03**2 + 1) / 4)
+    # Two bins of two images: a mean of 0.015 and one of 0.985, half of each positive.
+    assert result.expected_error == pytest.approx(0.485)
+    first, *between, last = result.bins
+    assert (first.lower, first.upper, first.n, first.observed) == (0, 0.05, 2, 0.5)
+    assert first.mean_probability == pytest.approx(0.015)
+    assert (last.lower, last.upper, last.n, last.observed) == (0.95, 1, 2, 0.5)
+    assert last.mean_probability == pytest.approx(0.985)
+    assert len(between) == 18
+    assert {(one.n, one.mean_probability, one.observed) for one in between} == {(0, None, None)}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bins_and_brier_are_scikit_learns(seed: int) -> None:
+    labels, p = simulated(5_000, seed)
+    result = calibrate(labels, p)
+    observed, means = calibration_curve(labels, p, n_bins=20, strategy="uniform")
+    filled = [one for one in result.bins if one.n]
+    assert [one.observed for one in filled] == pytest.approx(observed)
+    assert [one.mean_probability for one in filled] == pytest.approx(means)
+    assert result.brier == pytest.approx(brier_score_loss(labels, p))
+    weights = np.array([one.n for one in filled]) / labels.size
+    assert result.expected_error == pytest.approx(weights @ np.abs(observed - means))
+
+
+def test_probability_on_an_edge_lies_in_the_upper_bin() -> None:
+    for k, edge in enumerate(np.arange(21) / 20):
+        counts = [one.n for one in calibrate(np.array([1]), np.array([edge])).bins]
+        assert counts.index(1) == min(k, 19)
+        assert sum(counts) == 1
+
+
+@given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.floats(0, 1, width=32)), min_size=1, max_size=40))
+@settings(deadline=None)
+def test_each_known_image_is_in_one_bin_and_the_error_is_a_share(
+    drawn: list[tuple[int, float]],
+) -> None:
+    labels, p = np.array([a for a, _ in drawn]), np.array([b for _, b in drawn], np.float32)
+    result = calibrate(labels, p)
+    known = int((labels != -1).sum())
+    assert sum(one.n for one in result.bins) == known
+    for one in result.bins:
+        held = p.astype(np.float64)[labels != -1]
+        upper = held <= one.upper if one.upper == 1 else held < one.upper
+        assert one.n == np.count_nonzero((held >= one.lower) & upper)
+    if known:
+        assert result.expected_error is not None
+        assert 0 <= result.expected_error <= 1
+    else:
+        assert result == Calibration(None, None, (), "no labelled image")
+
+
+def test_one_class_and_nan() -> None:
+    assert calibrate(np.array([0, 0]), np.array([0.0, 0.0])).expected_error == 0
+    assert calibrate(np.array([1, 1]), np.array([0.0, 0.0])).expected_error == 1
+    result = calibrate(np.array([0, 1]), np.array([0.5, np.nan]))
+    assert (result.brier, result.bins, result.reason) == (None, (), "a score of a labelled image is NaN")
+
+
+# --- Platt
+
+
+def test_fit_is_statsmodels_binomial_regression_on_platts_targets() -> None:
+    from statsmodels.api import GLM, add_constant, families
+
+    labels, p = simulated(800, 0, slope=0.6, intercept=0.4)
+    m, n = int(labels.sum()), int((labels == 0).sum())
+    targets = np.where(labels == 1, (m + 1) / (m + 2), 1 / (n + 2))
+    intercept, slope = GLM(targets, add_constant(logit(p)), family=families.Binomial()).fit(tol=1e-12).params
+    fitted = fit_platt(labels, p)
+    assert (fitted.slope, fitted.intercept) == pytest.approx((slope, intercept), abs=1e-6)
+    assert (fitted.n_positive, fitted.n_negative, fitted.reason) == (m, n, None)
+
+
+def test_fit_finds_what_the_labels_were_drawn_with() -> None:
+    fitted = fit_platt(*simulated(100_000, 1, slope=0.5, intercept=-1.0))
+    assert (fitted.slope, fitted.intercept) == pytest.approx((0.5, -1.0), abs=0.05)
+
+
+def test_calibrated_probabilities_are_calibrated() -> None:
+    labels, p = simulated(50_000, 2, slope=0.5, intercept=-1.0)
+    fitted = fit_platt(labels, p)
+    assert fitted.slope is not None
+    assert fitted.intercept is not None
+    calibrated = apply_platt(p, fitted.slope, fitted.intercept)
+    before, after = calibrate(labels, p), calibrate(labels, calibrated)
+    assert before.expected_error is not None
+    assert after.expected_error is not None
+    assert before.expected_error > 0.1
+    assert after.expected_error < 0.01
+    assert calibrated.mean() == pytest.approx(labels.mean(), abs=1e-3)
+
+
+def test_separated_classes_and_probabilities_of_0_and_1_have_a_finite_fit() -> None:
+    p = np.array([0.0, 0.0, 1.0, 1.0])
+    fitted = fit_platt(np.array([0, 0, 1, 1]), p)
+    assert fitted.slope is not None
+    assert fitted.intercept is not None
+    # Platt's targets of two and two images are 1/4 and 3/4, which two distinct logits fit exactly.
+    assert apply_platt(p, fitted.slope, fitted.intercept) == pytest.approx(np.array([0.25, 0.25, 0.75, 0.75]))
+
+
+def test_apply_is_the_identity_for_slope_1_and_intercept_0_and_keeps_nan_and_shape() -> None:
+    p = np.array([[0.0, 0.3], [1.0, np.nan]], np.float32)
+    calibrated = apply_platt(p, 1, 0)
+    assert calibrated.dtype == np.float64
+    assert calibrated == pytest.approx(p, abs=1e-7, nan_ok=True)
+
+
+@given(st.floats(0.01, 5), st.floats(-5, 5), st.lists(st.floats(0, 1), min_size=2, max_size=20))
+@settings(deadline=None)
+def test_positive_slope_keeps_the_order(slope: float, intercept: float, drawn: list[float]) -> None:
+    calibrated = apply_platt(np.sort(drawn), slope, intercept)
+    assert np.all(np.diff(calibrated) >= 0)
+    assert np.all((calibrated >= 0) & (calibrated <= 1))
+
+
+@pytest.mark.parametrize(
+    ("labels", "p", "expected"),
+    [
+        ([], [], Platt(None, None, 0, 0, "no labelled image")),
+        ([-1], [0.4], Platt(None, None, 0, 0, "no labelled image")),
+        ([0, 0], [0.2, 0.4], Platt(None, None, 0, 2, "no positive image")),
+        ([1, 1], [0.2, 0.4], Platt(None, None, 2, 0, "no negative image")),
+        ([0, 1], [0.2, np.nan], Platt(None, None, 1, 1, "a score of a labelled image is NaN")),
+        ([0, 1, 1], [0.2, 0.2, 0.2], Platt(None, None, 2, 1, "all probabilities are equal")),
+    ],
+)
+def test_no_fit_has_a_reason(labels: list[int], p: list[float], expected: Platt) -> None:
+    assert fit_platt(np.array(labels), np.array(p)) == expected
+
+
+def test_programming_errors_are_raised() -> None:
+    for judge in (calibrate, fit_platt):
+        with pytest.raises(ValueError, match="do not match"):
+            judge(np.array([0, 1]), np.array([0.5]))
+        with pytest.raises(ValueError, match="outside"):
+            judge(np.array([0, 1]), np.array([0.5, 1.5]))
+    with pytest.raises(ValueError, match="outside"):
+        apply_platt(np.array([-0.1]), 1, 0)

@@ -1,0 +1,344 @@
+"""Every image of a batch gets exactly one outcome, and it is its own."""
+
+import logging
+import os
+import resource
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+import psutil
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from support import STUB_CARD
+
+from config.cards.card import ModelCard
+from db.ledger import BatchImage, Claim
+from db.outcomes import Failed, Outcome, Scored
+from workers.inference.engine import Inferred
+from workers.inference.formats.decode import Picture, read_picture
+from workers.scoring import scorer as scoring
+from workers.scoring.scorer import NetworkScorer, StubScorer, overlay_path
+
+FINDINGS = ("Mass", "Nodule", "Edema")
+CARD = ModelCard.model_validate(
+    STUB_CARD
+    | {"findings": FINDINGS, "thresholds": (0.5, 0.25, 1.0)}
+    | {"pixels": STUB_CARD["pixels"] | {"size": 32, "factor": 1 / 255}}
+)
+WIDTH, HEIGHT = 60, 45
+
+
+@dataclass
+class FakeEngine:
+    """Stands in for the network, so that a test can choose what it answers; pictures and files are real.
+
+    Mass is the picture's mean grey value, of 0 to 1. Maps point to the place of (finding, finding).
+    """
+
+    name = "fake"
+    batch: int = 4
+    maps: NDArray[np.float32] = field(
+        default_factory=lambda: np.eye(10, dtype=np.float32)[:, :, None] * np.eye(10, 3, dtype=np.float32)
+    )
+    not_finite_above: float = 2.0
+    not_finite: float = np.nan
+    calls: list[int] = field(default_factory=list)
+
+    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+        assert 1 <= len(inputs) <= self.batch
+        self.calls.append(len(inputs))
+        mean = inputs.mean(axis=(1, 2, 3))
+        probabilities = np.stack([mean, np.full_like(mean, 0.25), np.full_like(mean, 0.75)], axis=-1)
+        probabilities[mean > self.not_finite_above, 1] = self.not_finite
+        return Inferred(probabilities, np.repeat(self.maps[None], len(inputs), axis=0))
+
+
+def name_of(grey: int) -> str:
+    return f"{grey:03d}.png"
+
+
+BAD = {"absent.png": "missing", "empty.png": "empty", "text.png": "wrong_format", "cut.png": "truncated"}
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one plain picture of each of some greys, and with some that cannot be read."""
+    root = tmp_path_factory.mktemp("archive")
+    for grey in range(0, 256, 15):
+        assert cv2.imwrite(str(root / name_of(grey)), np.full((HEIGHT, WIDTH), grey, dtype=np.uint8))
+    (root / "empty.png").touch()
+    (root / "text.png").write_text("no picture", encoding="utf-8")
+    (root / "cut.png").write_bytes((root / name_of(0)).read_bytes()[:-20])
+    return root
+
+
+def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
+    return Claim(
+        batch_id=1,
+        run_id=7,
+        number=1,
+        batches=1,
+        attempt=1,
+        token="token",
+        root=str(root),
+        heatmaps=heatmaps,
+        model=CARD.name,
+        card_sha256=CARD.fingerprint,
+        images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
+    )
+
+
+def scorer(overlays: Path, engine: FakeEngine | None = None) -> NetworkScorer:
+    return NetworkScorer(CARD, engine or FakeEngine(), overlay_dir=overlays, max_pixels=100_000)
+
+
+def by_image(outcomes: list[Outcome]) -> dict[int, Outcome]:
+    found = {outcome.image_id: outcome for outcome in outcomes}
+    assert len(found) == len(outcomes)
+    return found
+
+
+def only(outcomes: list[Outcome]) -> Scored:
+    (outcome,) = outcomes
+    assert isinstance(outcome, Scored)
+    return outcome
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+# --- one outcome an image ----------------------------------------------------------------------------------
+
+
+@given(
+    names=st.lists(st.sampled_from([*BAD, *(name_of(grey) for grey in range(0, 256, 15))]), max_size=30),
+    batch=st.integers(1, 8),
+)
+@settings(max_examples=50, deadline=None)
+def test_every_image_gets_its_own_outcome_whatever_stands_beside_it(
+    archive: Path, names: list[str], batch: int
+) -> None:
+    engine = FakeEngine(batch)
+    found = by_image(scorer(archive, engine).score(claim(archive, names)))
+    assert found.keys() == {100 + index for index in range(len(names))}
+    for index, name in enumerate(names):
+        outcome = found[100 + index]
+        if name in BAD:
+            assert isinstance(outcome, Failed)
+            assert (outcome.stage, outcome.reason) == ("read", BAD[name])
+        else:
+            assert isinstance(outcome, Scored)
+            assert (outcome.width, outcome.height) == (WIDTH, HEIGHT)
+            assert [score.finding for score in outcome.scores] == list(FINDINGS)
+            assert outcome.scores[0].probability == pytest.approx(int(name[:3]) / 255, abs=1e-5)
+    # Unreadable pictures leave no holes: all calls but the last one are full.
+    assert all(count == batch for count in engine.calls[:-1])
+
+
+def test_batch_of_unreadable_images_asks_the_network_nothing(archive: Path, tmp_path: Path) -> None:
+    engine = FakeEngine()
+    outcomes = scorer(tmp_path, engine).score(claim(archive, list(BAD)))
+    assert len(outcomes) == len(BAD)
+    assert engine.calls == []
+
+
+def test_one_scorer_scores_batch_after_batch(archive: Path, tmp_path: Path) -> None:
+    one = scorer(tmp_path)
+    for grey in (0, 150, 255):
+        assert only(one.score(claim(archive, [name_of(grey)]))).scores[0].probability == pytest.approx(
+            grey / 255, abs=1e-5
+        )
+
+
+def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
+    grey = np.random.default_rng(1).integers(0, 256, (256, 256), dtype=np.uint8)
+    names = [name_of(number) for number in range(8)]
+    for name in names:
+        assert cv2.imwrite(str(tmp_path / name), grey)
+    ours = NetworkScorer(CARD, FakeEngine(), overlay_dir=tmp_path / "overlays", max_pixels=1_000_000)
+    held = claim(tmp_path, names, "all")
+    process = psutil.Process()
+    resident = []
+    for _ in range(100):
+        assert len(ours.score(held)) == len(names)
+        resident.append(process.memory_info().rss)
+    # Were the pictures of the last 80 batches kept, they would be 40 MB.
+    assert max(resident[-20:]) - max(resident[:20]) < 10e6
+
+
+def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path) -> None:
+    small = NetworkScorer(CARD, FakeEngine(), overlay_dir=tmp_path, max_pixels=WIDTH * HEIGHT - 1)
+    (outcome,) = small.score(claim(archive, [name_of(0)]))
+    assert isinstance(outcome, Failed)
+    assert outcome.reason == "too_large"
+
+
+def test_picture_that_does_not_fit_into_memory_costs_only_itself(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(root: Path, image_index: str, max_pixels: int) -> Picture:
+        if image_index == name_of(15):
+            raise MemoryError
+        return read_picture(root, image_index, max_pixels)
+
+    monkeypatch.setattr(scoring, "read_picture", read)
+    found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))
+    failed = found[101]
+    assert isinstance(failed, Failed)
+    assert (failed.stage, failed.reason) == ("read", "too_large")
+    assert isinstance(found[100], Scored)
+    assert isinstance(found[102], Scored)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_score_that_is_no_number_fails_its_image_and_no_other(
+    archive: Path, tmp_path: Path, value: float
+) -> None:
+    engine = FakeEngine(not_finite_above=0.9, not_finite=value)
+    names = [name_of(0), name_of(255), name_of(150)]
+    found = by_image(scorer(tmp_path, engine).score(claim(archive, names, "all")))
+    failed = found[101]
+    assert isinstance(failed, Failed)
+    assert (failed.stage, failed.reason) == ("score", "not_finite")
+    assert isinstance(found[100], Scored)
+    assert isinstance(found[102], Scored)
+    assert not any(name_of(255) in path for path in files(tmp_path))
+
+
+# --- heatmaps ----------------------------------------------------------------------------------------------
+
+
+def test_without_heatmaps_there_are_scores_and_nothing_else(archive: Path, tmp_path: Path) -> None:
+    found = only(scorer(tmp_path).score(claim(archive, [name_of(255)], "none")))
+    assert found.maps is None
+    assert found.map_shape is None
+    assert all((one.peak, one.box, one.overlay_path) == (None, None, None) for one in found.scores)
+    assert not files(tmp_path)
+
+
+def test_positive_heatmaps_are_drawn_from_the_threshold_on(archive: Path, tmp_path: Path) -> None:
+    # Mass 0.59 of 0.5, Nodule just 0.25 of 0.25, Edema 0.75 of 1.
+    found = only(scorer(tmp_path).score(claim(archive, [name_of(150)], "positive")))
+    drawn = {one.finding for one in found.scores if one.overlay_path}
+    assert drawn == {"Mass", "Nodule"}
+    assert files(tmp_path) == {one.overlay_path for one in found.scores if one.overlay_path}
+    assert all(one.peak and one.box for one in found.scores)
+
+
+def test_all_heatmaps_are_drawn_whatever_the_score(archive: Path, tmp_path: Path) -> None:
+    found = only(scorer(tmp_path).score(claim(archive, [name_of(0)], "all")))
+    assert files(tmp_path) == {f"run-000007/{finding}/000.png.jpg" for finding in FINDINGS}
+    assert [one.overlay_path for one in found.scores] == [
+        f"run-000007/{finding}/000.png.jpg" for finding in FINDINGS
+    ]
+    for one in found.scores:
+        picture = cv2.imread(str(tmp_path / (one.overlay_path or "")))
+        assert picture is not None
+        assert picture.shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize("heatmaps", ["positive", "all"])
+def test_stored_maps_are_the_networks_in_half_precision(archive: Path, tmp_path: Path, heatmaps: str) -> None:
+    engine = FakeEngine(maps=np.random.default_rng(2).random((10, 10, 3), dtype=np.float32))
+    found = only(scorer(tmp_path, engine).score(claim(archive, [name_of(0)], heatmaps)))
+    assert found.map_shape == (10, 10)
+    stored = np.frombuffer(found.maps or b"", dtype="<f2").reshape(10, 10, 3)
+    assert np.array_equal(stored, engine.maps.astype(np.float16))
+
+
+def test_peak_and_box_are_in_pixels_of_the_original_image(archive: Path, tmp_path: Path) -> None:
+    found = only(scorer(tmp_path).score(claim(archive, [name_of(0)], "all")))
+    assert [one.peak for one in found.scores] == [(3, 2), (9, 6), (15, 11)]
+    for one in found.scores:
+        assert one.peak
+        assert one.box
+        x, y, width, height = one.box
+        assert 0 <= x <= one.peak[0] < x + width <= WIDTH
+        assert 0 <= y <= one.peak[1] < y + height <= HEIGHT
+
+
+def test_empty_map_has_no_peak_no_box_and_no_overlay(archive: Path, tmp_path: Path) -> None:
+    engine = FakeEngine(maps=np.zeros((10, 10, 3), dtype=np.float32))
+    found = only(scorer(tmp_path, engine).score(claim(archive, [name_of(255)], "all")))
+    assert all((one.peak, one.box, one.overlay_path) == (None, None, None) for one in found.scores)
+    assert found.maps == bytes(2 * 10 * 10 * 3)
+    assert not files(tmp_path)
+
+
+def test_disk_that_takes_no_overlay_costs_no_score(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    held = claim(archive, [name_of(255), name_of(0)], "all")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # The system refuses every byte of a file, as a full disk does.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with caplog.at_level(logging.WARNING):
+            found = by_image(scorer(tmp_path).score(held))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    for outcome in found.values():
+        assert isinstance(outcome, Scored)
+        assert outcome.maps
+        assert all(one.overlay_path is None and one.peak for one in outcome.scores)
+    assert not files(tmp_path)
+    assert "an overlay was not written" in caplog.text
+
+
+def test_overlay_folder_that_is_a_file_costs_no_score(archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "overlays").touch()
+    found = only(scorer(tmp_path / "overlays").score(claim(archive, [name_of(255)], "all")))
+    assert [one.overlay_path for one in found.scores] == [None] * 3
+    assert found.scores[0].probability == pytest.approx(1.0)
+
+
+# --- where overlays lie ------------------------------------------------------------------------------------
+
+_parts = st.sampled_from(["..", ".", "", "a", "b.png", "...", "~", " ", "-", "a\\..\\b", "\n"]) | st.text(
+    max_size=8
+)
+NAMES = st.lists(_parts, min_size=1, max_size=8).map("/".join)
+
+
+@given(image_index=NAMES, finding=st.sampled_from(FINDINGS))
+@settings(max_examples=500)
+def test_overlay_never_leaves_its_runs_folder(image_index: str, finding: str) -> None:
+    # Such names mean a folder, or are refused when they are read, before there is anything to draw.
+    assume(set(image_index.split("/")) - {"", ".", ".."})
+    path = overlay_path(7, image_index, finding)
+    folder = f"/overlays/run-000007/{finding}"
+    assert PurePosixPath(os.path.normpath(f"/overlays/{path}")).is_relative_to(folder)
+
+
+def test_images_of_the_same_name_in_different_folders_have_overlays_of_their_own() -> None:
+    assert overlay_path(7, "a/x.png", "Mass") == "run-000007/Mass/a/x.png.jpg"
+    assert overlay_path(7, "b/x.png", "Mass") == "run-000007/Mass/b/x.png.jpg"
+    assert overlay_path(7, "a/x.jpg", "Mass") != overlay_path(7, "a/x.png", "Mass")
+
+
+def test_image_in_a_folder_has_its_overlay_in_a_folder(archive: Path, tmp_path: Path) -> None:
+    (archive / "sub" / "folder").mkdir(parents=True, exist_ok=True)
+    (archive / "sub" / "folder" / "x.png").write_bytes((archive / name_of(255)).read_bytes())
+    scorer(tmp_path).score(claim(archive, ["sub/folder/x.png"], "all"))
+    assert "run-000007/Mass/sub/folder/x.png.jpg" in files(tmp_path)
+
+
+# --- the stub ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("heatmaps", ["none", "positive"])
+def test_stub_answers_the_same_to_the_same_name(tmp_path: Path, heatmaps: str) -> None:
+    held = claim(tmp_path, ["a.png", "b.png", "a.png"], heatmaps)
+    first, second, third = StubScorer(CARD).score(held)
+    assert isinstance(first, Scored)
+    assert isinstance(second, Scored)
+    assert isinstance(third, Scored)
+    assert first.scores == third.scores != second.scores
+    assert all(0 <= one.probability < 1 for one in first.scores)
+    assert (first.maps is None) == (heatmaps == "none")

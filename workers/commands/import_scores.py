@@ -1,0 +1,72 @@
+"""The command `nightread import-scores`: another system's scores become a run, evaluated like one's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from db import queries, recovery
+from db.imports import open_evaluation
+from jobs.commands.app import PANEL_RUN, ImageColumnOption, app, column_mapping, ready
+from jobs.console import err, out
+from jobs.dispatch.follow import finish
+from jobs.tables.scores import ImportedRun, ImportOrder, import_scores
+from workers.commands.evaluate import evaluate_now
+
+
+@app.command("import-scores", rich_help_panel=PANEL_RUN)
+def import_scores_(
+    scores: Annotated[
+        Path, typer.Argument(help="CSV with an image a row and a column of probabilities a finding.")
+    ],
+    name: Annotated[str, typer.Option(help="What the other system is called: its name as a model.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="CSV with the images' labels, patients and views, as a manifest.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the images, there or not. Default: the folder of the CSV")
+    ] = None,
+    image_column: ImageColumnOption = None,
+    finding_column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's probabilities; repeatable."),
+    ] = None,
+) -> None:
+    """Take another system's scores as a run, evaluate it, and print the AUC table.
+
+    Probabilities are from 0 to 1; a blank cell or NaN is no score. The same files under the same name are
+    taken once.
+
+    Exit code 0: every image has a score; 3: complete, some images have none; 2: a file or option is wrong.
+
+    Example: nightread import-scores preds.csv --name chexnet --labels Data_Entry_2017.csv --images images/
+    """
+    settings, database = ready()
+    order = ImportOrder(scores, name, labels, images, image_column, column_mapping(finding_column))
+    with err.status(f"reading {scores}"):
+        imported = import_scores(database, order)
+    _say(imported, order)
+    recovery.close_finished(database, imported.run_id)
+    due = open_evaluation(database, imported.run_id)
+    if due is not None:
+        evaluate_now(database, settings, due)
+    finish(database, queries.progress(database, imported.run_id))
+
+
+def _say(imported: ImportedRun, order: ImportOrder) -> None:
+    lines = [f"run {imported.run_id}: {imported.images:,} images, {imported.findings} findings"]
+    if not imported.new:
+        lines = [f"these scores are run {imported.run_id} already; nothing was written"]
+    if order.labels is None:
+        how = f"nightread evaluate {imported.run_id} --labels CSV"
+        lines.append(f"without labels there are no figures; to add some: {how}")
+    else:
+        if imported.unlabelled:
+            lines.append(
+                f"{order.labels} has no row for {imported.unlabelled:,} of the {imported.images:,} images: "
+                "their labels are unknown"
+            )
+        if imported.unscored:
+            lines.append(f"{imported.unscored:,} rows of {order.labels} are of images without a score here")
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,219 @@
+"""The command `nightread train`."""
+
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from config.cards.card import Preprocessing, find_model
+from config.logs import configure_logging
+from config.settings import load_settings
+from jobs.commands.app import (
+    PANEL_MODELS,
+    FindingColumnOption,
+    ImageColumnOption,
+    ImagesOption,
+    app,
+    column_mapping,
+)
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
+from workers.training.fit import Epoch, Plan, Reporter, train
+from workers.training.splits import overlap, read_split
+from workers.training.statistics import sampled_statistics
+
+_LINE_SECONDS: Final = 60.0
+"""So often a log, which has no live bar, gets a line."""
+
+
+@app.command("train", rich_help_panel=PANEL_MODELS)
+def train_(
+    manifest: Annotated[Path, typer.Argument(help="CSV of the training split, labels included.")],
+    images: ImagesOption,
+    valid: Annotated[Path, typer.Option(help="CSV of the validation split, of other patients.")],
+    name: Annotated[str, typer.Option(help="Name of the model that is made.")],
+    valid_images: Annotated[
+        Path | None, typer.Option(help="Folder of the validation images. Default: that of --images")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", metavar="MODEL", help="Model to start from, see `nightread models list`."),
+    ] = None,
+    findings: Annotated[
+        str | None, typer.Option(help="Findings to learn, A,B,...  Default: all that the manifest labels.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=32, max=2048, help="Side of the input, pixels. Default: 320 or --from's")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, max=3, help="1 (grey) or 3. Default: 1 or --from's")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="At most so many passes over the training split.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Images a step, over all GPUs.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0.0, help="Adam's, at the beginning.")] = 1e-3,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Epochs without a better validation AUROC until it stops.")
+    ] = 5,
+    sensitivity: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="The card also gets the thresholds that reach this sensitivity."),
+    ] = 0.9,
+    flip: Annotated[
+        bool, typer.Option("--flip", help="Mirror half of the training images, hearts included.")
+    ] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Store the weights as float16, half the size.")
+    ] = False,
+    allow_leakage: Annotated[
+        bool, typer.Option("--allow-leakage", help="Train although patients are in both splits.")
+    ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget what an earlier training of this name has kept.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of initial weights, order and flips.")] = 0,
+    description: Annotated[str, typer.Option(help="For the card.")] = "",
+    image_column: ImageColumnOption = None,
+    finding_column: FindingColumnOption = None,
+) -> None:
+    """Train DenseNet-121 on a manifest; the result is a model folder that `nightread score --model` takes.
+
+    Stopped, by Ctrl-C or a crash, it goes on after its last whole epoch when the same command is given again.
+
+    Example: nightread train train.csv --images images/ --valid valid.csv --name mine --epochs 10
+    """
+    settings = load_settings()
+    configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
+    for folder in (images, valid_images or images):
+        if not folder.is_dir():
+            fail(f"{folder}: there is no such folder of images", EXIT_USAGE)
+    mapping = column_mapping(finding_column)
+    learned = read_split(manifest, image_column, mapping)
+    wanted = tuple(one.strip() for one in findings.split(",")) if findings else learned.findings
+    learned = learned.only(wanted)
+    watched = read_split(valid, image_column, mapping).only(wanted)
+    shared = overlap(learned, watched)
+    out.print(
+        f"patients in both splits: {shared.patients} ({shared.images} of {len(watched)} validation images)"
+        if shared.known
+        else "patients in both splits: unknown, not every row names its patient",
+        highlight=False,
+    )
+    if shared.leaks and not allow_leakage:
+        fail(
+            f"{shared.patients} patients are in {manifest} and in {valid}, or the images themselves "
+            f"({shared.images} of {len(watched)}): the validation figures would be flattered; split by "
+            "patient, or insist with --allow-leakage",
+            EXIT_USAGE,
+        )
+    begin = find_model(start, settings.models) if start else None
+    folder = settings.home / "training" / name
+    if begin is None:
+        pixels = _new_pixels(size or 320, channels or 1)
+        mean, std = sampled_statistics(manifest, images, pixels, settings.max_image_pixels)
+        pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
+    else:
+        pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
+        if channels not in {None, pixels.channels}:
+            fail(f"--channels: model {start} takes {pixels.channels}, and its weights with it", EXIT_USAGE)
+    plan = Plan(
+        name=name,
+        train=learned,
+        valid=watched,
+        shared=shared,
+        images=images.resolve(),
+        valid_images=(valid_images or images).resolve(),
+        pixels=pixels,
+        final_relu=begin.card.final_relu if begin else True,
+        start=begin,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        patience=patience,
+        flip=flip,
+        half=half,
+        seed=seed,
+        wanted_sensitivity=sensitivity,
+        description=description,
+        max_pixels=settings.max_image_pixels,
+    )
+    out.print(
+        f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if restart and (folder / "training.json").exists():
+        (folder / "training.json").unlink()
+    with _bar() as bar:
+        try:
+            model = train(plan, settings.models, folder.absolute(), _reporter(bar, epochs))
+        except KeyboardInterrupt:
+            bar.stop()
+            fail("stopped; the same command goes on after the last whole epoch", EXIT_INCOMPLETE)
+    for finding, auroc in (model.card.figures or {}).get("validation AUROC", {}).items():
+        out.print(f"  {finding}: AUROC {auroc:.3f}", highlight=False)
+    out.print(f"model {name}: {model.folder}", highlight=False, soft_wrap=True)
+    out.print("Not for clinical use.")
+
+
+def _new_pixels(size: int, channels: int) -> Preprocessing:
+    if channels not in {1, 3}:
+        raise typer.BadParameter("1 or 3", param_hint="--channels")
+    return Preprocessing(
+        size=size,
+        channels=1 if channels == 1 else 3,
+        resize="bilinear",
+        factor=1.0,
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+    )
+
+
+def _bar() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]}"),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not err.is_terminal,
+    )
+
+
+def _reporter(bar: Progress, epochs: int) -> Reporter:
+    task = bar.add_task("starting", total=None, loss="-")
+
+    def begin(epoch: int, steps: int) -> None:
+        bar.reset(task, total=steps, description=f"epoch {epoch}/{epochs}", loss="-")
+
+    said = time.monotonic()
+
+    def step(loss: float) -> None:
+        nonlocal said
+        bar.update(task, advance=1, loss=f"{loss:.4f}")
+        if not err.is_terminal and time.monotonic() - said >= _LINE_SECONDS:
+            said = time.monotonic()
+            now = bar.tasks[0]
+            left = timedelta(seconds=round(now.time_remaining or 0))
+            steps = f"{now.completed:.0f}/{now.total or 0:.0f} steps"
+            err.print(f"{now.description}: {steps}, loss {loss:.4f}, {left} left", highlight=False)
+
+    def end(epoch: int, figures: Epoch) -> None:
+        err.print(
+            f"epoch {epoch}: loss {figures['loss']:.4f}, validation loss {figures['val_loss']:.4f}, "
+            f"mean AUROC {figures['val_auroc']:.4f}",
+            highlight=False,
+        )
+
+    return Reporter(begin, step, end, lambda line: err.print(escape(line), highlight=False))

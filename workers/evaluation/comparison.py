@@ -1,0 +1,39 @@
+"""Whether one run finds better than another: the paired test on the images that both have scored."""
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+
+from db.comparisons import Comparisons
+from db.database import Database
+from db.scores import UNKNOWN, read_scores
+from workers.metrics.compare import compare_aurocs, holm
+
+_COLUMNS: Final = ("n_positive", "n_negative", "auroc_a", "auroc_b", "difference", "ci_low", "ci_high", "z")
+
+
+def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: int) -> Comparisons:
+    """Compare run A with run B, finding by finding, against one label set.
+
+    Raises UnknownRunError for a run that is not there. The findings are those that both models have; p is
+    corrected over them by Holm's method.
+    """
+    with database.read() as connection:
+        a = read_scores(connection, run_a, label_manifest_id)
+        b = read_scores(connection, run_b, label_manifest_id)
+    of_b = {one.finding_id: column for column, one in enumerate(b.findings)}
+    both = np.isfinite(a.probabilities).any(axis=1) & np.isfinite(b.probabilities).any(axis=1)
+    rows: list[dict[str, Any]] = []
+    for column, one in enumerate(a.findings):
+        if one.finding_id not in of_b:
+            continue
+        scores_a, scores_b = a.probabilities[:, column], b.probabilities[:, of_b[one.finding_id]]
+        missing = np.isnan(scores_a) | np.isnan(scores_b)
+        labels = np.where(missing, np.int8(UNKNOWN), a.labels[:, column])
+        found = asdict(compare_aurocs(labels, scores_a, scores_b))
+        row = {"finding_id": one.finding_id, "finding": one.name, "p": found["p"], "reason": found["reason"]}
+        rows.append(row | {name: found[name] for name in _COLUMNS})
+    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = corrected
+    return Comparisons(int(np.count_nonzero(both)), rows)

@@ -1,0 +1,1 @@
+"""The formats of pictures: one module each, with its own checks."""

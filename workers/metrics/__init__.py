@@ -1,0 +1,1 @@
+"""Pure statistics of finished scores: arrays in, figures out."""

@@ -1,0 +1,134 @@
+"""Whether a probability means what it says, and what to do where it does not.
+
+J. C. Platt, "Probabilistic outputs for support vector machines and comparisons to regularized likelihood
+methods", Advances in Large Margin Classifiers, MIT Press (1999) 61-74.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss
+
+from workers.metrics.thresholds import known_images, missing_class
+
+BINS: Final = 20
+
+# The step of float32 below 1: a network cannot say more, and the logit of 0 or 1 has no number.
+_CLOSEST: Final = 2.0**-24
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The images with lower <= p < upper, in the last bin p <= upper; without an image the means are None."""
+
+    lower: float
+    upper: float
+    n: int
+    mean_probability: float | None
+    observed: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How far probabilities are from observed shares; without a labelled image, or with a NaN, all is None.
+
+    `brier`: the mean squared distance of probability and label. `expected_error`: the mean over the bins of
+    |observed share - mean probability|, weighted by their images. `bins`: 20 of equal width, or none.
+    """
+
+    brier: float | None
+    expected_error: float | None
+    bins: tuple[Bin, ...]
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Platt:
+    """Platt's calibration: logit of the calibrated probability = slope * logit(p) + intercept."""
+
+    slope: float | None
+    intercept: float | None
+    n_positive: int
+    n_negative: int
+    reason: str | None = None
+
+
+def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -> Calibration:
+    """Compare probabilities (N,) with labels (N,): 1, 0, or -1 or NaN for unknown, left out.
+
+    Raises ValueError for other shapes, for another label, and for a probability outside [0, 1].
+    """
+    truth, (p,), reason = known_images(labels, probabilities)
+    if reason:
+        return Calibration(None, None, (), reason)
+    _require_probabilities(p)
+    # The edges as they are stored, so that SQL puts an image into the same bin.
+    edges = np.arange(BINS + 1) / BINS
+    index = np.minimum(np.searchsorted(edges, p, side="right") - 1, BINS - 1)
+    counts = np.bincount(index, minlength=BINS)
+    filled = np.maximum(counts, 1)
+    means = np.bincount(index, weights=p, minlength=BINS) / filled
+    observed = np.bincount(index, weights=truth, minlength=BINS) / filled
+    bins = tuple(
+        Bin(float(lower), float(upper), int(n), float(mean) if n else None, float(share) if n else None)
+        for lower, upper, n, mean, share in zip(edges[:-1], edges[1:], counts, means, observed, strict=True)
+    )
+    return Calibration(
+        brier=float(brier_score_loss(truth, p, pos_label=1)),
+        expected_error=float(np.abs(observed - means) @ counts / truth.size),
+        bins=bins,
+    )
+
+
+def fit_platt(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -> Platt:
+    """Fit the logistic regression of the labels on the probabilities' logits, as `calibrate` takes them.
+
+    Without a penalty, on Platt's targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) instead of 1 and 0: so the fit
+    is finite also where the classes are perfectly separated. A probability closer than 2^-24 to 0 or 1 is
+    taken as that close. No fit, with the reason, where a class is missing or all probabilities are equal.
+    Raises ValueError for other shapes, for another label, and for a probability outside [0, 1].
+    """
+    truth, (p,), reason = known_images(labels, probabilities)
+    n_positive = int(np.count_nonzero(truth))
+    n_negative = truth.size - n_positive
+    reason = reason or missing_class(truth)
+    if reason:
+        return Platt(None, None, n_positive, n_negative, reason)
+    _require_probabilities(p)
+    x = _logits(p)
+    if x.min() == x.max():
+        return Platt(None, None, n_positive, n_negative, "all probabilities are equal")
+    target = np.where(truth, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
+    # A share as target is the image taken twice, as positive and as negative, weighted by its shares.
+    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-9)
+    model.fit(
+        np.concatenate([x, x])[:, None],
+        np.repeat([1, 0], x.size),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
+    return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), n_positive, n_negative)
+
+
+def apply_platt(probabilities: NDArray[np.generic], slope: float, intercept: float) -> NDArray[np.float64]:
+    """Return the calibrated probabilities, float64 of the same shape; NaN stays NaN.
+
+    Raises ValueError for a probability outside [0, 1].
+    """
+    p = probabilities.astype(np.float64)
+    _require_probabilities(p[~np.isnan(p)])
+    calibrated: NDArray[np.float64] = expit(slope * _logits(p) + intercept)
+    return calibrated
+
+
+def _logits(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    logits: NDArray[np.float64] = logit(np.clip(p, _CLOSEST, 1 - _CLOSEST))
+    return logits
+
+
+def _require_probabilities(p: NDArray[np.float64]) -> None:
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("a probability is outside [0, 1]")

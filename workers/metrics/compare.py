@@ -1,0 +1,104 @@
+"""Whether two models that scored the same images find a finding equally well.
+
+The paired test of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, and the correction of
+S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6
+(1979) 65-70.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+
+from workers.metrics.auroc import placements
+from workers.metrics.thresholds import known_images, missing_class
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The difference of two AUROCs on the same images, a - b; what is not defined is None, see `reason`.
+
+    `variance`: of the difference. `p`: two-sided. Differences without variance have the p 1 if they are 0
+    (the two models rank alike), and none otherwise.
+    """
+
+    n_positive: int
+    n_negative: int
+    auroc_a: float | None = None
+    auroc_b: float | None = None
+    difference: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    variance: float | None = None
+    z: float | None = None
+    p: float | None = None
+    reason: str | None = None
+
+
+def compare_aurocs(
+    labels: NDArray[np.generic],
+    a: NDArray[np.generic],
+    b: NDArray[np.generic],
+    confidence: float = 0.95,
+) -> Comparison:
+    """Compare the real scores `a` (N,) and `b` (N,) of the images with labels (N,), by DeLong's paired test.
+
+    `labels` are 1, 0, or -1 or NaN for unknown, left out. `confidence` is the coverage of the difference's
+    interval, the normal one cut to [-1, 1].
+    Raises ValueError for other shapes, for another label, and for a confidence outside (0, 1).
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, not between 0 and 1")
+    truth, (of_a, of_b), reason = known_images(labels, a, b)
+    m = int(np.count_nonzero(truth))
+    n = truth.size - m
+    reason = reason or missing_class(truth)
+    if reason:
+        return Comparison(m, n, reason=reason)
+    first, second = placements(truth.astype(np.int8), of_a), placements(truth.astype(np.int8), of_b)
+    # Twice a placement times the other class' images is a whole number: with these, equal differences have a
+    # variance of exactly 0, and none of 1e-33.
+    positive = np.rint(2 * n * (first.positive - second.positive))
+    negative = np.rint(2 * m * (first.negative - second.negative))
+    difference = float(positive.sum()) / (2 * m * n)
+    areas = {"auroc_a": float(first.positive.mean()), "auroc_b": float(second.positive.mean())}
+    if m == 1 or n == 1:
+        reason = "a class has a single image"
+        return Comparison(m, n, **areas, difference=difference, reason=reason)
+    variance = float(positive.var(ddof=1)) / (4 * n**2 * m) + float(negative.var(ddof=1)) / (4 * m**2 * n)
+    half_width = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5
+    z = difference / variance**0.5 if variance else None
+    p: float | None = None
+    if not variance:
+        z, p = (0.0, 1.0) if not difference else (None, None)
+        reason = None if not difference else "the difference has no variance"
+    elif z is not None:
+        p = float(2 * norm.sf(abs(z)))
+    return Comparison(
+        m,
+        n,
+        **areas,
+        difference=difference,
+        ci_low=max(-1.0, difference - half_width),
+        ci_high=min(1.0, difference + half_width),
+        variance=variance,
+        z=z,
+        p=p,
+        reason=reason,
+    )
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Correct the p values of one comparison's findings; None and NaN give None and do not count as tests."""
+    tested = [index for index, p in enumerate(p_values) if p is not None and not isnan(p)]
+    corrected: list[float | None] = [None] * len(p_values)
+    if tested:
+        values = multipletests([p_values[index] for index in tested], method="holm")[1]
+        for index, value in zip(tested, values, strict=True):
+            corrected[index] = float(value)
+    return corrected

@@ -1,0 +1,104 @@
+"""ROC and precision-recall curves with as many points as a plot can show.
+
+The rule of thinning: first go the points that carry no area, those on a straight piece of the ROC curve and
+all but the first of each recall. Of a curve that still has more than 200 points, the first and the last one
+are kept; the others fall into 198 strips of equal length, counting the way along x and the way up and down y
+half each, and of each strip that point is kept with which the area under straight lines, up to the end of the
+next strip, comes closest to that under all points. What one strip loses or gains, the next ones give back.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from workers.metrics.thresholds import NO_POSITIVE, known_images, missing_class
+
+MOST_POINTS: Final = 200
+
+_Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The points of a curve from the highest threshold to the lowest; without a curve, `reason` says why.
+
+    ROC: `x` is 1 - specificity, `y` the sensitivity, `area` the AUROC. Precision-recall: `x` is the recall,
+    `y` the precision, `area` the average precision, a sum of steps that are as high as their right ends.
+    `area` is that of all points; the at most 200 that are kept have the same area under straight lines as
+    all, within 1e-3. `thresholds`: p >= threshold gives the point; None for the first, where no image is
+    called positive, and whose precision, which is undefined, is that of the second.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    thresholds: tuple[float | None, ...]
+    area: float | None
+    reason: str | None = None
+
+
+def roc(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Curve:
+    """Return the ROC curve of real scores (N,) for labels (N,): 1, 0, or -1 or NaN for unknown, left out.
+
+    Raises ValueError for other shapes and for another label.
+    """
+    truth, (s,), reason = known_images(labels, scores)
+    reason = reason or missing_class(truth)
+    if reason:
+        return Curve((), (), (), None, reason)
+    x, y, thresholds = roc_curve(truth, s)
+    # In counts, where a straight piece is exactly straight.
+    across, up = np.rint(np.diff(x) * np.count_nonzero(~truth)), np.rint(np.diff(y) * np.count_nonzero(truth))
+    corner = np.concatenate([[True], across[:-1] * up[1:] != across[1:] * up[:-1], [True]])
+    x, y, thresholds = x[corner], y[corner], thresholds[corner]
+    return _thinned(x, y, thresholds, float(np.trapezoid(y, x)))
+
+
+def precision_recall(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Curve:
+    """Return the precision-recall curve of real scores (N,) for labels (N,), as `roc` takes them.
+
+    Raises ValueError for other shapes and for another label.
+    """
+    truth, (s,), reason = known_images(labels, scores)
+    reason = reason or (None if truth.any() else NO_POSITIVE)
+    if reason:
+        return Curve((), (), (), None, reason)
+    y, x, thresholds = (values[::-1] for values in precision_recall_curve(truth, s))
+    thresholds = np.append(np.inf, thresholds)
+    first = np.append(True, np.diff(x) > 0)
+    first[-1] = True
+    x, y, thresholds = x[first], y[first], thresholds[first]
+    y[0] = y[1]
+    return _thinned(x, y, thresholds, float(np.diff(x) @ y[1:]))
+
+
+def _thinned(x: _Floats, y: _Floats, thresholds: _Floats, area: float) -> Curve:
+    kept = _chosen(x, y)
+    return Curve(
+        tuple(x[kept].tolist()), tuple(y[kept].tolist()), (None, *thresholds[kept][1:].tolist()), area
+    )
+
+
+def _chosen(x: _Floats, y: _Floats) -> NDArray[np.intp]:
+    """Return the places of the points to keep; x rises from 0 to 1."""
+    last = x.size - 1
+    if last < MOST_POINTS:
+        return np.arange(x.size)
+
+    areas = np.append(0.0, np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+    climbed = np.append(0.0, np.cumsum(np.abs(np.diff(y))))
+    along = (x + climbed / max(float(climbed[-1]), 1e-12)) / 2
+    strips = MOST_POINTS - 2
+    edges = np.searchsorted(along[1:last], np.arange(1, strips) / strips)
+    filled = [strip for strip in np.split(np.arange(1, last), edges) if strip.size]
+    ends = [*(int(strip[-1]) for strip in filled[1:]), last]
+    kept, area = [0], 0.0
+    for strip, end in zip(filled, ends, strict=True):
+        reached = area + (x[strip] - x[kept[-1]]) * (y[strip] + y[kept[-1]]) / 2
+        beyond = (x[end] - x[strip]) * (y[end] + y[strip]) / 2
+        best = int(np.argmin(np.abs(reached + beyond - areas[end])))
+        kept.append(int(strip[best]))
+        area = float(reached[best])
+    return np.array([*kept, last])

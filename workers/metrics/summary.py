@@ -1,0 +1,108 @@
+"""The figures of one finding in one group of images, as they become rows of `auc` and its sister views."""
+
+from dataclasses import dataclass
+from math import isnan
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import average_precision_score
+
+from workers.metrics.auroc import delong
+from workers.metrics.bootstrap import bootstrap_auroc
+from workers.metrics.calibration import Calibration, calibrate
+from workers.metrics.thresholds import Confusion, Kind, at_thresholds, known_images, missing_class
+
+
+@dataclass(frozen=True, slots=True)
+class FindingSummary:
+    """How well a model finds one finding; a figure that the images do not define is None, see `reason`.
+
+    `ci_low` and `ci_high`: DeLong's 95% interval of `auroc`; `bootstrap_low` and `bootstrap_high`: that of
+    resampled patients, where asked for. `average_precision`: the step-wise area under the precision-recall
+    curve. From `sensitivity` to `f1`: with `probability >= threshold` called positive. `brier`: the mean
+    squared distance of probability and label; `calibration_error`: the expected one over 20 bins.
+    """
+
+    n_positive: int
+    n_negative: int
+    auroc: float | None
+    ci_low: float | None
+    ci_high: float | None
+    average_precision: float | None
+    threshold: float | None
+    sensitivity: float | None
+    specificity: float | None
+    ppv: float | None
+    npv: float | None
+    f1: float | None
+    brier: float | None
+    calibration_error: float | None
+    bootstrap_low: float | None
+    bootstrap_high: float | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A summary with what it was drawn from: the calls at each kind of threshold, and the calibration."""
+
+    figures: FindingSummary
+    calls: dict[Kind, Confusion]
+    calibration: Calibration
+
+
+def summarise(
+    labels: NDArray[np.int8],
+    probabilities: NDArray[np.floating],
+    *,
+    threshold: float | None,
+    wanted_sensitivity: float | None = None,
+    patients: NDArray[Any] | None = None,
+    resamples: int = 0,
+) -> Summary:
+    """Summarise probabilities (N,) in [0, 1] against labels (N,): 1, 0, or -1 for unknown, left out.
+
+    Without a `threshold` the figures that need one are None. `resamples` draws of `patients` (N,), if any,
+    make the second interval of the AUROC. Raises ValueError for other shapes, for another label, for a
+    probability of a known image that is NaN or outside [0, 1], for a NaN threshold and for a wanted
+    sensitivity outside (0, 1].
+    """
+    if threshold is not None and isnan(threshold):
+        raise ValueError("the threshold is NaN")
+    truth, (p,), _ = known_images(labels, probabilities)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError("a probability is NaN or outside [0, 1]")
+    known = truth.astype(np.int8)
+    area = delong(known, p)
+    calls = at_thresholds(known, p, card=threshold, wanted_sensitivity=wanted_sensitivity)
+    calibration = calibrate(known, p)
+    at_card = calls["card"]
+    reasons = [missing_class(truth), None]
+    if area.auroc is not None and area.ci_low is None:
+        reasons[0] = "a class has a single image: no interval"
+    low = high = None
+    if resamples and patients is not None:
+        drawn = bootstrap_auroc(known, p, patients[(labels == 0) | (labels == 1)], resamples=resamples)
+        low, high = drawn.ci_low, drawn.ci_high
+        reasons[1] = None if drawn.reason == reasons[0] else drawn.reason
+    figures = FindingSummary(
+        n_positive=area.n_positive,
+        n_negative=area.n_negative,
+        auroc=area.auroc,
+        ci_low=area.ci_low,
+        ci_high=area.ci_high,
+        average_precision=float(average_precision_score(known, p)) if area.n_positive else None,
+        threshold=threshold,
+        sensitivity=at_card.sensitivity,
+        specificity=at_card.specificity,
+        ppv=at_card.ppv,
+        npv=at_card.npv,
+        f1=at_card.f1,
+        brier=calibration.brier,
+        calibration_error=calibration.expected_error,
+        bootstrap_low=low,
+        bootstrap_high=high,
+        reason="; ".join(reason for reason in reasons if reason) or None,
+    )
+    return Summary(figures, calls, calibration)

@@ -1,0 +1,72 @@
+"""Write a model's folder: its weights, its card with their hash, and the golden scores that they give."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from config.cards.card import CARD_FILE, Model, ModelCard, make_card, read_model
+from config.errors import ConfigError
+from workers.inference.networks import densenet121 as densenet
+from workers.inference.pixels import prepare, test_pattern
+from workers.inference.weights import fill, save_weights
+
+WEIGHTS_FILE = "weights.npz"
+
+
+def write_model(
+    models_dir: Path, facts: dict[str, Any], arrays: list[NDArray[np.float32]], *, half: bool = False
+) -> Model:
+    """Write `models_dir/NAME/` with `card.yaml` and `weights.npz`; gives the model as it is read back.
+
+    `facts` are the card's fields without sha256, weights and golden, which follow from the `arrays` (in the
+    network's own order, `network.weights`). `half` stores them as float16. The folder appears whole or not at
+    all. Raises ConfigError where the name is taken, a field is wrong, or number or shapes of the arrays do
+    not fit the card's network.
+    """
+    placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
+    try:
+        draft = make_card(facts | placeholders)
+    except ConfigError as error:
+        raise ConfigError(f"model {facts['name']}: its card would be wrong: {error}") from error
+    target = models_dir / draft.name
+    if target.exists():
+        raise ConfigError(f"{target} is there already; choose another --name or remove it")
+    models_dir.mkdir(parents=True, exist_ok=True)
+    network = densenet.build(draft)
+    # What is stored is what is checked: the golden scores are those of the rounded weights.
+    stored = [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
+    fill(network, stored, draft, "the weights")
+    with tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
+        folder = Path(scratch) / draft.name
+        folder.mkdir()
+        card = draft.model_copy(
+            update={
+                "sha256": save_weights(network, folder / WEIGHTS_FILE, findings=draft.findings, half=half),
+                "golden": golden_scores(network, draft),
+            }
+        )
+        write_card(folder, card)
+        read_model(folder)  # what a worker would refuse must not be put in place
+        shutil.move(folder, target)
+    return read_model(target)
+
+
+def golden_scores(network: Any, card: ModelCard) -> tuple[float, ...]:
+    """Give the probabilities of a filled network for the test pattern, rounded to six digits."""
+    pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
+    _, logits = network(pattern, training=False)
+    probabilities = expit(np.asarray(logits, dtype=np.float64)[0])
+    return tuple(round(float(one), 6) for one in probabilities)
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Write a card as a person would: fields in their order, numbers in one line."""
+    fields = card.model_dump(mode="json", exclude_none=True)
+    text = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")

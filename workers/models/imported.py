@@ -1,0 +1,46 @@
+"""What a reader of foreign weight files gives: arrays in our order, and what the file itself tells."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignWeights:
+    """DenseNet-121's weights out of a foreign file.
+
+    `arrays`: float32, in order, shapes and layout of the variables of `densenet.build` (kernels HWIO; each
+    batch norm gamma, beta, moving mean, moving variance; last the head's kernel (1024, outputs) and bias).
+    `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one an output, where the
+    file holds them; None for an output without a name.
+    """
+
+    arrays: list[NDArray[np.float32]]
+    channels: int
+    outputs: int
+    findings: tuple[str | None, ...] | None = None
+    thresholds: tuple[float | None, ...] | None = None
+
+
+def drop_unnamed(imported: ForeignWeights) -> ForeignWeights:
+    """Give the model without the outputs that have no name: those were never trained.
+
+    A model without any `findings` stays as it is. Raises ConfigError where no output has a name.
+    """
+    if imported.findings is None:
+        return imported
+    named = [index for index, name in enumerate(imported.findings) if name]
+    if not named:
+        raise ConfigError(f"none of the model's {imported.outputs} outputs has a name; name its findings")
+    *trunk, kernel, bias = imported.arrays
+    thresholds = imported.thresholds
+    return replace(
+        imported,
+        arrays=[*trunk, np.ascontiguousarray(kernel[:, named]), bias[named]],
+        outputs=len(named),
+        findings=tuple(imported.findings[index] for index in named),
+        thresholds=None if thresholds is None else tuple(thresholds[index] for index in named),
+    )

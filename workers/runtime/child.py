@@ -1,0 +1,159 @@
+"""A worker's child process: holds the database, the broker and one loaded model, and does the tasks."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from sqlalchemy.exc import OperationalError
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from config.cards.card import find_model
+from config.errors import ConfigError
+from config.settings import Settings
+from db import ledger, queries, recovery
+from db.database import Database
+from db.ledger import Claim
+from jobs.dispatch.broker import Broker, BrokerAwayError
+from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from workers.evaluation.figures import evaluate
+from workers.lease import LeaseKeeper
+from workers.scoring.scorer import Scorer, make_scorer
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class WrongModelError(ConfigError):
+    """This worker has another model under the name that a run was made with."""
+
+
+class Child:
+    """What lives as long as a child process does."""
+
+    def __init__(self, settings: Settings, broker: Broker, threads: int) -> None:
+        """Open the database after the spawn; the model is loaded by warm_up or with its first batch."""
+        self._settings = settings
+        self._database = Database(settings.database)
+        self._broker = broker
+        self._threads = threads
+        self._scorer: Scorer | None = None
+        self._findings: dict[int, dict[str, int]] = {}
+        self._name = f"{socket.gethostname()}:{os.getpid()}"
+
+    def warm_up(self) -> None:
+        """Load the model of the settings and check it, before the first batch comes."""
+        self._scorer_for(self._settings.model, None)
+        # What speaks to the broker takes a second to load: now, and not between the first two batches.
+        with suppress(BrokerAwayError):
+            self._broker.is_drained()
+
+    def score_batch(self, batch_id: int) -> None:
+        """Claim a batch, score it and write its results; returns at once if there is nothing to claim."""
+        held = self._patiently(
+            partial(ledger.claim, self._database, batch_id, self._name, self._settings.lease_seconds)
+        )
+        if held is None:
+            log.info("batch id %d is done, leased or not to be done; nothing to do", batch_id)
+            return
+        what = f"run {held.run_id}, batch {held.number}/{held.batches}, attempt {held.attempt}"
+        renew = partial(ledger.renew, self._database, held, self._settings.lease_seconds)
+        with LeaseKeeper(renew, self._settings.lease_seconds, what) as lease:
+            written = self._score_held(held, what)
+        if written:
+            log.info("%s: done", what)
+            self._go_on(held.run_id)
+        elif not lease.lost:
+            log.warning("%s: the lease was lost; nothing was written", what)
+
+    def _score_held(self, held: Claim, what: str) -> bool:
+        try:
+            scorer = self._scorer_for(held.model, held.card_sha256)
+        except ConfigError:
+            # Another worker may have the right model: the batch has done nothing wrong.
+            log.exception("%s: given back", what)
+            ledger.release(self._database, held)
+            raise
+        try:
+            outcomes = scorer.score(held)
+            findings = self._finding_ids(held.run_id)
+            complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
+            return self._patiently(complete)
+        except OperationalError:
+            # The database is away for longer than the lease; the reconciler takes the batch back.
+            log.exception("%s: its results could not be written", what)
+            raise
+        except Exception:
+            log.exception("%s: failed and is tried again", what)
+            ledger.abandon(self._database, held)
+            raise
+
+    def _patiently(self, action: Callable[[], T]) -> T:
+        """Try a transaction again while the database is away, for as long as a lease may last."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(OperationalError),
+            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            stop=stop_after_delay(self._settings.lease_seconds),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        return retrying(action)
+
+    def _go_on(self, run_id: int) -> None:
+        """Announce the next batch and, after a run's last one, its evaluation."""
+        try:
+            # A run that has a batch to announce has not ended; the others are asked whether they have.
+            next_run = announce_next(self._database, self._broker)
+            if next_run != run_id and recovery.close_finished(self._database, run_id):
+                announce_evaluations(
+                    self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
+                )
+        except (BrokerAwayError, OperationalError) as error:
+            log.warning("run %d: left to the reconciler: %s", run_id, error)
+
+    def evaluate(self, evaluation_id: int) -> None:
+        """Claim an evaluation, compute it and write its rows."""
+        held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
+        if held is None:
+            log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)
+        else:
+            log.info("run %d, evaluation %d: done", held.run_id, evaluation_id)
+
+    def reconcile(self) -> None:
+        """Bring the ledger forward."""
+        reconcile(self._database, self._broker, self._settings)
+
+    def _scorer_for(self, name: str, fingerprint: str | None) -> Scorer:
+        if self._scorer is None or self._scorer.card.name != name:
+            model = find_model(name, self._settings.models)
+            log.info("loading model %s", name)
+            self._scorer = None  # frees the other one's memory first
+            self._scorer = make_scorer(
+                model,
+                engine=self._settings.engine,
+                threads=self._threads,
+                overlay_dir=self._settings.overlays,
+                max_pixels=self._settings.max_image_pixels,
+            )
+            log.info("model %s is ready on %s", name, self._scorer.engine)
+        if fingerprint not in {None, self._scorer.card.fingerprint}:
+            raise WrongModelError(
+                f"the run was made with another model {name} than this worker has (weights or card differ); "
+                "give all machines the same model folder and start the workers anew"
+            )
+        return self._scorer
+
+    def _finding_ids(self, run_id: int) -> dict[str, int]:
+        if run_id not in self._findings:
+            self._findings = {run_id: queries.finding_ids(self._database, run_id)}
+        return self._findings[run_id]
