@@ -10,13 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
+from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
 from db.manifests import RowValues, archive_id, find_or_write_manifest, finding_ids
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
-
-STAGE, NO_SCORE = "import", "no_score"
-"""The stage and the reason of an image that has no number in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +95,13 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
         )
         .returning(batch.c.id)
     ).scalar_one()
+    why = (Stage.IMPORT, Reason.NO_SCORE, "the file has no score for it")
     bulk_insert(
         connection,
         image_result,
         ("run_id", "image_id", "batch_id", "status", "stage", "reason", "message"),
         (
-            (run_id, image_id, batch_id, "failed", STAGE, NO_SCORE, "the file has no score for it")
+            (run_id, image_id, batch_id, "failed", *why)
             if fails
             else (run_id, image_id, batch_id, "scored", None, None, None)
             for image_id, fails in zip(images, unscored, strict=True)

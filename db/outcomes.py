@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert
 
+from config.failures import Reason, Stage
 from db.database import insert_rows
 from db.schema import image_result, score
 
@@ -37,8 +38,8 @@ class Failed:
     """An image that cannot be scored, and why."""
 
     image_id: int
-    stage: str
-    reason: str
+    stage: Stage
+    reason: Reason
     message: str
 
 

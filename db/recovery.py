@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
+from config.failures import Reason, Stage
 from db.database import Database, clock
 from db.outcomes import Failed, write_failed
 from db.schema import batch, evaluation, image_result, manifest_row, run
@@ -63,7 +64,7 @@ def _fail_deadly_image(
         .where(run.c.id == run_id, manifest_row.c.row_number == row_number)
     ).scalar_one()
     message = f"{attempts} workers died or hung while they worked on this image alone"
-    write_failed(connection, run_id, batch_id, [Failed(image_id, "worker", "worker_died", message)])
+    write_failed(connection, run_id, batch_id, [Failed(image_id, Stage.WORKER, Reason.WORKER_DIED, message)])
     connection.execute(
         update(batch)
         .where(batch.c.id == batch_id)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.settings import Settings
 from db.database import Database
 from db.manifests import RowValues, archive_id, find_or_write_manifest

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
 
-from config.cards.card import SHIPPED, Model, read_model
+from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
 from db.database import Database
 from db.upgrade import upgrade
 
@@ -124,8 +124,8 @@ def tensorflow() -> Any:
 
 
 @pytest.fixture(scope="session")
-def untrained() -> Model:
-    return read_model(SHIPPED / "untrained")
+def untrained() -> Classifier:
+    return require_classifier(read_model(SHIPPED / "untrained"))
 
 
 @pytest.fixture

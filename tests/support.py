@@ -91,16 +91,25 @@ def free_port() -> int:
 
 
 STUB_CARD: dict[str, Any] = {
+    "kind": "stub",
     "name": "stub",
     "description": "answers without a network: the tests that use it are about queue and database",
-    "architecture": "stub",
     "sha256": "0" * 64,
     "findings": list(FINDINGS),
     "thresholds": [0.5] * len(FINDINGS),
-    "pixels": {"size": 320, "channels": 1, "resize": "bilinear", "factor": 1.0, "mean": [0.0], "std": [1.0]},
     "trained": False,
     "provenance": "tests",
     "licence": "Apache-2.0",
+}
+
+CLASSIFIER_CARD: dict[str, Any] = STUB_CARD | {
+    "kind": "classification",
+    "name": "mine",
+    "description": "a network's card for tests that need no weights",
+    "architecture": "densenet121",
+    "weights": "weights.npz",
+    "pixels": {"size": 320, "channels": 1, "resize": "bilinear", "factor": 1.0, "mean": [0.0], "std": [1.0]},
+    "golden": [0.25] * len(FINDINGS),
 }
 
 

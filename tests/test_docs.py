@@ -14,7 +14,7 @@ import typer
 from sqlalchemy import Connection, insert, inspect, text, update
 from support import ROOT, STUB_CARD, write_card
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
 from db.boxes import BoxValues, find_or_write_boxes
@@ -30,7 +30,7 @@ from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate_run
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.glob("*.md")) if path.exists())

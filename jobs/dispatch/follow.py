@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import alerts, queries

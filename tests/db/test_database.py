@@ -7,12 +7,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from support import make_run
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from db import ledger, queries
 from db.database import Database, clock
 from db.errors import DatabaseError
 from db.upgrade import upgrade
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 
 def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: Path) -> None:

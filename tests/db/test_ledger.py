@@ -10,14 +10,14 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from support import make_run, write_manifest
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from db import evaluations, ledger, queries, recovery, runs
 from db.database import Database, clock
 from db.ledger import Claim
 from db.outcomes import Failed, FindingScore, Outcome, Scored
 from db.schema import batch, evaluation, image, manifest, run
 from db.upgrade import upgrade
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 LEASE = 30.0
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, make_run, write_card
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
@@ -31,7 +31,7 @@ from db.schema import (
     model,
     run,
 )
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)

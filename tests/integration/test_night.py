@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import text
 from support import STUB_CARD, Nightread, eventually, write_card
 
-from config.cards.card import make_card
+from config.cards.model import make_card
 from db.database import Database
 from db.ledger import BatchImage, Claim
 from db.outcomes import Scored
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 SECRET = "token-of-the-webhook"
 BETTER = STUB_CARD | {"sha256": "a" * 64, "findings": ["Mass", "Effusion"], "thresholds": [0.5, 0.5]}

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import Nightread, eventually
 
-from config.cards.card import read_model
+from config.cards.model import read_model
 from jobs.phantoms.archive import Phantom, plan_archive, write_archive
 from jobs.tables.manifest import Manifest
 

@@ -36,7 +36,7 @@ from support import (
     write_manifest,
 )
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
 from db import ledger, queries, recovery
 from db.database import Database
@@ -44,7 +44,7 @@ from db.upgrade import upgrade
 from jobs.console import out, print_table
 from jobs.dispatch.broker import Broker
 from workers.evaluation.figures import evaluate
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 BATCH: Final = 3
 LEASE_SECONDS: Final = 5.0

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from storm.storm import FAULTS, draw, weather
-from support import STUB_CARD, make_run
+from support import CLASSIFIER_CARD, make_run
 
-from config.cards.card import ModelCard
+from config.cards.classification import ClassificationCard
 from db import ledger, queries
 from db.database import Database
 from db.outcomes import Scored
 from db.upgrade import upgrade
-from workers.inference.engine import Inferred
-from workers.scoring.scorer import NetworkScorer
+from workers.inference.engine import Inference
+from workers.outputs.overlays import Overlays
+from workers.scoring.classification import ClassificationScorer
 
 
 @pytest.mark.processes
@@ -58,9 +59,9 @@ class FlatEngine:
     batch = 4
     name = "flat"
 
-    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
-        findings = len(STUB_CARD["findings"])
-        return Inferred(
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
+        findings = len(CLASSIFIER_CARD["findings"])
+        return Inference(
             np.full((len(inputs), findings), 0.9, dtype=np.float32),
             np.ones((len(inputs), 10, 10, findings), dtype=np.float32),
         )
@@ -76,8 +77,11 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, 
     (announced,) = ledger.take_pending(database, 1)
     held = ledger.claim(database, announced.batch_id, "worker", 60.0)
     assert held is not None
-    scorer = NetworkScorer(
-        ModelCard.model_validate(STUB_CARD), FlatEngine(), overlay_dir=small_disk, max_pixels=10_000
+    scorer = ClassificationScorer(
+        ClassificationCard.model_validate(CLASSIFIER_CARD),
+        FlatEngine(),
+        overlays=Overlays(small_disk),
+        max_pixels=10_000,
     )
     outcomes = scorer.score(held)
     assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))

@@ -24,15 +24,18 @@ import workers.commands.evaluate
 import workers.commands.import_scores
 import workers.commands.models
 import workers.commands.train  # noqa: F401
-from config.cards.card import ModelCard, find_model
+from config.cards.classification import ClassificationCard
+from config.cards.model import find_model
+from config.failures import ImageUnusableError
 from config.logs import configure_logging
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
 from db import queries
 from jobs.commands.app import PANEL_ASK, PANEL_MANY, app, open_database, ready, run_cli
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
-from workers.inference.formats.decode import ImageUnusableError, read_picture
-from workers.inference.pixels import visible_region
+from jobs.sources.source import open_source
+from workers.inference.formats.decode import read_picture
+from workers.inference.region import visible_region
 from workers.outputs import overlays
 
 _CONNECTS = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
@@ -59,12 +62,12 @@ def heatmap(
         fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
     try:
-        picture = read_picture(Path(stored.root), image, settings.max_image_pixels)
-        card = ModelCard.model_validate(queries.model_card(database, run))
-        seen = visible_region(card.pixels, picture.width, picture.height)
-        overlays.write(
-            output, overlays.render(picture, maps[:, :, stored.findings.index(finding)], seen=seen)
-        )
+        picture = read_picture(open_source(stored.root), image, settings.max_image_pixels)
+        card = ClassificationCard.model_validate(queries.model_card(database, run))
+        region = visible_region(card.pixels, picture.width, picture.height)
+        map_ = maps[:, :, stored.findings.index(finding)]
+        drawn = overlays.render(picture, map_, region=region)
+        overlays.write_overlay(output, drawn)
     except ImageUnusableError as error:
         fail(f"{image}: {error.message}", EXIT_INCOMPLETE)
     except OSError as error:

@@ -1,18 +1,27 @@
 """The commands `nightread models`: bring one's own, and see what there is."""
 
 import json
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
 
-from config.cards.card import Model, ModelCard, find_model, list_models
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
+from db.database import Database
+from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.app import PANEL_MODELS, app, ready
 from jobs.console import EXIT_SOME_FAILED, err, out, print_table
+from workers.archive import archive_statistics
 from workers.models.layouts import LAYOUTS, LayoutName, Resize
+from workers.models.options import ImportOptions
+from workers.training.statistics import Statistics
 
 _SHORT_HASH: Final = 12
 
@@ -117,7 +126,7 @@ def add(
                 raise ConfigError(
                     f"--layout is needed for a weights file: {', '.join(LAYOUTS)}; see docs/models.md"
                 )
-            told = adding.ImportOptions(
+            told = ImportOptions(
                 layout=layout,
                 name=name,
                 findings=None if findings is None else tuple(one.strip() for one in findings.split(",")),
@@ -129,8 +138,7 @@ def add(
                 mean=_numbers("--mean", mean),
                 std=_numbers("--std", std),
                 final_relu=final_relu,
-                manifest=manifest,
-                images=images,
+                sample=_sample(manifest, images, settings.max_image_pixels),
                 description=description,
                 provenance=provenance,
                 licence=licence,
@@ -139,11 +147,10 @@ def add(
                 source,
                 settings.models,
                 told,
-                max_pixels=settings.max_image_pixels,
                 trust_pickle=trust_pickle,
                 half=half,
             )
-        adding.register(database, model)
+        register(database, model)
     _print_added(model)
 
 
@@ -156,7 +163,37 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         raise ConfigError(f"{option}: {text!r} is not a list of numbers with commas between") from None
 
 
-def _print_added(model: Model) -> None:
+def _sample(
+    manifest: Path | None, images: Path | None, max_pixels: int
+) -> Callable[[Preprocessing], Statistics] | None:
+    """Give what computes mean and std of the training images, where they are named."""
+    if manifest is None and images is None:
+        return None
+    if manifest is None or images is None:
+        raise ConfigError("--manifest and --images belong together: mean and std are computed of both")
+    if not images.is_dir():
+        raise ConfigError(f"{images}: there is no such folder of images; see --images")
+    return partial(archive_statistics, manifest, str(images), max_pixels=max_pixels)
+
+
+def register(database: Database, model: Model[Card]) -> int:
+    """Write a model to the database's table `model` before any run has used it; returns its id there.
+
+    Its folder is removed where the database cannot take it, so that the model is in both or in neither.
+    """
+    card = model.card
+    facts = ModelFacts(
+        card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
+    )
+    try:
+        with database.write() as connection:
+            return find_or_write_model(connection, facts)
+    except BaseException:
+        shutil.rmtree(model.folder, ignore_errors=True)
+        raise
+
+
+def _print_added(model: Classifier) -> None:
     card = model.card
     out.print(
         f"model {card.name}: {len(card.findings)} findings, SHA-256 {card.sha256[:_SHORT_HASH]}: "
@@ -252,9 +289,9 @@ def show(
         out.print("Not for clinical use.")
 
 
-def _facts(model: Model) -> list[tuple[str, str]]:
+def _facts(model: Model[Card]) -> list[tuple[str, str]]:
     """Give the fields that are about the model as a whole, in the card's order, nested ones by their path."""
-    fields = model.card.model_dump(mode="json", exclude={"name", "findings", "golden", "figures"})
+    fields = model.card.model_dump(mode="json", exclude={"kind", "name", "findings", "golden", "figures"})
     rows = [("folder", escape(str(model.folder)))]
     for field, value in fields.items():
         if isinstance(value, dict):
@@ -272,13 +309,14 @@ def _plain(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else escape(str(value))
 
 
-def _columns(card: ModelCard) -> dict[str, list[float | None]]:
+def _columns(card: Card) -> dict[str, list[float | None]]:
     """Give what the card has for each finding: thresholds, golden scores, and figures by their names."""
     columns: dict[str, list[float | None]] = {"threshold": list(card.thresholds)}
+    if not isinstance(card, ClassificationCard):
+        return columns
     if card.sensitive_thresholds is not None:
         columns["sensitive threshold"] = list(card.sensitive_thresholds)
-    if card.golden is not None:
-        columns["golden"] = list(card.golden)
+    columns["golden"] = list(card.golden)
     for what, figures in (card.figures or {}).items():
         columns[what] = [figures.get(finding) for finding in card.findings]
     return columns

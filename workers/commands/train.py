@@ -16,7 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from config.cards.card import Preprocessing, find_model
+from config.cards.classification import Preprocessing
+from config.cards.model import find_model, require_classifier
 from config.logs import configure_logging
 from config.settings import load_settings
 from jobs.commands.app import (
@@ -28,9 +29,11 @@ from jobs.commands.app import (
     column_mapping,
 )
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
-from workers.training.fit import Epoch, Plan, Reporter, train
+from jobs.tables.manifest import Manifest
+from workers.archive import archive_statistics, picture_reader
+from workers.training.fit import train
+from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
-from workers.training.statistics import sampled_statistics
 
 _LINE_SECONDS: Final = 60.0
 """So often a log, which has no live bar, gets a line."""
@@ -97,10 +100,10 @@ def train_(
         if not folder.is_dir():
             fail(f"{folder}: there is no such folder of images", EXIT_USAGE)
     mapping = column_mapping(finding_column)
-    learned = read_split(manifest, image_column, mapping)
+    learned = read_split(Manifest(manifest, image_column=image_column, finding_columns=mapping))
     wanted = tuple(one.strip() for one in findings.split(",")) if findings else learned.findings
     learned = learned.only(wanted)
-    watched = read_split(valid, image_column, mapping).only(wanted)
+    watched = read_split(Manifest(valid, image_column=image_column, finding_columns=mapping)).only(wanted)
     shared = overlap(learned, watched)
     out.print(
         f"patients in both splits: {shared.patients} ({shared.images} of {len(watched)} validation images)"
@@ -115,11 +118,11 @@ def train_(
             "patient, or insist with --allow-leakage",
             EXIT_USAGE,
         )
-    begin = find_model(start, settings.models) if start else None
+    begin = require_classifier(find_model(start, settings.models)) if start else None
     folder = settings.home / "training" / name
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1)
-        mean, std = sampled_statistics(manifest, images, pixels, settings.max_image_pixels)
+        mean, std = archive_statistics(manifest, str(images), pixels, settings.max_image_pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
         pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
@@ -130,8 +133,10 @@ def train_(
         train=learned,
         valid=watched,
         shared=shared,
-        images=images.resolve(),
-        valid_images=(valid_images or images).resolve(),
+        images=str(images.resolve()),
+        valid_images=str((valid_images or images).resolve()),
+        read=picture_reader(str(images), settings.max_image_pixels),
+        read_valid=picture_reader(str(valid_images or images), settings.max_image_pixels),
         pixels=pixels,
         final_relu=begin.card.final_relu if begin else True,
         start=begin,
@@ -144,7 +149,6 @@ def train_(
         seed=seed,
         wanted_sensitivity=sensitivity,
         description=description,
-        max_pixels=settings.max_image_pixels,
     )
     out.print(
         f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}",

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from config.cards.card import Preprocessing
+from config.cards.classification import Preprocessing
 from db.boxes import BoxedFinding, Edges, ImageMaps, boxed_findings, boxed_maps, boxes_of
 from db.database import Database
 from db.queries import model_card
-from workers.inference.pixels import visible_region
+from workers.inference.region import visible_region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
 
 _NOT_LISTED = "not in the run's manifest"

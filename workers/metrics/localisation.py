@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.inference.peak import locate
-from workers.inference.pixels import Region
+from workers.inference.region import Region
 from workers.metrics.thresholds import wilson
 
 LEVEL: Final = 0.5
@@ -89,10 +89,10 @@ def localise(
     if reason:
         return Localisation(None, None, reason)
     values = map_.astype(np.float32)
-    focus = locate(values, seen)
-    if focus is None:
+    peak = locate(values, seen)
+    if peak is None:
         return Localisation(hit=False, iou=0.0, reason="the map has no positive value")
-    across, down = focus.peak[0] + 0.5 - drawn[:, 0], focus.peak[1] + 0.5 - drawn[:, 1]
+    across, down = peak.point[0] + 0.5 - drawn[:, 0], peak.point[1] + 0.5 - drawn[:, 1]
     hit = (across >= 0) & (across < drawn[:, 2]) & (down >= 0) & (down < drawn[:, 3])
     resized = cv2.resize(values, (seen.width, seen.height), interpolation=cv2.INTER_LINEAR)
     high = np.zeros_like(inside)

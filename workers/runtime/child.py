@@ -17,7 +17,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger, queries, recovery
@@ -27,7 +27,8 @@ from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
 from workers.evaluation.figures import evaluate
 from workers.lease import LeaseKeeper
-from workers.scoring.scorer import Scorer, make_scorer
+from workers.scoring.kinds import make_scorer
+from workers.scoring.scorer import Scorer, ScorerOptions
 
 log = logging.getLogger(__name__)
 
@@ -138,13 +139,10 @@ class Child:
             model = find_model(name, self._settings.models)
             log.info("loading model %s", name)
             self._scorer = None  # frees the other one's memory first
-            self._scorer = make_scorer(
-                model,
-                engine=self._settings.engine,
-                threads=self._threads,
-                overlay_dir=self._settings.overlays,
-                max_pixels=self._settings.max_image_pixels,
+            options = ScorerOptions(
+                self._settings.engine, self._threads, self._settings.overlays, self._settings.max_image_pixels
             )
+            self._scorer = make_scorer(model, options)
             log.info("model %s is ready on %s", name, self._scorer.engine)
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(

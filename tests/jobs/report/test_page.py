@@ -15,7 +15,7 @@ from sqlalchemy import Table, insert, select, update
 from support import STUB_CARD, make_run, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger, queries, schema
@@ -26,7 +26,7 @@ from jobs.commands import report as report_cli
 from jobs.commands.app import app
 from jobs.commands.report import write_report
 from jobs.submit import Order, submit
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 IMAGES = 30
 PLAIN = str.maketrans("\N{EN DASH}\N{MINUS SIGN}\N{RIGHT SINGLE QUOTATION MARK}", "--'")

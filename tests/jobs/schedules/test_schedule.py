@@ -19,7 +19,7 @@ from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, free_port, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
@@ -39,7 +39,7 @@ from jobs.schedules.schedule import (
     tick,
 )
 from jobs.schedules.webhook import deliver
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 BERLIN = "Europe/Berlin"
 SUNDAY = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from sqlalchemy import text
 from support import STUB_CARD, write_card
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import evaluations, ledger, queries, recovery
@@ -26,7 +26,7 @@ from jobs.submit import Order, submit
 from jobs.tables.labels import LabelsError, open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate, figures_of, subgroups
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 IMAGES = 400
 LEASE = 60.0

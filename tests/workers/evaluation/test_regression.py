@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text, update
 from support import STUB_CARD, write_card
 
-from config.cards.card import find_model, make_card
+from config.cards.model import find_model, make_card
 from config.settings import Settings
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import PairedTest
@@ -20,7 +20,7 @@ from db.outcomes import Scored
 from db.schema import evaluation, run
 from jobs.submit import Order, submit
 from workers.evaluation.regression import is_loss, watch
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 BETTER = STUB_CARD | {"sha256": "a" * 64, "findings": ["Mass", "Hernia"], "thresholds": [0.5, 0.5]}
 WORSE = BETTER | {"sha256": "b" * 64}

@@ -17,8 +17,10 @@ import pytest
 from numpy.typing import NDArray
 from support import ROOT
 
-from config.cards.card import Model, ModelCard, Preprocessing
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Classifier
 from config.errors import ConfigError
+from jobs.sources.folder import FolderSource
 from workers.inference import pixels
 from workers.inference.formats.decode import read_picture
 from workers.models.keras_files import _plan, read_keras
@@ -229,11 +231,11 @@ def own_maps(source: Original, inputs: NDArray[np.float32]) -> NDArray[np.float3
 
 
 @pytest.fixture(scope="module")
-def course(untrained: Model, real_data: Path) -> tuple[ModelCard, NDArray[np.float32]]:
+def course(untrained: Classifier, real_data: Path) -> tuple[ClassificationCard, NDArray[np.float32]]:
     """Three real radiographs prepared as the course does, and a card that says so."""
     root = real_data / "nih" / "images"
     names = sorted(path.name for path in root.glob("*.png"))[:3]
-    pictures = [read_picture(root, name, 64_000_000) for name in names]
+    pictures = [read_picture(FolderSource(root), name, 64_000_000) for name in names]
     plain = Preprocessing(size=320, channels=3, resize="nearest", factor=1, mean=(0, 0, 0), std=(1, 1, 1))
     values = [pixels.prepare(picture, plain) for picture in pictures]
     frozen = plain.model_copy(
@@ -244,7 +246,7 @@ def course(untrained: Model, real_data: Path) -> tuple[ModelCard, NDArray[np.flo
 
 
 @pytest.fixture(scope="module")
-def networks(course: tuple[ModelCard, NDArray[np.float32]]) -> dict[bool, Any]:
+def networks(course: tuple[ClassificationCard, NDArray[np.float32]]) -> dict[bool, Any]:
     """Nightread's own network, with the final ReLU and without."""
     from workers.inference.networks import densenet121 as densenet
 
@@ -255,7 +257,7 @@ def networks(course: tuple[ModelCard, NDArray[np.float32]]) -> dict[bool, Any]:
 
 
 def test_real_radiographs_have_the_originals_probabilities_and_grad_cams(
-    saved: Saved, course: tuple[ModelCard, NDArray[np.float32]], networks: dict[bool, Any]
+    saved: Saved, course: tuple[ClassificationCard, NDArray[np.float32]], networks: dict[bool, Any]
 ) -> None:
     from workers.inference import gradcam, weights
     from workers.inference.networks import densenet121 as densenet
@@ -280,7 +282,7 @@ def test_real_radiographs_have_the_originals_probabilities_and_grad_cams(
     assert maps_off <= 1e-3
 
 
-def test_plan_has_the_networks_own_names_and_shapes(untrained: Model) -> None:
+def test_plan_has_the_networks_own_names_and_shapes(untrained: Classifier) -> None:
     from workers.inference.networks import densenet121 as densenet
 
     kernels_and_gammas = [
