@@ -23,7 +23,8 @@ from config.errors import ConfigError
 from jobs.sources.folder import FolderSource
 from workers.inference import pixels
 from workers.inference.formats.decode import read_picture
-from workers.models.keras_files import _plan, read_keras
+from workers.models.keras_files import read_keras
+from workers.models.plan import plan
 
 Arrays = list[NDArray[np.float32]]
 
@@ -290,7 +291,7 @@ def test_plan_has_the_networks_own_names_and_shapes(untrained: Classifier) -> No
         for variable in densenet.build(untrained.card).weights
         if variable.path.endswith(("/kernel", "/gamma"))
     ]
-    assert list(_plan(channels=3)) == kernels_and_gammas[:-1]
+    assert [(layer.keras, layer.shape) for layer in plan(channels=3)] == kernels_and_gammas[:-1]
 
 
 @pytest.mark.parametrize(
@@ -349,7 +350,7 @@ def by_hand(
 ) -> list[tuple[str, dict[str, NDArray[Any]]]]:
     """Make a DenseNet-121's layers: name, and arrays by role."""
     layers: list[tuple[str, dict[str, NDArray[Any]]]] = []
-    for name, shape in _plan(channels):
+    for name, _, shape in plan(channels):
         roles = ("kernel",) if len(shape) == 4 else ("gamma", "beta", "moving_mean", "moving_variance")
         layers.append((name, {role: rng.random(shape, dtype=np.float32) for role in roles}))
     head = {"kernel": rng.random((1024, outputs)), "bias": rng.random(outputs)}
@@ -533,7 +534,7 @@ def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
 def test_keras_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.models.keras_files._LARGEST_MEMBER", 1_000_000)
+    monkeypatch.setattr("workers.models.hdf5._LARGEST_MEMBER", 1_000_000)
     with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(1_000_001))
     assert "1,000,001 bytes" in refusal(tmp_path / "a.keras")

@@ -23,10 +23,11 @@ from workers.archive import archive_statistics, picture_reader
 from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
 from workers.training import statistics
+from workers.training.fit import train
 from workers.training.plan import Plan, ReadPicture
 from workers.training.plots import plot_classes, plot_curve
 from workers.training.splits import Overlap, Split, class_frequencies, overlap, read_split
-from workers.training.state import State, train
+from workers.training.state import State
 from workers.training.statistics import pixel_statistics, sampled_statistics
 from workers.training.validation import Validated
 
