@@ -1,4 +1,4 @@
-# Every target does its own set-up; `make demo` and `make test` work in either order on a fresh machine.
+# Every target does its own set-up: on a fresh machine, `make demo` and `make test` work in either order.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
@@ -21,11 +21,11 @@ demo: install
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
 
-# Many tests wait for processes: two at a time take little more than half as long.
+# Many tests wait for processes, so running two at a time takes little more than half as long.
 test: install
 	$(BIN)/pytest --numprocesses 2 --dist worksteal
 
-# The original PyTorch libraries are gigabytes: they have an environment of their own.
+# The original PyTorch libraries take gigabytes, so they have an environment of their own.
 $(PEERS)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
@@ -47,7 +47,7 @@ format: install
 bench: install
 	$(BIN)/python benchmarks/bench.py
 
-# A hundred faults in one run, a seed a storm: make storm SEED=7
+# A hundred faults in one run; each seed is a different storm: make storm SEED=7
 SEED := 1
 storm: install
 	PYTHONPATH=tests $(BIN)/python -m storm.storm --seed $(SEED)
