@@ -14,6 +14,16 @@ from sqlalchemy.types import Double, Float, Integer, TypeEngine
 
 from db.errors import DatabaseError
 
+__all__ = [
+    "BUSY_TIMEOUT_MS",
+    "IDLE_TRANSACTION_MS",
+    "Connection",
+    "Database",
+    "bulk_insert",
+    "clock",
+    "insert_rows",
+]
+
 BUSY_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_MS: Final = 30_000
 """PostgreSQL ends a connection that stands still so long in a transaction; ours compute before they begin."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from db.database import Database, bulk_insert
-from db.manifests import RowValues, archive_id, find_or_write_manifest, finding_ids
+from db.manifests import ManifestRow, archive_id, find_or_write_manifest, finding_ids
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
 
@@ -23,9 +23,9 @@ STAGE, NO_SCORE = "import", "no_score"
 class ImportedScores:
     """What becomes one run: a model of which no more is known than its scores, and a manifest.
 
-    `probabilities`: (N, F) float32, an image a row in the order of `rows` and a finding a column in the order
-    of `model.findings`; NaN where there is no score. `root` names the archive of the images, which need not
-    be there. `labelled` are the findings of the rows' labels.
+    `probabilities`: (N, F) float32, one row per image in the order of `rows` and one column per finding in
+    the order of `model.findings`; NaN where there is no score. `root` names the archive of the images, which
+    need not be there. `labelled` are the findings of the rows' labels.
     """
 
     root: str
@@ -34,7 +34,7 @@ class ImportedScores:
     version: str
     model: ModelFacts
     labelled: Sequence[str]
-    rows: Sequence[RowValues]
+    rows: Sequence[ManifestRow]
     probabilities: NDArray[np.float32]
 
 

@@ -1,6 +1,6 @@
 """The producer: from a manifest and a model card to a committed run with its batches."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from config.cards.card import find_model
 from config.settings import Settings
 from db.database import Database
-from db.manifests import RowValues, archive_id, find_or_write_manifest
+from db.manifests import ManifestRow, archive_id, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.errors import JobsError
 from jobs.tables.manifest import Manifest
@@ -43,7 +43,7 @@ def submit(
 ) -> int:
     """Validate the manifest and commit a run of it in one transaction; returns the run's id.
 
-    Nothing is sent yet and, where the manifest is wrong anywhere (ManifestError), nothing is written. The
+    Nothing is sent yet and, where the manifest is wrong anywhere (TableError), nothing is written. The
     manifest's rows are stored once, however often it is submitted. `progress` is told the rows read so far.
     """
     manifest, facts = read_order(settings, order)
@@ -61,7 +61,7 @@ def submit(
 def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
     """Find what an order names: the manifest, of which only the header is read, and the model.
 
-    Raises OrderError, ManifestError or ConfigError for what is not there or does not fit.
+    Raises OrderError, TableError or ConfigError for what is not there or does not fit.
     """
     if not order.images.is_dir():
         raise OrderError(f"{order.images}: there is no such folder of images; see --images")
@@ -94,23 +94,14 @@ def store_manifest(
         fingerprint=manifest.fingerprint(),
         path=str(manifest.path.resolve()),
         findings=manifest.findings,
-        rows=row_values(manifest, progress),
+        rows=_counted(manifest, progress),
     )
     return manifest_id
 
 
-def row_values(manifest: Manifest, progress: Callable[[int], None] = lambda _: None) -> Iterator[RowValues]:
-    """Give a manifest's rows as they are written; `progress` is told the rows read so far."""
-    for number, row in enumerate(manifest, start=1):
+def _counted(rows: Iterable[ManifestRow], progress: Callable[[int], None]) -> Iterator[ManifestRow]:
+    """Pass rows on; `progress` is told how many there were so far."""
+    for number, row in enumerate(rows, start=1):
         if number % _PROGRESS_EVERY == 0:
             progress(number)
-        yield RowValues(
-            number,
-            row.image_index,
-            row.patient_id,
-            row.follow_up,
-            row.view_position,
-            row.sex,
-            row.age_years,
-            row.labels,
-        )
+        yield row

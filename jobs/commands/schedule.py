@@ -185,7 +185,7 @@ def add_evaluate(
 
 
 def _require_readable(manifest: Manifest) -> None:
-    """Read a manifest to its end; ManifestError at the first bad row."""
+    """Read a manifest to its end; TableError at the first bad row."""
     with err.status(f"reading {manifest.path}"):
         for _ in manifest:
             pass

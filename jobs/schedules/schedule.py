@@ -22,7 +22,7 @@ from db.schema import run
 from jobs.errors import JobsError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
-from jobs.tables.manifest import ManifestError
+from jobs.tables.table import TableError
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
 
 def _without_cells(error: Exception) -> str:
     """Say what went wrong without a manifest's cells, which may name patients: alerts leave the house."""
-    if isinstance(error, ManifestError) and error.line is not None:
+    if isinstance(error, TableError) and error.line is not None:
         return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
     return str(error)
 

@@ -10,7 +10,6 @@ from db.manifests import find_or_write_manifest
 from db.schema import manifest as manifest_table
 from db.schema import manifest_row, run
 from jobs.errors import JobsError
-from jobs.submit import row_values
 from jobs.tables.manifest import Manifest
 
 OWN = "manifest"
@@ -22,7 +21,7 @@ class LabelsError(JobsError):
 
 
 def open_labels(path: Path, image_column: str | None, finding_columns: Mapping[str, str] | None) -> Manifest:
-    """Open a CSV of labels, which is a manifest; raise ManifestError or LabelsError where it is none."""
+    """Open a CSV of labels, which is a manifest; raise TableError or LabelsError where it is none."""
     labels = Manifest(path, image_column=image_column, finding_columns=finding_columns)
     if not labels.findings:
         raise LabelsError(f"{path}: no column is a finding's; name them with --finding-column COLUMN=FINDING")
@@ -32,7 +31,7 @@ def open_labels(path: Path, image_column: str | None, finding_columns: Mapping[s
 def store_labels(connection: Connection, run_id: int, labels: Manifest) -> int:
     """Give the id of the label set, writing its rows unless the same file was read before.
 
-    Raises ManifestError at a bad row, and LabelsError where not one image is of the run's archive.
+    Raises TableError at a bad row, and LabelsError where not one image is of the run's archive.
     """
     known = connection.execute(
         select(manifest_table.c.archive_id, run.c.manifest_id)
@@ -47,7 +46,7 @@ def store_labels(connection: Connection, run_id: int, labels: Manifest) -> int:
         fingerprint=labels.fingerprint(),
         path=str(labels.path.resolve()),
         findings=labels.findings,
-        rows=row_values(labels),
+        rows=labels,
     )
     own = manifest_row.alias()
     common = connection.execute(

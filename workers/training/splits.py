@@ -36,7 +36,7 @@ class Split:
 def read_split(
     manifest: Path, image_column: str | None = None, finding_columns: dict[str, str] | None = None
 ) -> Split:
-    """Read a manifest whole; raises ManifestError for a bad one, ConfigError for one without labels."""
+    """Read a manifest whole; raises TableError for a bad one, ConfigError for one without labels."""
     opened = Manifest(manifest, image_column=image_column, finding_columns=finding_columns)
     if not opened.findings:
         raise ConfigError(f"{manifest} has no labels to learn from; name their columns with --finding-column")

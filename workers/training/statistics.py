@@ -51,7 +51,7 @@ def sampled_statistics(
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Give mean and std of `SAMPLE` images of a manifest, drawn with a seed; unreadable ones are passed over.
 
-    Raises ManifestError for a bad manifest, ConfigError as `pixel_statistics`.
+    Raises TableError for a bad manifest, ConfigError as `pixel_statistics`.
     """
     names = [row.image_index for row in Manifest(manifest)]
     order = np.random.default_rng(seed).permutation(len(names))

@@ -21,7 +21,7 @@ from db.manifests import finding_ids
 from db.schema import evaluation, evaluation_result, manifest
 from db.upgrade import upgrade
 from jobs.commands.export import EXPORTS, write_csv, write_file, write_parquet
-from jobs.tables.scores import ImportOrder, import_scores
+from jobs.imports import ImportOrder, import_scores
 
 NAMES = ("b/10.png", "b/9.png", "B.png", "a b.png", "a_b.png", "ab.png", "é.png", "nothing.png")
 """Names that languages sort in other ways than bytes do; the last one has no score."""
