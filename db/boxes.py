@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import bulk_insert
-from db.manifests import finding_ids
+from db.manifests import find_or_write_findings
 from db.schema import (
     box,
     box_set,
@@ -58,7 +58,7 @@ def find_or_write_boxes(connection: Connection, *, fingerprint: str, path: str, 
             select(box_set.c.id).where(box_set.c.fingerprint == fingerprint)
         ).scalar_one()
         return known
-    ids = finding_ids(connection, sorted({drawn.finding for drawn in boxes}))
+    ids = find_or_write_findings(connection, sorted({drawn.finding for drawn in boxes}))
     bulk_insert(
         connection,
         box,

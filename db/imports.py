@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
 from db.database import Database, bulk_insert
-from db.manifests import ManifestRow, archive_id, find_or_write_manifest, finding_ids
+from db.manifests import ManifestRow, archive_id, find_or_write_findings, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
 
@@ -108,7 +108,7 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
             for image_id, fails in zip(images, unscored, strict=True)
         ),
     )
-    ids = finding_ids(connection, imported.model.findings)
+    ids = find_or_write_findings(connection, imported.model.findings)
     bulk_insert(
         connection,
         score,

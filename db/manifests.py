@@ -42,8 +42,8 @@ _staged: Final = Table(
 )
 
 
-def finding_ids(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Give the id of each finding, making those that are new."""
+def find_or_write_findings(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Give the id of each finding by its name, writing those that are new."""
     if names:
         connection.execute(
             upsert(finding).on_conflict_do_nothing(), [{"name": name} for name in sorted(names)]
@@ -85,7 +85,7 @@ def find_or_write_manifest(
             )
         ).one()
         return row.id, row.rows
-    ids = finding_ids(connection, findings)
+    ids = find_or_write_findings(connection, findings)
     if findings:
         connection.execute(
             insert(manifest_finding),

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
-from db.manifests import finding_ids
+from db.manifests import find_or_write_findings
 from db.schema import batch, image_result, manifest, manifest_row, model, model_finding, run
 
 
@@ -46,7 +46,7 @@ def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
             select(model.c.id).where(model.c.card_sha256 == facts.card_sha256)
         ).scalar_one()
         return known
-    ids = finding_ids(connection, facts.findings)
+    ids = find_or_write_findings(connection, facts.findings)
     connection.execute(
         insert(model_finding),
         [
