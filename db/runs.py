@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from config.cards.card import ModelCard
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
 from db.manifests import find_or_write_findings
@@ -24,6 +25,18 @@ class ModelFacts:
     card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Give what is kept of a card."""
+        return cls(
+            name=card.name,
+            sha256=card.sha256,
+            card_json=card.model_dump_json(),
+            card_sha256=card.fingerprint,
+            findings=card.findings,
+            thresholds=card.thresholds,
+        )
 
 
 class RowRange(NamedTuple):

@@ -75,10 +75,7 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
     manifest = Manifest(
         order.manifest, image_column=order.image_column, finding_columns=order.finding_columns
     )
-    facts = ModelFacts(
-        card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
-    )
-    return manifest, facts
+    return manifest, ModelFacts.of(card)
 
 
 def store_manifest(
