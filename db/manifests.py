@@ -1,4 +1,4 @@
-"""Write a manifest's rows once, however often it is submitted."""
+"""Manifests and their rows: written once, however often they are submitted, and found by their run."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.schema import Column, MetaData
 
 from db.database import bulk_insert
-from db.schema import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.errors import UnknownRunError
+from db.schema import archive, finding, image, manifest, manifest_finding, manifest_row, run
 
 
 class ManifestRow(NamedTuple):
@@ -97,6 +98,37 @@ def find_or_write_manifest(
     count = _write_rows(connection, added, archive, rows)
     connection.execute(manifest.update().where(manifest.c.id == added).values(rows=count))
     return added, count
+
+
+class RunManifest(NamedTuple):
+    """A run's manifest and the archive of its images, by their ids."""
+
+    manifest_id: int
+    archive_id: int
+
+
+def manifest_of(connection: Connection, run_id: int) -> RunManifest:
+    """Give a run's manifest; UnknownRunError if there is no such run."""
+    found = connection.execute(
+        select(manifest.c.id, manifest.c.archive_id)
+        .join(run, run.c.manifest_id == manifest.c.id)
+        .where(run.c.id == run_id)
+    ).first()
+    if found is None:
+        raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
+    return RunManifest(*found)
+
+
+def count_common_images(connection: Connection, manifest_id: int, other_id: int) -> int:
+    """Count the images that are in both of two manifests."""
+    other = manifest_row.alias()
+    common: int = connection.execute(
+        select(func.count())
+        .select_from(manifest_row)
+        .join(other, other.c.image_id == manifest_row.c.image_id)
+        .where(manifest_row.c.manifest_id == manifest_id, other.c.manifest_id == other_id)
+    ).scalar_one()
+    return common
 
 
 def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: Iterable[ManifestRow]) -> int:

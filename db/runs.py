@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -151,6 +151,27 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         else:
             ranges.append(RowRange(number, number))
     return ranges
+
+
+class CompleteRun(NamedTuple):
+    """A run that is complete and its manifest, by their ids."""
+
+    run_id: int
+    manifest_id: int
+
+
+def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -> CompleteRun:
+    """Give the complete run of this id, or the newest; UnknownRunError where there is none."""
+    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
+    if wanted == "latest":
+        row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
+        problem = "no run is complete yet"
+    else:
+        row = connection.execute(complete.where(run.c.id == wanted)).first()
+        problem = f"there is no complete run {wanted}"
+    if row is None:
+        raise UnknownRunError(f"{problem}; see: nightread status")
+    return CompleteRun(*row)
 
 
 def cancel(database: Database, run_id: int) -> bool:

@@ -6,11 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import Connection
-
 from config.cards.card import find_model
 from config.settings import Settings
-from db.database import Database
+from db.database import Connection, Database
 from db.manifests import ManifestRow, archive_id, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.errors import JobsError

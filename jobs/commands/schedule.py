@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from db import schedules
 from db.database import Database
+from db.runs import find_complete_run
 from db.schedules import Schedule
 from jobs.commands.app import (
     PANEL_MANY,
@@ -30,7 +31,6 @@ from jobs.schedules.schedule import (
     Evaluate,
     ScheduleError,
     Score,
-    find_run,
     next_due,
     read_action,
     require_times,
@@ -178,7 +178,7 @@ def add_evaluate(
     )
     if action.run != "latest":
         with database.read() as connection:
-            find_run(connection, action.run)
+            find_complete_run(connection, action.run)
     if action.labels is not None:
         _require_readable(open_labels(action.labels, None, None))
     _add(database, context.obj, action)
