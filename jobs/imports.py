@@ -16,7 +16,7 @@ from db.database import Database
 from db.imports import ImportedScores, write_imported
 from db.manifests import ManifestRow
 from db.runs import ModelFacts
-from jobs.errors import JobsError
+from jobs.errors import InputError
 from jobs.tables.columns import UNKNOWN
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
@@ -27,7 +27,7 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # as a model card's
 _FINDING_NAME: Final[TypeAdapter[str]] = TypeAdapter(FindingName)
 
 
-class ImportOrderError(JobsError):
+class ImportOrderError(InputError):
     """What is asked for cannot be done; the message names the option."""
 
 

@@ -11,7 +11,7 @@ from config.settings import Settings
 from db.database import Connection, Database
 from db.manifests import ManifestRow, archive_id, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
-from jobs.errors import JobsError
+from jobs.errors import InputError
 from jobs.tables.manifest import Manifest
 
 Heatmaps = Literal["none", "positive", "all"]
@@ -19,7 +19,7 @@ Heatmaps = Literal["none", "positive", "all"]
 _PROGRESS_EVERY = 1_000
 
 
-class OrderError(JobsError):
+class OrderError(InputError):
     """What is asked for cannot be done; the message names the option."""
 
 

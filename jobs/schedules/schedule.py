@@ -17,7 +17,7 @@ from db.database import Connection, Database
 from db.errors import DatabaseError
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
-from jobs.errors import JobsError
+from jobs.errors import InputError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.table import TableError
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _CRON_FIELDS: Final = 5
 
 
-class ScheduleError(JobsError):
+class ScheduleError(InputError):
     """What is to be scheduled cannot be; the message says what to change."""
 
 
@@ -143,7 +143,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
         try:
             with connection.begin_nested():
                 settled = _begin(connection, settings, due, read_action(action))
-        except (JobsError, ConfigError, DatabaseError, OSError) as error:
+        except (InputError, ConfigError, DatabaseError, OSError) as error:
             settled = Settlement("failed", message=str(error))
             alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
         schedules.settle(connection, due, settled, now)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from db.database import Connection
 from db.manifests import count_common_images, find_or_write_manifest, manifest_of
-from jobs.errors import JobsError
+from jobs.errors import InputError
 from jobs.tables.manifest import Manifest
 
 OWN = "manifest"
 """The label set of a run's own manifest."""
 
 
-class LabelsError(JobsError):
+class LabelsError(InputError):
     """The labels are not of this run's images."""
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, ClassVar, Final, Generic, NoReturn, TypeVar
 
-from jobs.errors import JobsError
+from jobs.errors import InputError
 from jobs.tables.columns import Flaw, Header, check_image, shown
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
@@ -28,7 +28,7 @@ Row_co = TypeVar("Row_co", covariant=True)
 L = TypeVar("L")
 
 
-class TableError(JobsError):
+class TableError(InputError):
     """The table cannot be read as it stands; says in one line where, why and what to do.
 
     `line` counts from 1, the header's; of a record that spans several lines it is the first.
