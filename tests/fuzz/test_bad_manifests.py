@@ -74,7 +74,7 @@ def read_or_refuse(path: Path) -> dict[str, str | int]:
         except TableError as error:
             found[name] = str(error)
     assert all(found.values())
-    for message in (one for one in found.values() if isinstance(one, str)):
+    for message in (told for told in found.values() if isinstance(told, str)):
         assert message.startswith(str(path))
         assert len(message.splitlines()) == 1
         assert len(message) < 2000

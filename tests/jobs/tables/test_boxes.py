@@ -220,4 +220,4 @@ def test_the_phantoms_list_is_read_as_it_was_drawn(tmp_path: Path) -> None:
         for box in phantom.boxes
     ]
     assert drawn
-    assert read_boxes(tmp_path / "boxes.csv").boxes == tuple(Box(*one) for one in drawn)
+    assert read_boxes(tmp_path / "boxes.csv").boxes == tuple(Box(*values) for values in drawn)

@@ -101,7 +101,7 @@ def test_unnamed_last_column_of_the_2017_release_is_tolerated_with_and_without_i
     assert [row.age_years for row in manifest] == [58.0, 58.0]
 
 
-def test_course_layout_has_one_column_a_finding_and_the_patient_between_them(write: Write) -> None:
+def test_course_layout_has_one_column_per_finding_and_the_patient_between_them(write: Write) -> None:
     path = write("Image,Mass,PatientId,Effusion,Pleural Thickening\na.png,1,17,0,\n")
     manifest = Manifest(path)
     assert manifest.layout == "columns"
