@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, update
 
 from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
-from db.manifests import RowValues, archive_id, find_or_write_manifest, finding_ids
+from db.manifests import ManifestRow, archive_id, find_or_write_findings, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
 
@@ -21,9 +21,9 @@ from db.schema import batch, evaluation, image_result, manifest_row, model, run,
 class ImportedScores:
     """What becomes one run: a model of which no more is known than its scores, and a manifest.
 
-    `probabilities`: (N, F) float32, an image a row in the order of `rows` and a finding a column in the order
-    of `model.findings`; NaN where there is no score. `root` names the archive of the images, which need not
-    be there. `labelled` are the findings of the rows' labels.
+    `probabilities`: (N, F) float32, one row per image in the order of `rows` and one column per finding in
+    the order of `model.findings`; NaN where there is no score. `root` names the archive of the images, which
+    need not be there. `labelled` are the findings of the rows' labels.
     """
 
     root: str
@@ -32,7 +32,7 @@ class ImportedScores:
     version: str
     model: ModelFacts
     labelled: Sequence[str]
-    rows: Sequence[RowValues]
+    rows: Sequence[ManifestRow]
     probabilities: NDArray[np.float32]
 
 
@@ -107,7 +107,7 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
             for image_id, fails in zip(images, unscored, strict=True)
         ),
     )
-    ids = finding_ids(connection, imported.model.findings)
+    ids = find_or_write_findings(connection, imported.model.findings)
     bulk_insert(
         connection,
         score,

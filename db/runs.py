@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from config.cards.model import Card
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
-from db.manifests import finding_ids
+from db.manifests import find_or_write_findings
 from db.schema import batch, image_result, manifest, manifest_row, model, model_finding, run
 
 
@@ -24,6 +25,18 @@ class ModelFacts:
     card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
+
+    @classmethod
+    def of(cls, card: Card) -> Self:
+        """Give what is kept of a card."""
+        return cls(
+            name=card.name,
+            sha256=card.sha256,
+            card_json=card.model_dump_json(),
+            card_sha256=card.fingerprint,
+            findings=card.findings,
+            thresholds=card.thresholds,
+        )
 
 
 class RowRange(NamedTuple):
@@ -46,7 +59,7 @@ def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
             select(model.c.id).where(model.c.card_sha256 == facts.card_sha256)
         ).scalar_one()
         return known
-    ids = finding_ids(connection, facts.findings)
+    ids = find_or_write_findings(connection, facts.findings)
     connection.execute(
         insert(model_finding),
         [
@@ -138,6 +151,27 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         else:
             ranges.append(RowRange(number, number))
     return ranges
+
+
+class CompleteRun(NamedTuple):
+    """A run that is complete and its manifest, by their ids."""
+
+    run_id: int
+    manifest_id: int
+
+
+def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -> CompleteRun:
+    """Give the complete run of this id, or the newest; UnknownRunError where there is none."""
+    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
+    if wanted == "latest":
+        row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
+        problem = "no run is complete yet"
+    else:
+        row = connection.execute(complete.where(run.c.id == wanted)).first()
+        problem = f"there is no complete run {wanted}"
+    if row is None:
+        raise UnknownRunError(f"{problem}; see: nightread status")
+    return CompleteRun(*row)
 
 
 def cancel(database: Database, run_id: int) -> bool:

@@ -17,7 +17,7 @@ from support import ROOT, STUB_CARD, write_card
 from config.cards.model import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
-from db.boxes import BoxValues, find_or_write_boxes
+from db.boxes import Box, find_or_write_boxes
 from db.calibration import calibrate_run
 from db.comparisons import write_comparison
 from db.database import Database
@@ -153,7 +153,7 @@ def evaluate_run_1(database: Database, folder: Path) -> None:
     """Evaluate run 1 by its own labels with all that can be asked for, by others, and once in vain."""
     labels = open_labels(write_hospital_manifest(folder / "labels.csv", shift=1), None, None)
     boxes = [
-        BoxValues(f"{number:08d}.png", finding, 0, 0, 700, 900)
+        Box(f"{number:08d}.png", finding, 0, 0, 700, 900)
         for number, finding in ((3, "Mass"), (6, "Mass"), (4, "Effusion"))
     ]
     with database.write() as connection:

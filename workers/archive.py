@@ -12,15 +12,17 @@ from workers.inference.formats.picture import Picture
 from workers.training.statistics import Statistics, sampled_statistics
 
 
-def picture_reader(images: str, max_pixels: int) -> Callable[[str], Picture]:
+def picture_reader(images: str | Path, max_pixels: int) -> Callable[[str], Picture]:
     """Give the function from an image's name to its picture, which raises ImageUnusableError."""
     return partial(read_picture, open_source(images), max_pixels=max_pixels)
 
 
-def archive_statistics(manifest: Path, images: str, pixels: Preprocessing, max_pixels: int) -> Statistics:
+def archive_statistics(
+    manifest: Path, images: str | Path, pixels: Preprocessing, max_pixels: int
+) -> Statistics:
     """Give mean and std of a sample of a manifest's images.
 
-    Raises ManifestError for a bad manifest, and ConfigError where no image can be read or all are alike.
+    Raises TableError for a bad manifest, and ConfigError where no image can be read or all are alike.
     """
     names = [row.image_index for row in Manifest(manifest)]
     return sampled_statistics(names, picture_reader(images, max_pixels), pixels)

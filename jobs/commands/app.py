@@ -21,7 +21,7 @@ from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out, print_table
 from jobs.dispatch.follow import connect_broker, finish, follow, show_alerts, work_on
-from jobs.errors import JobsError
+from jobs.errors import AwayError, JobsError
 from jobs.submit import Heatmaps, Order, submit
 
 _NOTE = "Not for clinical use."
@@ -44,6 +44,8 @@ def run_cli() -> None:
     """Run the command line; what a person can act on becomes one line instead of a traceback."""
     try:
         app()
+    except AwayError as error:
+        fail(str(error), EXIT_INCOMPLETE)
     except (JobsError, ConfigError, DatabaseError) as error:
         fail(str(error), EXIT_USAGE)
     except OperationalError as error:

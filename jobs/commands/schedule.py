@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from db import schedules
 from db.database import Database
+from db.runs import find_complete_run
 from db.schedules import Schedule
 from jobs.commands.app import (
     PANEL_MANY,
@@ -30,11 +31,11 @@ from jobs.schedules.schedule import (
     Evaluate,
     ScheduleError,
     Score,
-    find_run,
     next_due,
     read_action,
     require_times,
 )
+from jobs.sources.source import open_source
 from jobs.submit import read_order
 from jobs.tables.labels import OWN, open_labels
 from jobs.tables.manifest import Manifest
@@ -129,7 +130,7 @@ def add_score(
     settings, database = ready()
     action = Score(
         manifest=manifest.absolute(),
-        images=images.absolute(),
+        images=open_source(images).root,
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
@@ -178,14 +179,14 @@ def add_evaluate(
     )
     if action.run != "latest":
         with database.read() as connection:
-            find_run(connection, action.run)
+            find_complete_run(connection, action.run)
     if action.labels is not None:
         _require_readable(open_labels(action.labels, None, None))
     _add(database, context.obj, action)
 
 
 def _require_readable(manifest: Manifest) -> None:
-    """Read a manifest to its end; ManifestError at the first bad row."""
+    """Read a manifest to its end; TableError at the first bad row."""
     with err.status(f"reading {manifest.path}"):
         for _ in manifest:
             pass

@@ -9,12 +9,12 @@ from kombu.exceptions import OperationalError
 
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
 from db.ledger import Announcement
-from jobs.errors import JobsError
+from jobs.errors import AwayError
 
 log = logging.getLogger(__name__)
 
 
-class BrokerAwayError(JobsError):
+class BrokerAwayError(AwayError):
     """The broker does not answer now; what was not sent stays in the ledger and is sent later."""
 
 

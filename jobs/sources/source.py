@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from jobs.errors import SourceError
@@ -33,8 +34,9 @@ SOURCES: Final[dict[str, Callable[[str], ImageSource]]] = {
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
 
 
-def open_source(root: str) -> ImageSource:
+def open_source(root: str | Path) -> ImageSource:
     """Open the source of a root, such as `/archive/images`; SourceError for a scheme that is not known."""
+    root = str(root)
     scheme = _SCHEME.match(root)
     kind = SOURCES.get(scheme[1] if scheme else "file")
     if kind is None:

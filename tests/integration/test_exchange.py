@@ -18,7 +18,7 @@ from support import Nightread
 from config.findings import FINDINGS
 from db.database import Database
 from db.upgrade import upgrade
-from jobs.tables.scores import ImportOrder, import_scores
+from jobs.imports import ImportOrder, import_scores
 
 SCORES = "Image Index,Mass,Effusion\nb.png,0.25,0.5\na.png,0.75,0\nc.png,,\n"
 LABELS = "Image Index,Finding Labels,Patient ID\na.png,Mass,PATIENT-17\nb.png,No Finding,PATIENT-18\n"

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Annotated, Final, TypeVar
 
 import typer
-from sqlalchemy import Connection
 
 from config.settings import Settings
 from db import queries
-from db.boxes import BoxValues, find_or_write_boxes
 from db.calibration import calibrate_run
 from db.comparisons import Comparisons, find_label_set, write_comparison
 from db.database import Database
@@ -25,7 +23,7 @@ from jobs.console import (
     print_localisation,
     print_table,
 )
-from jobs.tables.boxes import BoxList, read_boxes
+from jobs.tables.boxes import read_boxes, store_boxes
 from jobs.tables.labels import OWN, open_labels, store_labels
 
 T = TypeVar("T")
@@ -114,7 +112,7 @@ def evaluate(
             boxes, columns=columns, findings=_pairs(box_finding, "--box-finding", "NAME=FINDING")
         )
     with database.write() as connection:
-        box_set_id = None if drawn is None else _store_boxes(connection, drawn)
+        box_set_id = None if drawn is None else store_boxes(connection, drawn)
         if opened is None:
             name, label_manifest_id = OWN, find_label_set(connection, (run,), None)
         else:
@@ -127,12 +125,6 @@ def evaluate(
     if box_set_id is not None:
         print_localisation(database, evaluation_id)
     out.print(f"evaluation {evaluation_id} of run {run}, labels: {asked.label_set}", highlight=False)
-
-
-def _store_boxes(connection: Connection, drawn: BoxList) -> int:
-    values = [BoxValues(**{name: getattr(one, name) for name in BoxValues._fields}) for one in drawn.boxes]
-    path = str(drawn.path.resolve())
-    return find_or_write_boxes(connection, fingerprint=drawn.fingerprint, path=path, boxes=values)
 
 
 @app.command(rich_help_panel=PANEL_ASK)

@@ -10,7 +10,7 @@ from db.imports import open_evaluation
 from jobs.commands.app import PANEL_RUN, ImageColumnOption, app, column_mapping, ready
 from jobs.console import err, out
 from jobs.dispatch.follow import finish
-from jobs.tables.scores import ImportedRun, ImportOrder, import_scores
+from jobs.imports import ImportedRun, ImportOrder, import_scores
 from workers.commands.evaluate import evaluate_now
 
 

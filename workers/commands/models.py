@@ -181,13 +181,9 @@ def register(database: Database, model: Model[Card]) -> int:
 
     Its folder is removed where the database cannot take it, so that the model is in both or in neither.
     """
-    card = model.card
-    facts = ModelFacts(
-        card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
-    )
     try:
         with database.write() as connection:
-            return find_or_write_model(connection, facts)
+            return find_or_write_model(connection, ModelFacts.of(model.card))
     except BaseException:
         shutil.rmtree(model.folder, ignore_errors=True)
         raise

@@ -58,7 +58,7 @@ def add_weights(
 
     `trust_pickle` lets a pickle run its code. `half`
     stores float16. Raises ConfigError in one line where file, layout and what was told do not fit each
-    other, and ManifestError for a bad manifest; nothing is left then.
+    other, and TableError for a bad manifest; nothing is left then.
     """
     name = options.name or default_name(source)
     _require_free(name, models_dir, "choose another --name")

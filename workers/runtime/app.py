@@ -4,10 +4,10 @@ from celery import Celery
 
 from config.queues import celery_settings
 from config.settings import Settings, load_settings
-from jobs.errors import JobsError
+from jobs.errors import InputError
 
 
-class NoBrokerError(JobsError):
+class NoBrokerError(InputError):
     """A worker, beat or Flower was started without a broker to connect to."""
 
 

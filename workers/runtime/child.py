@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
 from tenacity import (
     Retrying,
     before_sleep_log,
@@ -21,7 +20,7 @@ from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger, queries, recovery
-from db.database import Database
+from db.database import Database, DatabaseAwayError
 from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
@@ -90,7 +89,7 @@ class Child:
             findings = self._finding_ids(held.run_id)
             complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
             return self._patiently(complete)
-        except OperationalError:
+        except DatabaseAwayError:
             # The database is away for longer than the lease; the reconciler takes the batch back.
             log.exception("%s: its results could not be written", what)
             raise
@@ -102,7 +101,7 @@ class Child:
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try a transaction again while the database is away, for as long as a lease may last."""
         retrying = Retrying(
-            retry=retry_if_exception_type(OperationalError),
+            retry=retry_if_exception_type(DatabaseAwayError),
             wait=wait_exponential_jitter(initial=0.1, max=5.0),
             stop=stop_after_delay(self._settings.lease_seconds),
             before_sleep=before_sleep_log(log, logging.WARNING),
@@ -119,7 +118,7 @@ class Child:
                 announce_evaluations(
                     self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
                 )
-        except (BrokerAwayError, OperationalError) as error:
+        except (BrokerAwayError, DatabaseAwayError) as error:
             log.warning("run %d: left to the reconciler: %s", run_id, error)
 
     def evaluate(self, evaluation_id: int) -> None:

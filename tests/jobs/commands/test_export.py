@@ -17,11 +17,11 @@ import db.database
 import jobs.commands.export
 from config.findings import FINDINGS
 from db.database import Database
-from db.manifests import finding_ids
+from db.manifests import find_or_write_findings
 from db.schema import evaluation, evaluation_result, manifest
 from db.upgrade import upgrade
 from jobs.commands.export import EXPORTS, write_csv, write_file, write_parquet
-from jobs.tables.scores import ImportOrder, import_scores
+from jobs.imports import ImportOrder, import_scores
 
 NAMES = ("b/10.png", "b/9.png", "B.png", "a b.png", "a_b.png", "ab.png", "é.png", "nothing.png")
 """Names that languages sort in other ways than bytes do; the last one has no score."""
@@ -52,7 +52,7 @@ def imported(database: Database, folder: Path) -> int:
 def evaluated(database: Database, run_id: int) -> None:
     """Two rows of figures, one of them without any."""
     with database.write() as connection:
-        finding_id = finding_ids(connection, ["Mass"])["Mass"]
+        finding_id = find_or_write_findings(connection, ["Mass"])["Mass"]
         evaluation_id = connection.execute(
             insert(evaluation)
             .values(
