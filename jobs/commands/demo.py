@@ -11,10 +11,10 @@ from sqlalchemy import text
 from db import queries
 from db.database import Database
 from jobs.commands.app import PANEL_RUN, app, ready
-from jobs.commands.report import write_report
 from jobs.console import err, out, print_table
 from jobs.dispatch.follow import finish, work_on
 from jobs.phantoms.archive import plan_archive, write_archive
+from jobs.report.page import write_report
 from jobs.submit import Order, submit
 
 QUESTIONS: Final = (
