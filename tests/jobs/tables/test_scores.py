@@ -19,8 +19,8 @@ from config.findings import FINDINGS
 from db import queries, recovery
 from db.database import Database
 from db.schema import metadata
-from jobs.commands.export import write_file
 from jobs.errors import JobsError
+from jobs.export import write_file
 from jobs.tables.manifest import ManifestError
 from jobs.tables.scores import ImportOrder, ScoresFile, import_scores
 
