@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 from db import queries
-from jobs.commands.app import PANEL_ASK, RunArgument, app, ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
+from jobs.commands.options import RunArgument
+from jobs.commands.session import ready
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
 from jobs.export import Format, What, write_csv, write_file
 
+app = typer.Typer()
 
-@app.command(rich_help_panel=PANEL_ASK)
+
+@app.command()
 def export(
     run: RunArgument,
     output: Annotated[
@@ -21,12 +24,13 @@ def export(
     format_: Annotated[Format, typer.Option("--format", help="Parquet keeps the columns' types.")] = "csv",
     what: Annotated[What, typer.Option(help="The view whose rows are written.")] = "scores",
     wide: Annotated[
-        bool, typer.Option("--wide", help="One row an image, with a column of probabilities a finding.")
+        bool, typer.Option("--wide", help="One row per image, with one column of probabilities per finding.")
     ] = False,
 ) -> None:
-    """Write a run's rows to a file, ordered by image and finding, in little memory however many they are.
+    """Write a run's rows to a CSV or Parquet file, ordered by image and finding.
 
-    A file that is there already is replaced once the new one is whole.
+    It needs little memory, whatever their number. A file that is there already is replaced once the new one
+    is whole.
 
     Example: nightread export 7 --format parquet -o scores.parquet
 
@@ -42,7 +46,7 @@ def export(
     _, database = ready()
     progress = queries.progress(database, run)
     if not progress.settled:
-        err.print(f"run {run} is {progress.status}: these are its rows so far", highlight=False)
+        note(f"run {run} is {progress.status}: these are its rows so far")
     with err.status(f"exporting {what}") as status:
 
         def told(rows: int) -> None:
@@ -56,7 +60,7 @@ def export(
             count = write_file(database, run, output, format_, what=what, wide=wide, told=told)
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    out.print(f"wrote {output}: {count:,} rows", highlight=False, soft_wrap=True)
+    say(f"wrote {output}: {count:,} rows")
 
 
 def _require_writable(output: Path, format_: Format) -> None:

@@ -5,19 +5,24 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.app import PANEL_ASK, RunArgument, app, ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
+from jobs.commands.options import RunArgument
+from jobs.commands.session import ready
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, say
 from jobs.report.page import write_report
 
+app = typer.Typer()
 
-@app.command(rich_help_panel=PANEL_ASK)
+
+@app.command()
 def report(
     run: RunArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write; one there is replaced.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Page to write; an existing one is replaced.")
+    ],
 ) -> None:
     """Write a run's report: one HTML file with its figures, curves and overlays, to read, print or send.
 
-    It needs no network and no other file. A run that still goes on has one too, of what is there so far.
+    It needs no network and no other file. A run that is not finished has one too, of what is there so far.
 
     Example: nightread report 7 -o run-7.html
     """
@@ -31,4 +36,4 @@ def report(
             written = write_report(database, settings, run, output)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    out.print(f"wrote {output} ({written / 1e6:.1f} MB)", highlight=False, markup=False, soft_wrap=True)
+    say(f"wrote {output} ({written / 1e6:.1f} MB)")

@@ -23,9 +23,9 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.outcomes import Failed
 from jobs.commands import report as report_cli
-from jobs.commands.app import app
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
+from workers.commands.main import app
 from workers.scoring.scorer import StubScorer
 
 IMAGES = 30

@@ -26,7 +26,7 @@ from config.findings import FINDINGS
 from db.database import Database
 from db.errors import DatabaseError
 from jobs.phantoms.archive import plan_archive, write_archive
-from workers.commands.models import app
+from workers.commands.main import app
 from workers.models import add
 from workers.models.add import ImportOptions, add_folder, add_weights
 from workers.models.imported import ForeignWeights
