@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Final, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -71,8 +71,24 @@ def command_line(commands: Mapping[str, Entry]) -> typer.Typer:
     return app
 
 
-def _options() -> None:
-    """Make it a group, whatever the number of its commands."""
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        import_module("jobs.commands.version").print_versions()
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_versions,
+            help="Show the versions of Nightread, Python, the engine and the database, and exit.",
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def run_cli(app: typer.Typer) -> None:

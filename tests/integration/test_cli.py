@@ -213,7 +213,9 @@ def imported(home: Path, *arguments: str) -> set[str]:
     return set(done.stderr.split())
 
 
-@pytest.mark.parametrize("command", ["--help", "status", 'sql "SELECT 1"', "sql --help", "status --help"])
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "status", 'sql "SELECT 1"', "sql --help", "status --help"]
+)
 def test_what_only_asks_loads_no_network_no_queue_and_no_arrays(nightread: Nightread, command: str) -> None:
     nightread.run("db", "upgrade")
     loaded = imported(nightread.home, *shlex.split(command))
@@ -223,7 +225,7 @@ def test_what_only_asks_loads_no_network_no_queue_and_no_arrays(nightread: Night
 
 
 def test_the_help_loads_no_database_and_a_commands_help_no_other_command(nightread: Nightread) -> None:
-    assert not imported(nightread.home, "--help") & {"sqlalchemy", "pydantic"}
+    assert not imported(nightread.home, "--help") & {"sqlalchemy", "pydantic", "jobs.commands.version"}
     modules = {entry.module for entry in COMMANDS.values()}
     for name in ("score", "sql", "models", "import-scores"):
         assert imported(nightread.home, name, "--help") & modules == {COMMANDS[name].module}
