@@ -357,7 +357,7 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
                 ):
                     break  # an argument of a group, whose command follows
                 assert word in command.commands, f"{name_of(page)}: {code}"
-                command = command.commands[word]
+                _, command, _ = command.resolve_command(click.Context(command), [word])  # loads it
             commands = [
                 command,
                 *(one for name, one in getattr(command, "commands", {}).items() if f" {name} " in rest),

@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -14,16 +14,16 @@ from rich.text import Text
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import alerts, queries
+from db import queries
 from db.database import Database, DatabaseAwayError
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
+from jobs.results import print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
 _AWAY_SECONDS: Final = 2.0
 _RATE_SECONDS: Final = 30.0
 """The rate and the time left are those of the last so many seconds."""
-_ALERTS_SHOWN: Final = timedelta(days=7)
 
 
 class _RateColumn(ProgressColumn):
@@ -178,10 +178,3 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         highlight=False,
     )
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)
-
-
-def show_alerts(database: Database) -> None:
-    """Print the alerts of the last days, a line each, oldest first."""
-    for one in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
-        line = f"alert {one.alert_id}, {one.raised_at:%Y-%m-%d %H:%M} UTC: {one.message}"
-        err.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -2,10 +2,16 @@
 
 import gzip
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from support import STUB_CARD, Nightread, write_card, write_manifest
+
+from workers.commands.main import COMMANDS
 
 STUB = ("--model", "stub")
 
@@ -116,7 +122,7 @@ def test_status_shows_a_run_for_people_and_for_scripts(nightread: Nightread, tmp
     shown = nightread.run("status")
     assert "complete" in shown.stdout
     found = json.loads(nightread.run("status", str(run), "--json").stdout)
-    assert [(one["run_id"], one["status"], one["scored"]) for one in found] == [(run, "complete", 40)]
+    assert [(entry["run_id"], entry["status"], entry["scored"]) for entry in found] == [(run, "complete", 40)]
     followed = nightread.run("status", str(run), "--follow")
     assert followed.returncode == 0
     assert nightread.run("resume", str(run)).returncode == 0, "there is nothing left to do"
@@ -187,14 +193,45 @@ def test_no_log_names_a_patient(nightread: Nightread, tmp_path: Path) -> None:
     assert "4711" not in nightread.logs()
 
 
-def test_the_command_starts_without_tensorflow_and_help_has_examples(nightread: Nightread) -> None:
-    import subprocess
-    import sys
+SHOW_MODULES = """
+import atexit, sys
+from workers.commands.main import main
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main()
+"""
 
-    heavy = ("tensorflow", "keras", "sklearn", "celery")
-    code = f"import sys, workers.commands.main; print([one for one in {heavy} if one in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "[]"
+
+def imported(home: Path, *arguments: str) -> set[str]:
+    """The modules that a command loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW_MODULES, *arguments],
+        env=os.environ | {"NIGHTREAD_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "status", 'sql "SELECT 1"', "sql --help", "status --help"]
+)
+def test_what_only_asks_loads_no_network_no_queue_and_no_arrays(nightread: Nightread, command: str) -> None:
+    nightread.run("db", "upgrade")
+    loaded = imported(nightread.home, *shlex.split(command))
+    assert "jobs.commands.app" in loaded
+    assert not loaded & {"tensorflow", "keras", "sklearn", "celery", "kombu", "redis", "matplotlib"}
+    assert not loaded & {"numpy", "scipy", "pandas", "cv2", "pyarrow"}
+
+
+def test_the_help_loads_no_database_and_a_commands_help_no_other_command(nightread: Nightread) -> None:
+    assert not imported(nightread.home, "--help") & {"sqlalchemy", "pydantic", "jobs.commands.version"}
+    modules = {entry.module for entry in COMMANDS.values()}
+    for name in ("score", "sql", "models", "import-scores"):
+        assert imported(nightread.home, name, "--help") & modules == {COMMANDS[name].module}
+
+
+def test_every_commands_help_has_examples(nightread: Nightread) -> None:
     for command in (
         *("score", "submit", "status", "resume", "cancel", "heatmap", "sql", "worker", "demo", "evaluate"),
         *(

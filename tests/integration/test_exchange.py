@@ -247,7 +247,7 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
 MEASURE = """
 import json, resource, sys
 from db.database import Database
-from jobs.commands.export import write_file
+from jobs.export import write_file
 from pathlib import Path
 database = Database(sys.argv[1])
 folder, run = Path(sys.argv[2]), int(sys.argv[3])

@@ -23,9 +23,9 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.outcomes import Failed
 from jobs.commands import report as report_cli
-from jobs.commands.app import app
-from jobs.commands.report import write_report
+from jobs.report.page import write_report
 from jobs.submit import Order, submit
+from workers.commands.main import app
 from workers.scoring.stub import StubScorer
 
 IMAGES = 30
@@ -44,10 +44,10 @@ def add(database: Database, table: Table, *rows: dict[str, Any]) -> int:
 
 
 def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0) -> None:
-    """Score a run by the stub, failing each so-many-th image."""
+    """Score a run by the stub, failing every `fail_every`-th image."""
     scorer = StubScorer(find_model("stub", folder / "models").card)
-    for one in ledger.take_pending(database, 1_000, run_id):
-        held = ledger.claim(database, one.batch_id, "worker", 60)
+    for pending in ledger.take_pending(database, 1_000, run_id):
+        held = ledger.claim(database, pending.batch_id, "worker", 60)
         assert held is not None
         outcomes = [
             Failed(outcome.image_id, "read", "truncated", "ends early")
@@ -417,7 +417,7 @@ def test_gallery_shows_the_three_highest_and_says_which_file_is_missing(
             select(score.c.probability).where(score.c.overlay_path.is_not(None)).order_by(score.c.probability)
         ).scalars()
         lowest, third, second, first = probabilities.all()
-    assert [float(one) for one in re.findall(r"<br>probability ([\d.]+),", part)] == pytest.approx(
+    assert [float(number) for number in re.findall(r"<br>probability ([\d.]+),", part)] == pytest.approx(
         [first, second, third], abs=6e-4
     )
     assert f"{lowest:.3f}" not in part
@@ -554,7 +554,7 @@ def test_command_replaces_an_older_report_whole_and_tells_its_size(
     assert done.exit_code == 0
     assert re.search(r"wrote \S+run\.html \(\d\.\d MB\)", done.stdout)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert [one.name for one in path.parent.iterdir()] == ["run.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["run.html"]
     assert path.stat().st_mode & 0o777 == 0o644
 
 

@@ -26,7 +26,6 @@ from db import alerts, ledger, queries, recovery, schedules
 from db.database import Database, clock
 from db.schedules import DueTime
 from db.schema import alert, evaluation, run, schedule_due
-from jobs.commands.schedule import app
 from jobs.errors import JobsError
 from jobs.schedules.schedule import (
     Action,
@@ -39,6 +38,7 @@ from jobs.schedules.schedule import (
     tick,
 )
 from jobs.schedules.webhook import deliver
+from workers.commands.main import app
 from workers.scoring.stub import StubScorer
 
 BERLIN = "Europe/Berlin"
@@ -706,5 +706,6 @@ def test_relative_paths_are_those_of_the_folder_where_the_schedule_was_added(
 
 def test_the_commands_are_where_the_help_shows_them() -> None:
     root: Any = typer.main.get_command(app)
-    assert set(root.commands["schedule"].commands) == {"add", "list", "remove"}
-    assert set(root.commands["schedule"].commands["add"].commands) == {"score", "evaluate"}
+    group = root.load("schedule")
+    assert set(group.commands) == {"add", "list", "remove"}
+    assert set(group.commands["add"].commands) == {"score", "evaluate"}

@@ -29,7 +29,8 @@ from db.database import Database
 from db.errors import DatabaseError
 from jobs.phantoms.archive import plan_archive, write_archive
 from workers.archive import archive_statistics
-from workers.commands.models import app, register
+from workers.commands.main import app
+from workers.commands.models import register
 from workers.models import add
 from workers.models.add import add_folder, add_weights
 from workers.models.imported import ForeignWeights

@@ -14,13 +14,13 @@ import pytest
 from sqlalchemy import insert, inspect, text
 
 import db.database
-import jobs.commands.export
+import jobs.export
 from config.findings import FINDINGS
 from db.database import Database
 from db.manifests import find_or_write_findings
 from db.schema import evaluation, evaluation_result, manifest
 from db.upgrade import upgrade
-from jobs.commands.export import EXPORTS, write_csv, write_file, write_parquet
+from jobs.export import EXPORTS, write_csv, write_file, write_parquet
 from jobs.imports import ImportOrder, import_scores
 
 NAMES = ("b/10.png", "b/9.png", "B.png", "a b.png", "a_b.png", "ab.png", "é.png", "nothing.png")
@@ -36,7 +36,7 @@ def imported(database: Database, folder: Path) -> int:
     folder.mkdir(exist_ok=True)
     lines = [",".join(("Image Index", *FINDINGS))]
     for image, name in enumerate(NAMES):
-        cells = ["" if name == "nothing.png" else str(probability(image, one)) for one in range(14)]
+        cells = ["" if name == "nothing.png" else str(probability(image, finding)) for finding in range(14)]
         if name == "ab.png":
             cells[3] = ""
         lines.append(",".join((name, *cells)))
@@ -173,7 +173,7 @@ def test_parquet_keeps_the_types_of_the_columns(database: Database, tmp_path: Pa
 def test_parquet_and_csv_hold_the_same_values(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.commands.export, "_ROWS", 10)  # several row groups
+    monkeypatch.setattr(jobs.export, "_ROWS", 10)  # several row groups
     run_id = imported(database, tmp_path)
     for wide in (False, True):
         read = frame(database, run_id, tmp_path / "scores.parquet", wide=wide)
@@ -237,7 +237,7 @@ def test_a_reader_that_stands_still_is_not_cut_off(
     postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.database, "IDLE_TRANSACTION_MS", 100)
-    monkeypatch.setattr(jobs.commands.export, "_ROWS", 40)
+    monkeypatch.setattr(jobs.export, "_ROWS", 40)
     database = Database(postgresql_url)
     upgrade(database)
     run_id = imported(database, tmp_path)
