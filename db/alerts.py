@@ -11,7 +11,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.comparisons import Comparisons, write_comparison
 from db.database import Database, clock
 from db.schedules import DueTime
-from db.schema import alert, evaluation, model, run, schedule
+from db.schema.evaluations import evaluation
+from db.schema.runs import model, run
+from db.schema.schedules import alert, schedule
 
 log = logging.getLogger(__name__)
 

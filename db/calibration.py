@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Double, cast, func, select, up
 
 from db.database import Database
 from db.errors import DatabaseError
-from db.schema import evaluation, evaluation_result, run, score
+from db.schema.evaluations import evaluation, evaluation_result
+from db.schema.runs import run, score
 
 _CLOSEST: Final = 2.0**-24
 """As in the fit: the step of float32 below 1; the logit of 0 or 1 has no number."""

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, insert, select
 
 from db.database import insert_rows
 from db.errors import UnknownRunError
-from db.schema import comparison, comparison_result, evaluation, run
+from db.schema.evaluations import comparison, comparison_result, evaluation
+from db.schema.runs import run
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, upda
 
 from db.alerts import PairedTest, raise_loss, raise_unevaluated
 from db.database import Database, clock, insert_rows
-from db.schema import (
+from db.schema.evaluations import (
     calibration_bin,
     curve_point,
     evaluation,
     evaluation_result,
     localisation_result,
-    run,
     threshold_result,
 )
+from db.schema.runs import run
 
 
 @dataclass(frozen=True, slots=True)

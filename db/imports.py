@@ -13,7 +13,9 @@ from sqlalchemy import Connection, select, update
 from db.database import Database, bulk_insert
 from db.manifests import RowValues, archive_id, find_or_write_manifest, finding_ids
 from db.runs import ModelFacts, create_run, find_or_write_model
-from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
+from db.schema.archives import manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run, score
 
 STAGE, NO_SCORE = "import", "no_score"
 """The stage and the reason of an image that has no number in the file."""

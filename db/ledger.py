@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, and_, exists, func, select, update
 
 from db.database import Database, clock
 from db.outcomes import Failed, Outcome, Scored, write_failed, write_scored
-from db.schema import archive, batch, image, manifest_row, model, run
+from db.schema.archives import archive, image, manifest_row
+from db.schema.runs import batch, model, run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.schema import Column, MetaData
 
 from db.database import bulk_insert
-from db.schema import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.schema.archives import archive, finding, image, manifest, manifest_finding, manifest_row
 
 
 class RowValues(NamedTuple):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert
 
 from db.database import insert_rows
-from db.schema import image_result, score
+from db.schema.runs import image_result, score
 
 
 @dataclass(frozen=True, slots=True)

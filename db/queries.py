@@ -10,7 +10,9 @@ from sqlalchemy import Connection, Row, column, select, table, text
 
 from db.database import Database
 from db.errors import UnknownRunError
-from db.schema import UtcDateTime, archive, finding, image, image_result, model, model_finding, run
+from db.schema.archives import archive, finding, image
+from db.schema.base import UtcDateTime
+from db.schema.runs import image_result, model, model_finding, run
 
 SETTLED = frozenset({"complete", "cancelled", "broken"})
 """Statuses in which nothing more happens to a run by itself."""

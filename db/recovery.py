@@ -7,7 +7,9 @@ from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
 from db.database import Database, clock
 from db.outcomes import Failed, write_failed
-from db.schema import batch, evaluation, image_result, manifest_row, run
+from db.schema.archives import manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, run
 
 OPEN_STATES: Final = ("pending", "queued", "running")
 

@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
 from db.manifests import finding_ids
-from db.schema import batch, image_result, manifest, manifest_row, model, model_finding, run
+from db.schema.archives import manifest, manifest_row
+from db.schema.runs import batch, image_result, model, model_finding, run
 
 
 @dataclass(frozen=True, slots=True)

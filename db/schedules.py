@@ -9,7 +9,9 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import Database
 from db.errors import DatabaseError
-from db.schema import evaluation, run, schedule, schedule_due
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
+from db.schema.schedules import schedule, schedule_due
 
 _RUN_GOES_ON: Final = ("running", "evaluating")
 _EVALUATION_GOES_ON: Final = ("due", "queued", "running")

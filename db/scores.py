@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
 from db.errors import UnknownRunError
-from db.schema import finding, image, manifest, manifest_finding, manifest_row, model_finding, run
+from db.schema.archives import finding, image, manifest, manifest_finding, manifest_row
+from db.schema.runs import model_finding, run
 
 UNKNOWN: Final = -1
 """The label of an image that nobody looked at for a finding."""

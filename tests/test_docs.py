@@ -24,7 +24,8 @@ from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome, Scored
-from db.schema import alert, run, schedule, schedule_due
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule, schedule_due
 from db.upgrade import upgrade
 from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels

@@ -16,7 +16,7 @@ from sqlalchemy import Select, collate, column, select, table
 
 from db import queries
 from db.database import Database
-from db.schema import UtcDateTime
+from db.schema.base import UtcDateTime
 from jobs.commands.app import PANEL_ASK, RunArgument, app, ready
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Text, bindparam, text
 
 from db import queries
 from db.database import Database
-from db.schema import UtcDateTime
+from db.schema.base import UtcDateTime
 from jobs.report import plots as report_plots
 
 PICTURES: Final = 3

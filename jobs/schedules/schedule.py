@@ -18,7 +18,7 @@ from db.database import Database
 from db.errors import DatabaseError, UnknownRunError
 from db.runs import create_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
-from db.schema import run
+from db.schema.runs import run
 from jobs.errors import JobsError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels

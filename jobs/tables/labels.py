@@ -7,8 +7,9 @@ from sqlalchemy import Connection, func, select
 
 from db.errors import UnknownRunError
 from db.manifests import find_or_write_manifest
-from db.schema import manifest as manifest_table
-from db.schema import manifest_row, run
+from db.schema.archives import manifest as manifest_table
+from db.schema.archives import manifest_row
+from db.schema.runs import run
 from jobs.errors import JobsError
 from jobs.submit import row_values
 from jobs.tables.manifest import Manifest

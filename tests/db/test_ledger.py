@@ -15,7 +15,9 @@ from db import evaluations, ledger, queries, recovery, runs
 from db.database import Database, clock
 from db.ledger import Claim
 from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import batch, evaluation, image, manifest, run
+from db.schema.archives import image, manifest
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, run
 from db.upgrade import upgrade
 from workers.scoring.scorer import StubScorer
 

@@ -24,7 +24,10 @@ from db.database import Database, clock
 from db.evaluations import EvaluationClaim, Figures
 from db.ledger import Claim
 from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import batch, evaluation, evaluation_result, finding, image_result, metadata, run, score
+from db.schema import metadata
+from db.schema.archives import finding
+from db.schema.evaluations import evaluation, evaluation_result
+from db.schema.runs import batch, image_result, run, score
 
 CAP: Final = 3
 """Attempts of a batch."""

@@ -20,17 +20,10 @@ from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.runs import RowRange, create_run, unscored_rows
 from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownScheduleError
-from db.schema import (
-    alert,
-    batch,
-    evaluation,
-    image,
-    image_result,
-    manifest,
-    manifest_row,
-    model,
-    run,
-)
+from db.schema.archives import image, manifest, manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run
+from db.schema.schedules import alert
 from workers.scoring.scorer import StubScorer
 
 LEASE = 60.0

@@ -18,7 +18,8 @@ import jobs.commands.export
 from config.findings import FINDINGS
 from db.database import Database
 from db.manifests import finding_ids
-from db.schema import evaluation, evaluation_result, manifest
+from db.schema.archives import manifest
+from db.schema.evaluations import evaluation, evaluation_result
 from db.upgrade import upgrade
 from jobs.commands.export import EXPORTS, write_csv, write_file, write_parquet
 from jobs.tables.scores import ImportOrder, import_scores

@@ -25,7 +25,9 @@ from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
 from db.database import Database, clock
 from db.schedules import DueTime
-from db.schema import alert, evaluation, run, schedule_due
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule_due
 from jobs.commands.schedule import app
 from jobs.errors import JobsError
 from jobs.schedules.schedule import (

@@ -19,7 +19,9 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.ledger import BatchImage
 from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import box, box_set, localisation_result, model, run
+from db.schema.archives import box, box_set
+from db.schema.evaluations import localisation_result
+from db.schema.runs import model, run
 from jobs.submit import Order, submit
 from jobs.tables.boxes import read_boxes
 from workers.evaluation.localisation import localise_run

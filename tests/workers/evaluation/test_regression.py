@@ -17,7 +17,8 @@ from db.database import Database
 from db.evaluations import EvaluationClaim
 from db.ledger import BatchImage, Claim
 from db.outcomes import Scored
-from db.schema import evaluation, run
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
 from jobs.submit import Order, submit
 from workers.evaluation.regression import is_loss, watch
 from workers.scoring.scorer import StubScorer
