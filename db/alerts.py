@@ -14,6 +14,7 @@ from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.runs import model, run
 from db.schema.schedules import alert, schedule
+from db.states import EvaluationState
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def before(connection: Connection, schedule_id: int, evaluation_id: int, run_id:
         facts.join(evaluation, evaluation.c.run_id == run.c.id)
         .where(
             evaluation.c.schedule_id == schedule_id,
-            evaluation.c.state == "done",
+            evaluation.c.state == EvaluationState.DONE,
             evaluation.c.id < evaluation_id,
         )
         .order_by(evaluation.c.id.desc())

@@ -10,6 +10,7 @@ from db.database import Database
 from db.errors import DatabaseError
 from db.schema.evaluations import evaluation, evaluation_result
 from db.schema.runs import run, score
+from db.states import EvaluationState
 
 _CLOSEST: Final = 2.0**-24
 """As in the fit: the step of float32 below 1; the logit of 0 or 1 has no number."""
@@ -51,7 +52,7 @@ def _evaluation(connection: Connection, run_id: int, evaluation_id: int | None) 
     if model_id is None:
         raise CalibrationError(f"there is no run {run_id}; see: nightread status")
     wanted = select(evaluation.c.id, run.c.model_id).join(run, run.c.id == evaluation.c.run_id)
-    wanted = wanted.where(evaluation.c.state == "done").order_by(evaluation.c.id.desc())
+    wanted = wanted.where(evaluation.c.state == EvaluationState.DONE).order_by(evaluation.c.id.desc())
     if evaluation_id is None:
         row = connection.execute(wanted.where(run.c.id == run_id)).first()
         if row is None:

@@ -19,6 +19,7 @@ from db.schema.evaluations import (
     threshold_result,
 )
 from db.schema.runs import run
+from db.states import CLAIMABLE_EVALUATIONS, EvaluationState, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +98,14 @@ def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int,
             update(evaluation)
             .where(
                 or_(
-                    evaluation.c.state == "due",
+                    evaluation.c.state == EvaluationState.DUE,
                     and_(
-                        evaluation.c.state == "queued",
+                        evaluation.c.state == EvaluationState.QUEUED,
                         evaluation.c.sent_at < clock() - resend_after_seconds,
                     ),
                 )
             )
-            .values(state="queued", sent_at=clock())
+            .values(state=EvaluationState.QUEUED, sent_at=clock())
             .returning(evaluation.c.id, evaluation.c.run_id)
         )
         return [(row.id, row.run_id) for row in rows]
@@ -117,9 +118,9 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
         row = (
             connection.execute(
                 update(evaluation)
-                .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(("due", "queued")))
+                .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(CLAIMABLE_EVALUATIONS))
                 .values(
-                    state="running",
+                    state=EvaluationState.RUNNING,
                     attempt=evaluation.c.attempt + 1,
                     lease_token=token,
                     lease_expires_at=clock() + lease_seconds,
@@ -143,17 +144,17 @@ def renew_evaluation(database: Database, held: EvaluationClaim, lease_seconds: f
 
 def expire_evaluations(database: Database, max_attempts: int) -> int:
     """Take back evaluations whose worker stopped renewing; after `max_attempts` the run is marked broken."""
-    overdue = and_(evaluation.c.state == "running", evaluation.c.lease_expires_at < clock())
+    overdue = and_(evaluation.c.state == EvaluationState.RUNNING, evaluation.c.lease_expires_at < clock())
     with database.write() as connection:
         again = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt < max_attempts)
-            .values(state="due", lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.DUE, lease_token=None, lease_expires_at=None)
         ).rowcount
         spent = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt >= max_attempts)
-            .values(state="failed", lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.FAILED, lease_token=None, lease_expires_at=None)
             .returning(
                 evaluation.c.id, evaluation.c.run_id, evaluation.c.closes_run, evaluation.c.schedule_id
             )
@@ -163,7 +164,7 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
             connection.execute(update(evaluation).where(evaluation.c.id == row.id).values(message=message))
             if row.closes_run:
                 connection.execute(
-                    update(run).where(run.c.id == row.run_id).values(status="broken", message=message)
+                    update(run).where(run.c.id == row.run_id).values(status=RunStatus.BROKEN, message=message)
                 )
             if row.schedule_id is not None:
                 about = f"run {row.run_id}, evaluation {row.id}: {message}"
@@ -180,7 +181,7 @@ def complete_evaluation(
         changed = connection.execute(
             update(evaluation)
             .where(_held(held))
-            .values(state="done", lease_token=None, lease_expires_at=None, evaluated_at=now)
+            .values(state=EvaluationState.DONE, lease_token=None, lease_expires_at=None, evaluated_at=now)
         )
         if changed.rowcount != 1:
             return False
@@ -191,8 +192,8 @@ def complete_evaluation(
         if held.closes_run:
             connection.execute(
                 update(run)
-                .where(run.c.id == held.run_id, run.c.status == "evaluating")
-                .values(status="complete", finished_at=now)
+                .where(run.c.id == held.run_id, run.c.status == RunStatus.EVALUATING)
+                .values(status=RunStatus.COMPLETE, finished_at=now)
             )
         if watched is not None:
             raise_loss(connection, watched)
@@ -202,6 +203,6 @@ def complete_evaluation(
 def _held(held: EvaluationClaim) -> ColumnElement[bool]:
     return and_(
         evaluation.c.id == held.evaluation_id,
-        evaluation.c.state == "running",
+        evaluation.c.state == EvaluationState.RUNNING,
         evaluation.c.lease_token == held.token,
     )

@@ -17,6 +17,7 @@ from db.database import Database, clock
 from db.outcomes import Failed, Outcome, Scored, write_failed, write_scored
 from db.schema.archives import archive, image, manifest_row
 from db.schema.runs import batch, model, run
+from db.states import CLAIMABLE_BATCHES, BatchState, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def take_pending(database: Database, limit: int, run_id: int | None = None) -> l
     chosen = (
         select(batch.c.id)
         .join(run, run.c.id == batch.c.run_id)
-        .where(batch.c.state == "pending", run.c.status == "running")
+        .where(batch.c.state == BatchState.PENDING, run.c.status == RunStatus.RUNNING)
         .order_by(batch.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=batch)
@@ -74,8 +75,8 @@ def take_pending(database: Database, limit: int, run_id: int | None = None) -> l
     with database.write() as connection:
         taken = connection.execute(
             update(batch)
-            .where(batch.c.id.in_(chosen.scalar_subquery()), batch.c.state == "pending")
-            .values(state="queued", sent_at=clock())
+            .where(batch.c.id.in_(chosen.scalar_subquery()), batch.c.state == BatchState.PENDING)
+            .values(state=BatchState.QUEUED, sent_at=clock())
             .returning(
                 batch.c.id,
                 batch.c.run_id,
@@ -90,7 +91,7 @@ def count_queued(database: Database) -> int:
     """Count the batches that were announced and not yet claimed."""
     with database.read() as connection:
         count: int = connection.execute(
-            select(func.count()).select_from(batch).where(batch.c.state == "queued")
+            select(func.count()).select_from(batch).where(batch.c.state == BatchState.QUEUED)
         ).scalar_one()
         return count
 
@@ -103,11 +104,11 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
             update(batch)
             .where(
                 batch.c.id == batch_id,
-                batch.c.state.in_(("pending", "queued")),
-                exists().where(run.c.id == batch.c.run_id, run.c.status == "running"),
+                batch.c.state.in_(CLAIMABLE_BATCHES),
+                exists().where(run.c.id == batch.c.run_id, run.c.status == RunStatus.RUNNING),
             )
             .values(
-                state="running",
+                state=BatchState.RUNNING,
                 attempt=batch.c.attempt + 1,
                 lease_token=token,
                 lease_expires_at=clock() + lease_seconds,
@@ -155,7 +156,9 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
 
 
 def _held(held: Claim) -> ColumnElement[bool]:
-    return and_(batch.c.id == held.batch_id, batch.c.state == "running", batch.c.lease_token == held.token)
+    return and_(
+        batch.c.id == held.batch_id, batch.c.state == BatchState.RUNNING, batch.c.lease_token == held.token
+    )
 
 
 def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
@@ -174,7 +177,7 @@ def release(database: Database, held: Claim) -> bool:
             update(batch)
             .where(_held(held))
             .values(
-                state="pending",
+                state=BatchState.PENDING,
                 attempt=batch.c.attempt - 1,
                 lease_token=None,
                 lease_expires_at=None,
@@ -212,7 +215,7 @@ def complete(
             update(batch)
             .where(_held(held))
             .values(
-                state="done",
+                state=BatchState.DONE,
                 lease_token=None,
                 lease_expires_at=None,
                 finished_at=datetime.now(UTC),

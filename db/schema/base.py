@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Final
+from enum import StrEnum
+from typing import Final, TypeVar
 
-from sqlalchemy import Column, DateTime, Dialect, ForeignKey, Integer, MetaData, TypeDecorator
+from sqlalchemy import Column, DateTime, Dialect, ForeignKey, Integer, MetaData, Text, TypeDecorator
 
 metadata: Final = MetaData(
     naming_convention={
@@ -39,6 +40,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+StateEnum = TypeVar("StateEnum", bound=StrEnum)
+
+
+class State(TypeDecorator[StateEnum]):
+    """A word of db/states.py, which is written as it is and read as its enum's member."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, states: type[StateEnum]) -> None:
+        """`states`: the enum whose words the column holds."""
+        super().__init__()
+        self.states = states
+
+    def process_result_value(
+        self,
+        value: str | None,
+        dialect: Dialect,  # noqa: ARG002  # the base class passes it
+    ) -> StateEnum | None:
+        """Read the member."""
+        return None if value is None else self.states(value)
 
 
 def id_column() -> Column[int]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     text,
 )
 
-from db.schema.base import UtcDateTime, id_column, is_one_of, metadata, reference
+from db.schema.base import State, UtcDateTime, id_column, is_one_of, metadata, reference
 from db.states import EvaluationState
 
 evaluation = Table(
@@ -28,7 +28,7 @@ evaluation = Table(
     Column("label_set", Text, nullable=False),
     # True for the one evaluation that a run's last batch makes due.
     Column("closes_run", Boolean, nullable=False),
-    Column("state", Text, nullable=False, server_default=EvaluationState.DUE),
+    Column("state", State(EvaluationState), nullable=False, server_default=EvaluationState.DUE),
     Column("attempt", SmallInteger, nullable=False, server_default="0"),
     Column("lease_token", Text),
     Column("lease_expires_at", Double),

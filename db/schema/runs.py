@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 
-from db.schema.base import UtcDateTime, id_column, is_one_of, metadata, reference
+from db.schema.base import State, UtcDateTime, id_column, is_one_of, metadata, reference
 from db.states import OPEN_BATCHES, BatchState, ImageStatus, RunStatus
 
 model = Table(
@@ -48,7 +48,7 @@ run = Table(
     id_column(),
     reference("manifest_id", "manifest.id"),
     reference("model_id", "model.id"),
-    Column("status", Text, nullable=False),
+    Column("status", State(RunStatus), nullable=False),
     Column("images", Integer, nullable=False),
     Column("batches", Integer, nullable=False),
     Column("heatmaps", Text, nullable=False),
@@ -73,7 +73,7 @@ batch = Table(
     Column("number", Integer, nullable=False),
     Column("first_row", Integer, nullable=False),
     Column("last_row", Integer, nullable=False),  # inclusive
-    Column("state", Text, nullable=False, server_default=BatchState.PENDING),
+    Column("state", State(BatchState), nullable=False, server_default=BatchState.PENDING),
     Column("attempt", SmallInteger, nullable=False, server_default="0"),
     Column("lease_token", Text),
     # Seconds since 1970 by the database's own clock: workers' clocks may differ.
@@ -104,7 +104,7 @@ image_result = Table(
     reference("run_id", "run.id", primary_key=True),
     reference("image_id", "image.id", primary_key=True),
     reference("batch_id", "batch.id"),
-    Column("status", Text, nullable=False),
+    Column("status", State(ImageStatus), nullable=False),
     Column("width", Integer),  # of the original image, pixels
     Column("height", Integer),
     Column("maps", LargeBinary),  # float16 (height, width, findings), C order, each map's maximum 1

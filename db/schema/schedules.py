@@ -13,7 +13,7 @@ from sqlalchemy import (
     text,
 )
 
-from db.schema.base import UtcDateTime, id_column, is_one_of, metadata, reference
+from db.schema.base import State, UtcDateTime, id_column, is_one_of, metadata, reference
 from db.states import DueState
 
 # A schedule is never deleted, as its runs and alerts name it: it is removed by a time.
@@ -43,7 +43,7 @@ schedule_due = Table(
     # The primary key is the promise: a schedule's due time is acted on once, however many beats tick.
     reference("schedule_id", "schedule.id", primary_key=True),
     Column("due_at", UtcDateTime, primary_key=True),
-    Column("state", Text, nullable=False),
+    Column("state", State(DueState), nullable=False),
     Column("run_id", Integer, ForeignKey("run.id")),
     Column("evaluation_id", Integer, ForeignKey("evaluation.id")),
     Column("message", Text),

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from db import queries
 from db.database import Database
+from db.states import RunStatus
 from jobs.commands.app import PANEL_RUN, app, ready
 from jobs.commands.report import write_report
 from jobs.console import err, out, print_table
@@ -81,7 +82,7 @@ def demo(
     order = Order(manifest, archive / "images", model or settings.model)
     run_id = submit(database, settings, order)
     ended = work_on(database, settings, run_id)
-    if ended.status == "complete":
+    if ended.status == RunStatus.COMPLETE:
         _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)
         write_report(database, settings, run_id, archive / "report.html")

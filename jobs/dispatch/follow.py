@@ -17,6 +17,7 @@ from config.errors import ConfigError
 from config.settings import Settings
 from db import alerts, queries
 from db.database import Database
+from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
@@ -78,7 +79,7 @@ def follow(
 
 
 def _description(now: queries.Progress) -> str:
-    if now.status == "running" and now.started_at is None:
+    if now.status == RunStatus.RUNNING and now.started_at is None:
         return f"run {now.run_id}: waiting for a worker"
     failed = f", {now.failed} failed" if now.failed else ""
     return f"run {now.run_id}: {now.status}{failed}"
@@ -167,7 +168,7 @@ def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> quer
 
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
     """Print a settled run's figures and exit with the code that tells how it ended."""
-    if ended.status != "complete":
+    if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
             EXIT_INCOMPLETE,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Text, bindparam, text
 from db import queries
 from db.database import Database
 from db.schema.base import UtcDateTime
+from db.states import EvaluationState
 from jobs.report import plots as report_plots
 
 PICTURES: Final = 3
@@ -34,7 +35,7 @@ def page_content(database: Database, overlays: Path, run_id: int) -> dict[str, A
     with database.read_only() as connection:
         facts = _facts(connection, run_id)
         newest = _evaluations(connection, "e.run_id = :run_id", run_id=run_id)
-        evaluation = next((one for one in newest if one["state"] == "done"), None)
+        evaluation = next((one for one in newest if one["state"] == EvaluationState.DONE), None)
         figures = _figures(connection, evaluation["evaluation_id"], findings) if evaluation else {}
         comparison = _comparison(connection, run_id, findings)
         change = None

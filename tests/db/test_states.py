@@ -2,11 +2,15 @@
 
 import re
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
+from support import make_run
 
+from db import queries
 from db.database import Database
+from db.schema.runs import batch
 from db.states import (
     OPEN_BATCHES,
     OPEN_EVALUATIONS,
@@ -45,6 +49,13 @@ def test_the_index_of_open_batches_is_over_the_open_states(database: Database) -
     (open_batches,) = [index for index in indexes if index["name"] == "ix_batch_open"]
     where = open_batches["dialect_options"][f"{database.dialect}_where"]
     assert quoted(str(where)) == set(OPEN_BATCHES)
+
+
+def test_a_state_is_read_as_its_enums_member(database: Database, tmp_path: Path) -> None:
+    run_id = make_run(database, tmp_path, 1)
+    assert queries.progress(database, run_id).status is RunStatus.RUNNING
+    with database.read() as connection:
+        assert connection.execute(select(batch.c.state)).scalar_one() is BatchState.PENDING
 
 
 def test_a_settled_evaluation_is_one_that_is_not_open() -> None:
