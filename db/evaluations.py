@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, update
+from sqlalchemy import Connection, Table, and_, insert, or_, update
 
+from db import leases
 from db.alerts import PairedTest, raise_loss, raise_unevaluated
 from db.database import Database, clock, insert_rows
 from db.schema.evaluations import (
@@ -117,14 +118,8 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
     with database.write() as connection:
         row = (
             connection.execute(
-                update(evaluation)
-                .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(CLAIMABLE_EVALUATIONS))
-                .values(
-                    state=EvaluationState.RUNNING,
-                    attempt=evaluation.c.attempt + 1,
-                    lease_token=token,
-                    lease_expires_at=clock() + lease_seconds,
-                )
+                leases.take(evaluation, evaluation_id, token, lease_seconds)
+                .where(evaluation.c.state.in_(CLAIMABLE_EVALUATIONS))
                 .returning(*(evaluation.c[name] for name in _CLAIMED))
             )
             .mappings()
@@ -135,26 +130,22 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
 
 def renew_evaluation(database: Database, held: EvaluationClaim, lease_seconds: float) -> bool:
     """Extend the lease; False if it was lost."""
-    with database.write() as connection:
-        changed = connection.execute(
-            update(evaluation).where(_held(held)).values(lease_expires_at=clock() + lease_seconds)
-        )
-        return changed.rowcount == 1
+    return leases.renew(database, evaluation, held.evaluation_id, held.token, lease_seconds)
 
 
 def expire_evaluations(database: Database, max_attempts: int) -> int:
     """Take back evaluations whose worker stopped renewing; after `max_attempts` the run is marked broken."""
-    overdue = and_(evaluation.c.state == EvaluationState.RUNNING, evaluation.c.lease_expires_at < clock())
+    overdue = leases.overdue(evaluation)
     with database.write() as connection:
         again = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt < max_attempts)
-            .values(state=EvaluationState.DUE, lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.DUE, **leases.FREE)
         ).rowcount
         spent = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt >= max_attempts)
-            .values(state=EvaluationState.FAILED, lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.FAILED, **leases.FREE)
             .returning(
                 evaluation.c.id, evaluation.c.run_id, evaluation.c.closes_run, evaluation.c.schedule_id
             )
@@ -180,8 +171,8 @@ def complete_evaluation(
     with database.write() as connection:
         changed = connection.execute(
             update(evaluation)
-            .where(_held(held))
-            .values(state=EvaluationState.DONE, lease_token=None, lease_expires_at=None, evaluated_at=now)
+            .where(leases.held(evaluation, held.evaluation_id, held.token))
+            .values(state=EvaluationState.DONE, evaluated_at=now, **leases.FREE)
         )
         if changed.rowcount != 1:
             return False
@@ -198,11 +189,3 @@ def complete_evaluation(
         if watched is not None:
             raise_loss(connection, watched)
     return True
-
-
-def _held(held: EvaluationClaim) -> ColumnElement[bool]:
-    return and_(
-        evaluation.c.id == held.evaluation_id,
-        evaluation.c.state == EvaluationState.RUNNING,
-        evaluation.c.lease_token == held.token,
-    )

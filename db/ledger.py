@@ -3,7 +3,7 @@
 A batch goes pending -> queued (announced to the broker) -> running (a worker holds its lease) -> done. A
 message only wakes a worker; a lost, doubled or late one changes nothing, because each step is an UPDATE
 that asks for the state before it, and results are written only together with `done` under the lease's
-token. Lease times are read off the database's clock.
+token.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, and_, exists, func, select, update
+from sqlalchemy import exists, func, select, update
 
+from db import leases
 from db.database import Database, clock
 from db.outcomes import Failed, Outcome, Scored, write_failed, write_scored
 from db.schema.archives import archive, image, manifest_row
@@ -101,20 +102,12 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
     token = uuid4().hex
     with database.write() as connection:
         taken = connection.execute(
-            update(batch)
+            leases.take(batch, batch_id, token, lease_seconds)
             .where(
-                batch.c.id == batch_id,
                 batch.c.state.in_(CLAIMABLE_BATCHES),
                 exists().where(run.c.id == batch.c.run_id, run.c.status == RunStatus.RUNNING),
             )
-            .values(
-                state=BatchState.RUNNING,
-                attempt=batch.c.attempt + 1,
-                lease_token=token,
-                lease_expires_at=clock() + lease_seconds,
-                worker=worker,
-                started_at=func.coalesce(batch.c.started_at, datetime.now(UTC)),
-            )
+            .values(worker=worker, started_at=func.coalesce(batch.c.started_at, datetime.now(UTC)))
             .returning(batch.c.run_id, batch.c.number, batch.c.first_row, batch.c.last_row, batch.c.attempt)
         ).first()
         if taken is None:
@@ -155,19 +148,9 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
     )
 
 
-def _held(held: Claim) -> ColumnElement[bool]:
-    return and_(
-        batch.c.id == held.batch_id, batch.c.state == BatchState.RUNNING, batch.c.lease_token == held.token
-    )
-
-
 def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
-    """Extend the lease; False if it was lost, and the work on the batch is for nothing."""
-    with database.write() as connection:
-        changed = connection.execute(
-            update(batch).where(_held(held)).values(lease_expires_at=clock() + lease_seconds)
-        )
-        return changed.rowcount == 1
+    """Extend the lease; False if it was lost."""
+    return leases.renew(database, batch, held.batch_id, held.token, lease_seconds)
 
 
 def release(database: Database, held: Claim) -> bool:
@@ -175,14 +158,8 @@ def release(database: Database, held: Claim) -> bool:
     with database.write() as connection:
         changed = connection.execute(
             update(batch)
-            .where(_held(held))
-            .values(
-                state=BatchState.PENDING,
-                attempt=batch.c.attempt - 1,
-                lease_token=None,
-                lease_expires_at=None,
-                worker=None,
-            )
+            .where(leases.held(batch, held.batch_id, held.token))
+            .values(state=BatchState.PENDING, attempt=batch.c.attempt - 1, worker=None, **leases.FREE)
         )
         return changed.rowcount == 1
 
@@ -190,7 +167,11 @@ def release(database: Database, held: Claim) -> bool:
 def abandon(database: Database, held: Claim) -> None:
     """End the lease of a batch that went wrong: the reconciler retries it or, at the cap, splits it."""
     with database.write() as connection:
-        connection.execute(update(batch).where(_held(held)).values(lease_expires_at=clock() - 1.0))
+        connection.execute(
+            update(batch)
+            .where(leases.held(batch, held.batch_id, held.token))
+            .values(lease_expires_at=clock() - 1.0)
+        )
 
 
 def complete(
@@ -213,15 +194,14 @@ def complete(
     with database.write() as connection:
         changed = connection.execute(
             update(batch)
-            .where(_held(held))
+            .where(leases.held(batch, held.batch_id, held.token))
             .values(
                 state=BatchState.DONE,
-                lease_token=None,
-                lease_expires_at=None,
                 finished_at=datetime.now(UTC),
                 scored=len(scored),
                 failed=len(failed),
                 engine=engine,
+                **leases.FREE,
             )
         )
         if changed.rowcount != 1:

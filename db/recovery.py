@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
+from db import leases
 from db.database import Database, clock
 from db.outcomes import Failed, write_failed
 from db.schema.archives import manifest_row
@@ -19,17 +20,9 @@ def expire_leases(database: Database, max_attempts: int) -> int:
     kills its worker costs itself and nothing else.
     """
     # A row that is locked is being written by its worker this moment, or by another reconciler.
-    found = (
-        select(batch.c.id)
-        .where(batch.c.state == BatchState.RUNNING, batch.c.lease_expires_at < clock())
-        .with_for_update(skip_locked=True)
-    )
-    overdue = and_(
-        batch.c.id.in_(found.scalar_subquery()),
-        batch.c.state == BatchState.RUNNING,
-        batch.c.lease_expires_at < clock(),
-    )
-    free = {"lease_token": None, "lease_expires_at": None, "worker": None}
+    found = select(batch.c.id).where(leases.overdue(batch)).with_for_update(skip_locked=True)
+    overdue = and_(batch.c.id.in_(found.scalar_subquery()), leases.overdue(batch))
+    free = {**leases.FREE, "worker": None}
     with database.write() as connection:
         retried = connection.execute(
             update(batch)
