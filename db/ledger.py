@@ -9,6 +9,7 @@ token.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import attrgetter
 from uuid import uuid4
 
 from sqlalchemy import exists, func, select, update
@@ -16,8 +17,8 @@ from sqlalchemy import exists, func, select, update
 from db import leases
 from db.database import Database, clock
 from db.outcomes import Failed, Outcome, Scored, write_failed, write_scored
-from db.schema.archives import archive, image, manifest_row
-from db.schema.runs import batch, model, run
+from db.schema.archives import archive, finding, image, manifest_row
+from db.schema.runs import batch, model, model_finding, run
 from db.states import CLAIMABLE_BATCHES, BatchState, RunStatus
 
 
@@ -41,7 +42,10 @@ class BatchImage:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A batch whose lease this worker holds."""
+    """A batch whose lease this worker holds.
+
+    `findings`: the ids of the model's findings by name, in the model's order.
+    """
 
     batch_id: int
     run_id: int
@@ -53,6 +57,7 @@ class Claim:
     heatmaps: str
     model: str
     card_sha256: str
+    findings: dict[str, int]
     images: tuple[BatchImage, ...]
 
 
@@ -85,7 +90,7 @@ def take_pending(database: Database, limit: int, run_id: int | None = None) -> l
                 select(run.c.batches).where(run.c.id == batch.c.run_id).scalar_subquery(),
             )
         )
-        return sorted((Announcement(*row) for row in taken), key=lambda one: one.batch_id)
+        return sorted((Announcement(*row) for row in taken), key=attrgetter("batch_id"))
 
 
 def count_queued(database: Database) -> int:
@@ -112,17 +117,24 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
         ).first()
         if taken is None:
             return None
-        facts = connection.execute(
+        # One row per finding, each with the same facts of the run: one statement less per batch.
+        findings = connection.execute(
             select(
                 run.c.manifest_id,
                 run.c.batches,
                 run.c.heatmaps,
                 model.c.name.label("model"),
                 model.c.card_sha256,
+                finding.c.name,
+                finding.c.id,
             )
             .join(model, model.c.id == run.c.model_id)
+            .join(model_finding, model_finding.c.model_id == model.c.id)
+            .join(finding, finding.c.id == model_finding.c.finding_id)
             .where(run.c.id == taken.run_id)
-        ).one()
+            .order_by(model_finding.c.position)
+        ).all()
+        facts = findings[0]
         rows = connection.execute(
             select(image.c.id, image.c.image_index, archive.c.root)
             .join_from(manifest_row, image, image.c.id == manifest_row.c.image_id)
@@ -144,6 +156,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
         heatmaps=facts.heatmaps,
         model=facts.model,
         card_sha256=facts.card_sha256,
+        findings={row.name: row.id for row in findings},
         images=tuple(BatchImage(row.id, row.image_index) for row in rows),
     )
 
@@ -174,23 +187,18 @@ def abandon(database: Database, held: Claim) -> None:
         )
 
 
-def complete(
-    database: Database,
-    held: Claim,
-    outcomes: Sequence[Outcome],
-    findings: dict[str, int],
-    engine: str | None = None,
-) -> bool:
+def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engine: str | None = None) -> bool:
     """Write a batch's results and `done` in one transaction; without the lease write nothing and give False.
 
-    `findings` maps the names in the scores to their ids; `engine` names what ran the network.
+    `engine` names what ran the network. Raises ValueError for outcomes of other images, and KeyError for the
+    score of a finding that is not the model's.
     """
-    if sorted(one.image_id for one in outcomes) != sorted(one.image_id for one in held.images):
+    if sorted(outcome.image_id for outcome in outcomes) != sorted(image.image_id for image in held.images):
         raise ValueError(
             f"batch {held.batch_id}: the outcomes are not those of its {len(held.images)} images"
         )
-    scored = [one for one in outcomes if isinstance(one, Scored)]
-    failed = [one for one in outcomes if isinstance(one, Failed)]
+    scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
+    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
     with database.write() as connection:
         changed = connection.execute(
             update(batch)
@@ -207,5 +215,5 @@ def complete(
         if changed.rowcount != 1:
             return False
         write_failed(connection, held.run_id, held.batch_id, failed)
-        write_scored(connection, held.run_id, held.batch_id, scored, findings)
+        write_scored(connection, held.run_id, held.batch_id, scored, held.findings)
     return True

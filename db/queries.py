@@ -193,15 +193,3 @@ def _findings(connection: Connection, run_id: int) -> tuple[str, ...]:
             .order_by(model_finding.c.position)
         ).scalars()
     )
-
-
-def finding_ids(database: Database, run_id: int) -> dict[str, int]:
-    """Give the ids of the findings that a run's model scores."""
-    with database.read() as connection:
-        rows = connection.execute(
-            select(finding.c.name, finding.c.id)
-            .join(model_finding, model_finding.c.finding_id == finding.c.id)
-            .join(run, run.c.model_id == model_finding.c.model_id)
-            .where(run.c.id == run_id)
-        )
-        return {row.name: row.id for row in rows}

@@ -136,7 +136,7 @@ def score_run(database: Database, folder: Path, manifest: Path, model: str) -> i
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(stub, held)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        assert ledger.complete(database, held, outcomes)
     (due,) = recovery.close_finished(database, run_id)
     carry_out(database, due)
     assert queries.progress(database, run_id).status == "complete"

@@ -83,7 +83,7 @@ def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> 
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(held, folder, failing)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+        assert ledger.complete(database, held, outcomes)
 
 
 def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:

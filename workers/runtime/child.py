@@ -20,7 +20,7 @@ from tenacity import (
 from config.cards.card import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import ledger, queries, recovery
+from db import ledger, recovery
 from db.database import Database
 from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
@@ -48,7 +48,6 @@ class Child:
         self._broker = broker
         self._threads = threads
         self._scorer: Scorer | None = None
-        self._findings: dict[int, dict[str, int]] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def warm_up(self) -> None:
@@ -86,9 +85,7 @@ class Child:
             raise
         try:
             outcomes = scorer.score(held)
-            findings = self._finding_ids(held.run_id)
-            complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
-            return self._patiently(complete)
+            return self._patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine))
         except OperationalError:
             # The database is away for longer than the lease; the reconciler takes the batch back.
             log.exception("%s: its results could not be written", what)
@@ -152,8 +149,3 @@ class Child:
                 "give all machines the same model folder and start the workers anew"
             )
         return self._scorer
-
-    def _finding_ids(self, run_id: int) -> dict[str, int]:
-        if run_id not in self._findings:
-            self._findings = {run_id: queries.finding_ids(self._database, run_id)}
-        return self._findings[run_id]

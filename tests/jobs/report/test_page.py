@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import Table, insert, select, update
-from support import STUB_CARD, make_run, write_card, write_manifest
+from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 from typer.testing import CliRunner
 
 from config.cards.card import find_model
@@ -55,7 +55,7 @@ def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0
             else outcome
             for outcome in scorer.score(held)
         ]
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        assert ledger.complete(database, held, outcomes)
 
 
 def run_row(database: Database, run_id: int) -> Any:
@@ -67,7 +67,7 @@ def evaluate(
     database: Database, run_id: int, *, minute: int = 0, auroc: float = 0.9, **values: Any
 ) -> tuple[int, dict[str, int]]:
     """Write a finished evaluation: curves and all for the first finding, less for the others."""
-    ids = queries.finding_ids(database, run_id)
+    ids = finding_ids(database, run_id)
     evaluation = add(
         database,
         schema.evaluations.evaluation,
@@ -160,7 +160,7 @@ def threshold_row(evaluation: int, finding_id: int, kind: str, *, positive: bool
 def draw_overlays(database: Database, folder: Path, run_id: int) -> list[str]:
     """Give the first finding four overlays, the second of them without its file; their paths."""
     rng = np.random.default_rng(0)
-    finding_id = queries.finding_ids(database, run_id)[FINDINGS[0]]
+    finding_id = finding_ids(database, run_id)[FINDINGS[0]]
     paths = []
     with database.write() as connection:
         score = schema.runs.score
@@ -362,7 +362,7 @@ def test_change_without_a_comparison_is_said_to_be_untested(database: Database, 
 
 def test_change_is_the_newest_comparison_with_this_run(database: Database, tmp_path: Path) -> None:
     before, now = full_run(database, tmp_path), full_run(database, tmp_path)
-    ids = queries.finding_ids(database, now)
+    ids = finding_ids(database, now)
     for difference in (0.5, 0.031):
         comparison = add(
             database,
@@ -480,7 +480,7 @@ def test_a_run_without_labels_says_so_for_its_findings(database: Database, tmp_p
         "evaluated_at": datetime.now(UTC),
     }
     of = {"evaluation_id": add(database, schema.evaluations.evaluation, evaluation), "subgroup": "all"}
-    for id_ in queries.finding_ids(database, run_id).values():
+    for id_ in finding_ids(database, run_id).values():
         add(
             database,
             schema.evaluations.evaluation_result,

@@ -181,8 +181,7 @@ class Archive:
         for one in ledger.take_pending(self.database, 1_000):
             held = ledger.claim(self.database, one.batch_id, "worker", 60)
             assert held is not None
-            ids = queries.finding_ids(self.database, held.run_id)
-            assert ledger.complete(self.database, held, stub.score(held), ids)
+            assert ledger.complete(self.database, held, stub.score(held))
             scored += len(held.images)
         recovery.close_finished(self.database)
         with self.database.write() as connection:

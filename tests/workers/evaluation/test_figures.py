@@ -14,7 +14,7 @@ from support import STUB_CARD, write_card
 from config.cards.card import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import evaluations, ledger, queries, recovery
+from db import evaluations, ledger, recovery
 from db.calibration import CalibrationError, calibrate_run
 from db.comparisons import find_label_set, write_comparison
 from db.database import Database
@@ -64,7 +64,7 @@ def score_batches(database: Database, folder: Path, model: str) -> None:
     for one in ledger.take_pending(database, 1_000):
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
-        assert ledger.complete(database, held, stub.score(held), queries.finding_ids(database, held.run_id))
+        assert ledger.complete(database, held, stub.score(held))
 
 
 def evaluated(database: Database, evaluation_id: int) -> int:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
-from support import STUB_CARD, write_card
+from support import STUB_CARD, finding_ids, write_card
 
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import ledger, queries
+from db import ledger
 from db.boxes import BoxValues, find_or_write_boxes
 from db.database import Database
 from db.errors import UnknownRunError
@@ -81,7 +81,7 @@ class Archive:
                 outcomes.append(Failed(image.image_id, "read", given, "for the test"))
             else:
                 outcomes.append(scored(image, given, names=card["findings"], **size))
-        assert ledger.complete(self.database, held, outcomes, queries.finding_ids(self.database, run_id))
+        assert ledger.complete(self.database, held, outcomes)
         return run_id
 
     def boxes(self, *boxes: BoxValues, fingerprint: str = "f" * 64) -> int:
@@ -90,7 +90,7 @@ class Archive:
 
     def judged(self, run_id: int, box_set_id: int) -> dict[str, dict[str, Any]]:
         """The rows by their finding's name, without its id."""
-        ids = {id_: name for name, id_ in queries.finding_ids(self.database, run_id).items()}
+        ids = {id_: name for name, id_ in finding_ids(self.database, run_id).items()}
         rows = localise_run(self.database, run_id, box_set_id)
         return {ids.get(row.pop("finding_id"), "?"): row for row in rows}
 

@@ -11,7 +11,7 @@ from support import STUB_CARD, write_card
 
 from config.cards.card import find_model, make_card
 from config.settings import Settings
-from db import alerts, evaluations, ledger, queries, recovery, schedules
+from db import alerts, evaluations, ledger, recovery, schedules
 from db.alerts import PairedTest
 from db.database import Database
 from db.evaluations import EvaluationClaim
@@ -33,7 +33,7 @@ IMAGES = 80
 def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", images))
+    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
     return [one.scores[0].probability for one in outcomes if isinstance(one, Scored)]
 
 
@@ -58,8 +58,7 @@ class Watching:
         for one in ledger.take_pending(self.database, 10):
             held = ledger.claim(self.database, one.batch_id, "worker", 60)
             assert held is not None
-            ids = queries.finding_ids(self.database, run_id)
-            assert ledger.complete(self.database, held, stub.score(held), ids)
+            assert ledger.complete(self.database, held, stub.score(held))
         (due,) = recovery.close_finished(self.database, run_id)
         claimed = evaluations.claim_evaluation(self.database, due, 60)
         assert claimed is not None
