@@ -25,6 +25,7 @@ from db.database import Database
 from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from workers.errors import WrongModelError
 from workers.evaluation.figures import evaluate
 from workers.lease import LeaseKeeper
 from workers.scoring.scorer import Scorer, make_scorer
@@ -32,10 +33,6 @@ from workers.scoring.scorer import Scorer, make_scorer
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class WrongModelError(ConfigError):
-    """This worker has another model under the name that a run was made with."""
 
 
 class Child:
@@ -146,6 +143,6 @@ class Child:
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
                 f"the run was made with another model {name} than this worker has (weights or card differ); "
-                "give all machines the same model folder and start the workers anew"
+                "give all machines the same model folder and start the workers again"
             )
         return self._scorer
