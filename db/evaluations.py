@@ -9,7 +9,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, Table, and_, insert, or_, update
 
 from db import leases
-from db.alerts import PairedTest, raise_loss, raise_unevaluated
+from db.alerts import RegressionCheck, raise_loss, raise_unevaluated
 from db.database import Database, clock, insert_rows
 from db.schema.evaluations import (
     calibration_bin,
@@ -164,9 +164,9 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, figures: Figures, watched: PairedTest | None = None
+    database: Database, held: EvaluationClaim, figures: Figures, check: RegressionCheck | None = None
 ) -> bool:
-    """Write the figures, what watching them found, and `done` in one transaction; False without the lease."""
+    """Write figures, the check for a regression and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)
     with database.write() as connection:
         changed = connection.execute(
@@ -186,6 +186,6 @@ def complete_evaluation(
                 .where(run.c.id == held.run_id, run.c.status == RunStatus.EVALUATING)
                 .values(status=RunStatus.COMPLETE, finished_at=now)
             )
-        if watched is not None:
-            raise_loss(connection, watched)
+        if check is not None:
+            raise_loss(connection, check)
     return True
