@@ -80,7 +80,7 @@ def _apply(
             # Not every SQLite is built with logarithms.
             driver = connection.connection.driver_connection
             assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
-            driver.create_function("platt", 1, partial(_platt, slope, intercept), deterministic=True)
+            driver.create_function("platt", 1, partial(platt, slope, intercept), deterministic=True)
             calibrated = func.platt(p)
         else:
             p = func.least(func.greatest(p, _CLOSEST), 1 - _CLOSEST)
@@ -92,6 +92,10 @@ def _apply(
     )
 
 
-def _platt(slope: float, intercept: float, probability: float) -> float:
+def platt(slope: float, intercept: float, probability: float) -> float:
+    """Give the calibrated probability, whose logit is slope * logit(p) + intercept; SQLite's way to it.
+
+    A probability closer than 2^-24 to 0 or 1 is taken as that close.
+    """
     p = min(max(probability, _CLOSEST), 1 - _CLOSEST)
     return 0.5 + 0.5 * tanh((slope * log(p / (1 - p)) + intercept) / 2)  # the logistic function
