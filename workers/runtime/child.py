@@ -14,7 +14,8 @@ from tenacity import (
     before_sleep_log,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from config.cards.card import find_model
@@ -96,7 +97,7 @@ class Child:
         """Try a transaction again while the database is away, for as long as a lease may last."""
         retrying = Retrying(
             retry=retry_if_exception_type(OperationalError),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
             stop=stop_after_delay(self._settings.lease_seconds),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,

@@ -1,7 +1,6 @@
 """An evaluation is computed by what its model's kind asks for."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,21 +10,11 @@ from support import STUB_CARD, make_run
 from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
 from db.schema.runs import model
-from db.upgrade import upgrade
 from workers.errors import UnknownKindError
 from workers.evaluation import figures
 from workers.evaluation.figures import EVALUATIONS, evaluate_run
 
 FOUND = {kind: Figures() for kind in ("classification", "volume")}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """Which database it is makes no difference here."""
-    made = Database(f"sqlite:///{tmp_path / 'nightread.db'}")
-    upgrade(made)
-    yield made
-    made.dispose()
 
 
 @pytest.fixture(autouse=True)
@@ -43,17 +32,17 @@ def claim_of(database: Database, folder: Path, **card: str) -> EvaluationClaim:
     return EvaluationClaim(1, run_id, 1, "manifest", True, 0, None, None, None, "token")
 
 
-def test_the_card_says_which_figures_are_computed(database: Database, tmp_path: Path) -> None:
-    assert evaluate_run(database, claim_of(database, tmp_path, kind="volume")) is FOUND["volume"]
+def test_the_card_says_which_figures_are_computed(sqlite: Database, tmp_path: Path) -> None:
+    assert evaluate_run(sqlite, claim_of(sqlite, tmp_path, kind="volume")) is FOUND["volume"]
 
 
-def test_a_card_without_a_kind_is_that_of_a_classification(database: Database, tmp_path: Path) -> None:
-    assert evaluate_run(database, claim_of(database, tmp_path)) is FOUND["classification"]
+def test_a_card_without_a_kind_is_that_of_a_classification(sqlite: Database, tmp_path: Path) -> None:
+    assert evaluate_run(sqlite, claim_of(sqlite, tmp_path)) is FOUND["classification"]
 
 
-def test_a_kind_that_is_not_here_is_named_with_those_that_are(database: Database, tmp_path: Path) -> None:
+def test_a_kind_that_is_not_here_is_named_with_those_that_are(sqlite: Database, tmp_path: Path) -> None:
     with pytest.raises(UnknownKindError) as caught:
-        evaluate_run(database, claim_of(database, tmp_path, kind="detection"))
+        evaluate_run(sqlite, claim_of(sqlite, tmp_path, kind="detection"))
     assert {"'detection'", "classification", "volume;"} <= set(str(caught.value).replace(",", "").split())
 
 
