@@ -67,7 +67,7 @@ def _fail_deadly_image(
 
 
 def requeue_lost(database: Database, older_than_seconds: float) -> int:
-    """Make batches pending again that were announced so long ago and never claimed; returns how many.
+    """Make batches pending again that were announced and not claimed since; returns how many.
 
     Only for a caller who knows that the broker holds no message any more: a long queue is no loss.
     """
