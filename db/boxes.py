@@ -11,17 +11,8 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import bulk_insert
 from db.manifests import find_or_write_findings
-from db.schema import (
-    box,
-    box_set,
-    finding,
-    image,
-    image_result,
-    manifest,
-    manifest_row,
-    model_finding,
-    run,
-)
+from db.schema.archives import box, box_set, finding, image, manifest, manifest_row
+from db.schema.runs import image_result, model_finding, run
 
 _AT_ONCE: Final = 32
 """Rows that are fetched at once: a map has a few kilobytes, but a set may have boxes in many images."""

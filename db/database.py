@@ -34,7 +34,7 @@ DriverError = DBAPIError
 
 BUSY_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_MS: Final = 30_000
-"""PostgreSQL ends a connection that stands still so long in a transaction; ours compute before they begin."""
+"""PostgreSQL ends a connection that stands still in a transaction; ours compute before they begin one."""
 _WRITES: Final = "nightread_writes"
 
 
@@ -218,7 +218,7 @@ def insert_rows(
     """Insert a batch's rows of plain values in one statement; for workers.
 
     On PostgreSQL not by COPY, in the middle of which the server waits for its client without any time limit:
-    a worker that froze there would keep its batch's row locked. Nearly as fast: one array a column.
+    a worker that froze there would keep its batch's row locked. Nearly as fast: one array per column.
     """
     values = list(rows)
     if connection.dialect.name != "postgresql":

@@ -14,7 +14,9 @@ from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
 from db.manifests import ManifestRow, archive_id, find_or_write_findings, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
-from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
+from db.schema.archives import manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run, score
 
 
 @dataclass(frozen=True, slots=True)

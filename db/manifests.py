@@ -10,7 +10,8 @@ from sqlalchemy.schema import Column, MetaData
 
 from db.database import bulk_insert
 from db.errors import UnknownRunError
-from db.schema import archive, finding, image, manifest, manifest_finding, manifest_row, run
+from db.schema.archives import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.schema.runs import run
 
 
 class ManifestRow(NamedTuple):

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, insert
 
 from config.failures import Reason, Stage
 from db.database import insert_rows
-from db.schema import image_result, score
+from db.schema.runs import image_result, score
+from db.states import ImageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def write_failed(connection: Connection, run_id: int, batch_id: int, failed: Seq
                     "run_id": run_id,
                     "image_id": one.image_id,
                     "batch_id": batch_id,
-                    "status": "failed",
+                    "status": ImageStatus.FAILED,
                     "stage": one.stage,
                     "reason": one.reason,
                     "message": one.message,
@@ -79,7 +80,7 @@ def write_scored(
                 run_id,
                 one.image_id,
                 batch_id,
-                "scored",
+                ImageStatus.SCORED,
                 one.width,
                 one.height,
                 one.maps,

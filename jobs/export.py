@@ -12,21 +12,14 @@ from uuid import uuid4
 import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
-from sqlalchemy import Select, collate, column, select, table
 
 from db import queries
+from db.answers import AT_ONCE, streamed
 from db.database import Database
-from db.schema import UtcDateTime
 
 Format = Literal["csv", "parquet"]
 What = Literal["scores", "failures", "heatmaps", "auc"]
 Row = tuple[Any, ...]
-
-_ROWS: Final = 16_384
-"""Rows that are in memory at a time, and in a row group of a Parquet file."""
-
-_SORT_KIB: Final = 8_192
-"""SQLite sorts in memory up to the size of its cache, and on the disk beyond."""
 
 _IMAGE: Final = {"run_id": "int32", "image_index": "string"}
 _NAMED: Final = {"finding": "word"}
@@ -193,7 +186,7 @@ def write_parquet(
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    while chunk := list(islice(rows, _ROWS)):
+    while chunk := list(islice(rows, AT_ONCE)):
         yield chunk
 
 
@@ -205,31 +198,13 @@ def _opened(
     columns, order = EXPORTS[what].columns, EXPORTS[what].order
     if wide:
         columns = {**_IMAGE, **_PERSON, **_NAMED, "probability": "float"}
-    with database.read() as connection:
-        if database.dialect == "postgresql":
-            # A pager reads as slowly as it likes; nobody waits for a transaction that only reads.
-            connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        else:
-            connection.exec_driver_sql(f"PRAGMA cache_size=-{_SORT_KIB}")
-        query = _query(what, run_id, columns, order, "C" if database.dialect == "postgresql" else "BINARY")
-        rows: Iterator[Any] = iter(connection.execution_options(yield_per=_ROWS).execute(query))
+    times = {name: kind == "time" for name, kind in columns.items()}
+    with streamed(database, what, run_id, times, order) as rows:
         if not wide:
             yield columns, rows
             return
         findings = queries.model_card(database, run_id)["findings"]
         yield {**_IMAGE, **_PERSON, **dict.fromkeys(findings, "float")}, _spread(rows, findings)
-
-
-def _query(
-    what: What, run_id: int, columns: Mapping[str, str], order: Iterable[str], collation: str
-) -> Select[Any]:
-    chosen = {
-        name: column(name, UtcDateTime) if kind == "time" else column(name) for name, kind in columns.items()
-    }
-    # By the bytes of the names, so that both databases give the same file wherever they run.
-    keys = [chosen[name] if name.endswith("_id") else collate(chosen[name], collation) for name in order]
-    view = table(what, *chosen.values())
-    return select(*view.c).where(view.c.run_id == run_id).order_by(*keys)
 
 
 def _spread(rows: Iterator[Row], findings: Iterable[str]) -> Iterator[Row]:

@@ -91,6 +91,15 @@ def database(database_url: str) -> Iterator[Database]:
     opened.dispose()
 
 
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Database]:
+    """An SQLite database with tables and views, where the kind makes no difference."""
+    opened = Database(f"sqlite:///{tmp_path / 'nightread.db'}")
+    upgrade(opened)
+    yield opened
+    opened.dispose()
+
+
 # --- the queue's server ------------------------------------------------------------------------------------
 
 

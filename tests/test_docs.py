@@ -24,7 +24,8 @@ from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome, Scored
-from db.schema import alert, run, schedule, schedule_due
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule, schedule_due
 from db.upgrade import upgrade
 from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
@@ -135,7 +136,7 @@ def score_run(database: Database, folder: Path, manifest: Path, model: str) -> i
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(stub, held)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        assert ledger.complete(database, held, outcomes)
     (due,) = recovery.close_finished(database, run_id)
     carry_out(database, due)
     assert queries.progress(database, run_id).status == "complete"

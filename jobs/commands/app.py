@@ -100,8 +100,8 @@ def run_cli(app: typer.Typer) -> None:
     except (JobsError, ConfigError, DatabaseError) as error:
         fail(str(error), EXIT_USAGE)
     except Exception as error:
-        from sqlalchemy.exc import OperationalError  # noqa: PLC0415  # `nightread --help` does without SQLAlchemy
+        from db.database import DatabaseAwayError  # noqa: PLC0415  # `nightread --help` does without SQLAlchemy
 
-        if not isinstance(error, OperationalError):
+        if not isinstance(error, DatabaseAwayError):
             raise
         fail(f"the database does not answer: {str(error.orig).strip()}", EXIT_INCOMPLETE)

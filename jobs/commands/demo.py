@@ -6,10 +6,11 @@ from typing import Annotated, Final
 
 import typer
 from rich.syntax import Syntax
-from sqlalchemy import text
 
 from db import queries
+from db.answers import ask
 from db.database import Database
+from db.states import RunStatus
 from jobs.commands.options import ModelOption
 from jobs.commands.session import ready
 from jobs.console import err, out, print_table, say
@@ -84,7 +85,7 @@ def demo(
     order = Order(manifest, archive / "images", model or settings.model)
     run_id = submit(database, settings, order)
     ended = work_on(database, settings, run_id)
-    if ended.status == "complete":
+    if ended.status == RunStatus.COMPLETE:
         _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)
         write_report(database, settings, run_id, archive / "report.html")
@@ -102,7 +103,5 @@ def _ask(database: Database, run_id: int) -> None:
         asked = dedent(query).strip().format(run=run_id)
         out.print(f"\n[bold]{question}[/]")
         out.print(Syntax(asked, "sql", background_color="default"))
-        with database.read_only() as connection:
-            result = connection.execute(text(asked))
-            print_table(list(result.keys()), result.fetchall())
+        print_table(*ask(database, asked))
     say('Ask your own: nightread sql "SELECT ..."\n')

@@ -3,11 +3,10 @@
 from typing import Annotated
 
 import typer
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 
+from db.answers import ask
 from jobs.commands.session import ready
-from jobs.console import EXIT_USAGE, fail, print_json, print_table
+from jobs.console import print_json, print_table
 
 app = typer.Typer()
 
@@ -24,14 +23,7 @@ def sql(
     Example: nightread sql "SELECT finding, auroc FROM auc WHERE run_id = 1 ORDER BY auroc DESC"
     """
     _, database = ready()
-    try:
-        with database.read_only() as connection:
-            result = connection.execute(text(query.replace(":", r"\:")))
-            if not result.returns_rows:
-                fail("this is no query: it gives no rows", EXIT_USAGE)
-            columns, rows = list(result.keys()), result.fetchall()
-    except DBAPIError as error:
-        fail(str(error.orig).strip(), EXIT_USAGE)
+    columns, rows = ask(database, query)
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
     else:

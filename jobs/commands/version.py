@@ -4,11 +4,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from sqlalchemy.exc import DBAPIError
-
 from config.settings import Settings, load_settings
 from db import upgrade
-from db.database import Database
+from db.database import Database, DriverError
 from db.errors import DatabaseError
 from jobs.console import say
 
@@ -40,6 +38,6 @@ def _revision(settings: Settings) -> str:
         found = upgrade.version(database)
     except DatabaseError as error:
         return str(error)
-    except DBAPIError as error:
+    except DriverError as error:
         return f"does not answer: {' '.join(str(error.orig).split())}"
     return f"{database.where} at revision {found}" if found else f"{database.where} has no tables yet"

@@ -34,12 +34,12 @@ class Broker:
 
     def announce(self, batches: Sequence[Announcement]) -> None:
         """Send a message for each batch; BrokerAwayError if one cannot be sent."""
-        for one in batches:
+        for batch in batches:
             self._send(
                 SCORE_BATCH,
-                {"batch_id": one.batch_id},
+                {"batch_id": batch.batch_id},
                 # Flower and the workers' log show this text in place of the arguments.
-                f"run {one.run_id}, batch {one.number}/{one.batches}",
+                f"run {batch.run_id}, batch {batch.number}/{batch.batches}",
             )
 
     def announce_evaluation(self, evaluation_id: int, run_id: int) -> None:

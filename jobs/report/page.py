@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from sqlalchemy import Connection
 
 from config.settings import Settings
 from db import queries
-from db.database import Database
+from db.database import Connection, Database
+from db.states import EvaluationState
 from jobs.report import plots
 from jobs.report.sections.auroc import aucs, evaluations, mean, published
 from jobs.report.sections.change import comparison, plain_change
@@ -72,7 +72,7 @@ def page_content(database: Database, overlays: Path, run_id: int) -> dict[str, A
     with database.read_only() as connection:
         made = facts(connection, run_id)
         newest = evaluations(connection, "e.run_id = :run_id", run_id=run_id)
-        evaluation = next((row for row in newest if row["state"] == "done"), None)
+        evaluation = next((row for row in newest if row["state"] == EvaluationState.DONE), None)
         figures = _figures(connection, evaluation["evaluation_id"], findings) if evaluation else {}
         compared = comparison(connection, run_id, findings)
         change = None

@@ -1,19 +1,9 @@
-"""How the report asks the views: rows as dictionaries, in the order of the model's findings."""
+"""Rows of the views in the order in which a report shows them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, text
-
-from db.schema import UtcDateTime
-
-Rows = list[dict[str, Any]]
-
-
-def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), **values: Any) -> Rows:
-    """Read a query's rows; `moments` names the columns that are times."""
-    asked = text(query).columns(**dict.fromkeys(moments, UtcDateTime))
-    return [dict(row) for row in connection.execute(asked, values).mappings()]
+from db.answers import Rows
 
 
 def in_order(

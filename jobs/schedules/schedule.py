@@ -17,6 +17,7 @@ from db.database import Connection, Database
 from db.errors import DatabaseError
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
+from db.states import DueState
 from jobs.errors import InputError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
@@ -144,7 +145,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
             with connection.begin_nested():
                 settled = _begin(connection, settings, due, read_action(action))
         except (InputError, ConfigError, DatabaseError, OSError) as error:
-            settled = Settlement("failed", message=str(error))
+            settled = Settlement(DueState.FAILED, message=str(error))
             alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
         schedules.settle(connection, due, settled, now)
     log.info("schedule %s, due at %s: %s", name, due.due_at.isoformat(), settled.state)
@@ -169,7 +170,7 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
     model_id = find_or_write_model(connection, facts)
     rows = unscored_rows(connection, manifest_id, model_id)
     if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
-        return Settlement("nothing_new")
+        return Settlement(DueState.NOTHING_NEW)
     # Without a row to score it is a run all the same: its evaluation is by the labels as they are now.
     run_id = create_run(
         connection,
@@ -182,7 +183,7 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
         only_new=True,
         schedule_id=due.schedule_id,
     )
-    return Settlement("begun", run_id=run_id)
+    return Settlement(DueState.BEGUN, run_id=run_id)
 
 
 def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
@@ -196,4 +197,4 @@ def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) ->
         wanted_sensitivity=action.sensitivity,
         schedule_id=due.schedule_id,
     )
-    return Settlement("begun", evaluation_id=evaluations.ask(connection, run_id, asked))
+    return Settlement(DueState.BEGUN, evaluation_id=evaluations.ask(connection, run_id, asked))

@@ -20,17 +20,10 @@ from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.runs import RowRange, create_run, unscored_rows
 from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownScheduleError
-from db.schema import (
-    alert,
-    batch,
-    evaluation,
-    image,
-    image_result,
-    manifest,
-    manifest_row,
-    model,
-    run,
-)
+from db.schema.archives import image, manifest, manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run
+from db.schema.schedules import alert
 from workers.scoring.stub import StubScorer
 
 LEASE = 60.0
@@ -90,7 +83,7 @@ def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> 
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(held, folder, failing)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+        assert ledger.complete(database, held, outcomes)
 
 
 def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:

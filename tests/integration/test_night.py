@@ -59,7 +59,7 @@ def name_of(number: int) -> str:
 def stub_scores(card: dict[str, Any], names: Sequence[str]) -> list[dict[str, float]]:
     """What the stub model of a card answers."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", images)
+    held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images)
     outcomes = StubScorer(make_card(card)).score(held)
     return [
         {score.finding: score.probability for score in one.scores}

@@ -18,7 +18,8 @@ import jobs.export
 from config.findings import FINDINGS
 from db.database import Database
 from db.manifests import find_or_write_findings
-from db.schema import evaluation, evaluation_result, manifest
+from db.schema.archives import manifest
+from db.schema.evaluations import evaluation, evaluation_result
 from db.upgrade import upgrade
 from jobs.export import EXPORTS, write_csv, write_file, write_parquet
 from jobs.imports import ImportOrder, import_scores
@@ -173,7 +174,7 @@ def test_parquet_keeps_the_types_of_the_columns(database: Database, tmp_path: Pa
 def test_parquet_and_csv_hold_the_same_values(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.export, "_ROWS", 10)  # several row groups
+    monkeypatch.setattr(jobs.export, "AT_ONCE", 10)  # several row groups
     run_id = imported(database, tmp_path)
     for wide in (False, True):
         read = frame(database, run_id, tmp_path / "scores.parquet", wide=wide)
@@ -237,7 +238,7 @@ def test_a_reader_that_stands_still_is_not_cut_off(
     postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.database, "IDLE_TRANSACTION_MS", 100)
-    monkeypatch.setattr(jobs.export, "_ROWS", 40)
+    monkeypatch.setattr(jobs.export, "AT_ONCE", 40)
     database = Database(postgresql_url)
     upgrade(database)
     run_id = imported(database, tmp_path)

@@ -84,7 +84,7 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, 
         max_pixels=10_000,
     )
     outcomes = scorer.score(held)
-    assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+    assert ledger.complete(database, held, outcomes)
     progress = queries.progress(database, run_id)
     assert (progress.scored, progress.failed) == (8, 0)
     database.dispose()

@@ -68,10 +68,11 @@ def evaluate(
     if sensitivity is not None and not 0 < sensitivity <= 1:
         fail(f"--sensitivity: {sensitivity} is not above 0 and at most 1", EXIT_USAGE)
     settings, database = ready()
-    status = queries.progress(database, run).status
-    if status in {"running", "evaluating"}:
+    progress = queries.progress(database, run)
+    if not progress.settled:
         fail(
-            f"run {run} is {status}; it is evaluated when it ends (nightread resume {run} waits)", EXIT_USAGE
+            f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
+            EXIT_USAGE,
         )
     opened = None if labels is None else open_labels(labels, image_column, column_mapping(finding_column))
     drawn = None

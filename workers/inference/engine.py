@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
+from workers.inference.devices import prepare_gpus
 from workers.inference.networks.network import network_of
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import load_weights
@@ -128,18 +129,14 @@ def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> 
             )
 
 
-def _load_tensorflow(threads: int) -> list[Any]:
-    """Load TensorFlow with our settings; gives the GPUs that it sees."""
+def _load_tensorflow(threads: int) -> int:
+    """Load TensorFlow with our settings; gives the number of GPUs that it sees."""
     _configure_process(threads)
-    import keras  # noqa: PLC0415  # TensorFlow is loaded in the worker's child only, and after its settings
-    import tensorflow as tf  # noqa: PLC0415
+    gpus = prepare_gpus()
+    import tensorflow as tf  # noqa: PLC0415  # in the worker's child only, and after its settings
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus: list[Any] = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    keras.mixed_precision.set_global_policy("mixed_float16" if gpus else "float32")
     return gpus
 
 
@@ -180,7 +177,6 @@ def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inferen
 
 def _configure_process(threads: int) -> None:
     """Set what TensorFlow reads from the environment when it is loaded."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads == 1:
         # XLA's own thread pool ignores TensorFlow's settings; with one thread a process it would make
         # several children fight for the cores.

@@ -103,12 +103,12 @@ def localise(
 
 def summarise_localisations(results: Iterable[Localisation]) -> LocalisationSummary:
     """Summarise the images of one finding; those without a judgement are left out."""
-    judged = [one for one in results if one.hit is not None and one.iou is not None]
+    judged = [result for result in results if result.hit is not None and result.iou is not None]
     if not judged:
         return LocalisationSummary(0, 0, None, None, None, None, "no image with a map and a box")
-    hits = sum(one.hit is True for one in judged)
+    hits = sum(result.hit is True for result in judged)
     low, high = wilson(hits, len(judged))
-    mean = sum(one.iou or 0.0 for one in judged) / len(judged)
+    mean = sum(result.iou or 0.0 for result in judged) / len(judged)
     return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, mean)
 
 

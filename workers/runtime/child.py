@@ -13,17 +13,19 @@ from tenacity import (
     before_sleep_log,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import ledger, queries, recovery
+from db import ledger, recovery
 from db.database import Database, DatabaseAwayError
 from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from workers.errors import WrongModelError
 from workers.evaluation.figures import evaluate
 from workers.lease import LeaseKeeper
 from workers.scoring.kinds import make_scorer
@@ -32,10 +34,6 @@ from workers.scoring.scorer import Scorer, ScorerOptions
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class WrongModelError(ConfigError):
-    """This worker has another model under the name that a run was made with."""
 
 
 class Child:
@@ -48,7 +46,6 @@ class Child:
         self._broker = broker
         self._threads = threads
         self._scorer: Scorer | None = None
-        self._findings: dict[int, dict[str, int]] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def warm_up(self) -> None:
@@ -86,9 +83,7 @@ class Child:
             raise
         try:
             outcomes = scorer.score(held)
-            findings = self._finding_ids(held.run_id)
-            complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
-            return self._patiently(complete)
+            return self._patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine))
         except DatabaseAwayError:
             # The database is away for longer than the lease; the reconciler takes the batch back.
             log.exception("%s: its results could not be written", what)
@@ -102,7 +97,7 @@ class Child:
         """Try a transaction again while the database is away, for as long as a lease may last."""
         retrying = Retrying(
             retry=retry_if_exception_type(DatabaseAwayError),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
             stop=stop_after_delay(self._settings.lease_seconds),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
@@ -146,11 +141,6 @@ class Child:
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
                 f"the run was made with another model {name} than this worker has (weights or card differ); "
-                "give all machines the same model folder and start the workers anew"
+                "give all machines the same model folder and start the workers again"
             )
         return self._scorer
-
-    def _finding_ids(self, run_id: int) -> dict[str, int]:
-        if run_id not in self._findings:
-            self._findings = {run_id: queries.finding_ids(self._database, run_id)}
-        return self._findings[run_id]

@@ -9,6 +9,7 @@ import numpy as np
 
 from config.cards.model import Classifier
 from config.errors import ConfigError
+from workers.inference.devices import prepare_gpus
 from workers.inference.networks.network import network_of
 from workers.inference.weights import fill, load_weights, read_arrays
 from workers.training.card import draft_card, write_trained
@@ -98,15 +99,10 @@ def _distribution() -> Any:
     # Read when TensorFlow is loaded. It leaves oneDNN off on processors without AVX-512, where a step of this
     # network took 1.5 times as long without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import keras  # noqa: PLC0415
+    gpus = prepare_gpus()
     import tensorflow as tf  # noqa: PLC0415
 
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    keras.mixed_precision.set_global_policy("mixed_float16" if gpus else "float32")
-    return tf.distribute.MirroredStrategy() if len(gpus) > 1 else tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
 
 
 def _initialise(network: Any, plan: Plan) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import Connection
-
-from jobs.report.rows import Rows, in_order, read_rows
+from db.answers import Rows, read_rows
+from db.database import Connection
+from jobs.report.rows import in_order
 
 
 def evaluations(connection: Connection, condition: str, **values: Any) -> Rows:

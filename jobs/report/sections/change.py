@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection
-
-from jobs.report.rows import Rows, in_order, read_rows
+from db.answers import Rows, read_rows
+from db.database import Connection
+from jobs.report.rows import in_order
 from jobs.report.sections.auroc import aucs, evaluations
 
 

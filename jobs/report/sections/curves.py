@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection
-
+from db.answers import Rows, read_rows
+from db.database import Connection
 from jobs.report import plots
-from jobs.report.rows import Rows, read_rows
 
 
 def drawn(

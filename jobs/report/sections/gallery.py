@@ -2,9 +2,8 @@
 
 from typing import Final
 
-from sqlalchemy import Connection, Text, bindparam, text
-
-from jobs.report.rows import Rows, read_rows
+from db.answers import Rows, read_rows
+from db.database import Connection
 
 PICTURES: Final = 3
 """How many overlays of each finding are shown: those of the highest probabilities."""
@@ -27,12 +26,11 @@ def highest_overlays(connection: Connection, run_id: int) -> Rows:
         pictures=PICTURES,
     )
     # The view `scores` is asked for these few images only: joined as a whole it takes minutes on an archive.
-    asked = text(
-        "SELECT image_index, finding, label FROM scores WHERE run_id = :run_id AND image_index IN :images"
-    ).bindparams(bindparam("images", type_=Text, expanding=True))
-    images = [row["image_index"] for row in rows]
-    labels = {
-        (row.image_index, row.finding): row.label
-        for row in connection.execute(asked, {"run_id": run_id, "images": images})
-    }
+    labelled = read_rows(
+        connection,
+        "SELECT image_index, finding, label FROM scores WHERE run_id = :run_id AND image_index IN :images",
+        run_id=run_id,
+        images=[row["image_index"] for row in rows],
+    )
+    labels = {(row["image_index"], row["finding"]): row["label"] for row in labelled}
     return [row | {"label": labels.get((row["image_index"], row["finding"]))} for row in rows]

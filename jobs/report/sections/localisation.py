@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
-from jobs.report.rows import Rows, in_order, read_rows
+from db.answers import Rows, read_rows
+from db.database import Connection
+from jobs.report.rows import in_order
 
 
 def localisation(connection: Connection, evaluation_id: int, findings: Sequence[str]) -> Rows:

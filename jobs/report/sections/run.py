@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Connection
-
-from jobs.report.rows import read_rows
+from db.answers import read_rows
+from db.database import Connection
 
 
 def facts(connection: Connection, run_id: int) -> dict[str, Any]:

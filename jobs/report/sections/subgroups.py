@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from db.answers import Rows
 from jobs.report import plots
-from jobs.report.rows import Rows
 
 
 def subgroups(rows: Rows) -> dict[str, Any]:

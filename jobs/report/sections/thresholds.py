@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from sqlalchemy import Connection
-
-from jobs.report.rows import Rows, in_order, read_rows
+from db.answers import Rows, read_rows
+from db.database import Connection
+from jobs.report.rows import in_order
 
 _KINDS: Final = ("card", "0.5", "youden", "sensitivity")
 

@@ -25,7 +25,9 @@ from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
 from db.database import Database, clock
 from db.schedules import DueTime
-from db.schema import alert, evaluation, run, schedule_due
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule_due
 from jobs.errors import JobsError
 from jobs.schedules.schedule import (
     Action,
@@ -179,8 +181,7 @@ class Archive:
         for batch in ledger.take_pending(self.database, 1_000):
             held = ledger.claim(self.database, batch.batch_id, "worker", 60)
             assert held is not None
-            ids = queries.finding_ids(self.database, held.run_id)
-            assert ledger.complete(self.database, held, stub.score(held), ids)
+            assert ledger.complete(self.database, held, stub.score(held))
             scored += len(held.images)
         recovery.close_finished(self.database)
         with self.database.write() as connection:

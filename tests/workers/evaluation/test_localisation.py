@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
-from support import STUB_CARD, write_card
+from support import STUB_CARD, finding_ids, write_card
 
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import ledger, queries
+from db import ledger
 from db.boxes import Box, find_or_write_boxes
 from db.database import Database
 from db.errors import UnknownRunError
 from db.ledger import BatchImage
 from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import box, box_set, localisation_result, model, run
+from db.schema.archives import box, box_set
+from db.schema.evaluations import localisation_result
+from db.schema.runs import model, run
 from jobs.submit import Order, submit
 from jobs.tables.boxes import read_boxes
 from workers.evaluation.localisation import localise_run
@@ -79,7 +81,7 @@ class Archive:
                 outcomes.append(Failed(image.image_id, "read", given, "for the test"))
             else:
                 outcomes.append(scored(image, given, names=card["findings"], **size))
-        assert ledger.complete(self.database, held, outcomes, queries.finding_ids(self.database, run_id))
+        assert ledger.complete(self.database, held, outcomes)
         return run_id
 
     def boxes(self, *boxes: Box, fingerprint: str = "f" * 64) -> int:
@@ -88,7 +90,7 @@ class Archive:
 
     def judged(self, run_id: int, box_set_id: int) -> dict[str, dict[str, Any]]:
         """The rows by their finding's name, without its id."""
-        ids = {id_: name for name, id_ in queries.finding_ids(self.database, run_id).items()}
+        ids = {id_: name for name, id_ in finding_ids(self.database, run_id).items()}
         rows = localise_run(self.database, run_id, box_set_id)
         return {ids.get(row.pop("finding_id"), "?"): row for row in rows}
 

@@ -90,6 +90,7 @@ def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
         heatmaps=heatmaps,
         model=CARD.name,
         card_sha256=CARD.fingerprint,
+        findings={name: position for position, name in enumerate(CARD.findings, start=1)},
         images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
     )
 
