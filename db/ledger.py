@@ -6,6 +6,7 @@ that asks for the state before it, and results are written only together with `d
 token.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from sqlalchemy import exists, func, select, update
 
 from db import leases
 from db.database import Database, clock
-from db.outcomes import Failed, Outcome, Scored, write_failed, write_scored
+from db.outcomes import BatchKeys, Failed, Outcome
 from db.schema.archives import archive, finding, image, manifest_row
 from db.schema.runs import batch, model, model_finding, run
 from db.states import CLAIMABLE_BATCHES, BatchState, RunStatus
@@ -197,8 +198,10 @@ def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engin
         raise ValueError(
             f"batch {held.batch_id}: the outcomes are not those of its {len(held.images)} images"
         )
-    scored = [outcome for outcome in outcomes if isinstance(outcome, Scored)]
-    failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
+    by_kind: dict[type[Outcome], list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        by_kind[type(outcome)].append(outcome)
+    failed = len(by_kind.get(Failed, ()))
     with database.write() as connection:
         changed = connection.execute(
             update(batch)
@@ -206,14 +209,15 @@ def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engin
             .values(
                 state=BatchState.DONE,
                 finished_at=datetime.now(UTC),
-                scored=len(scored),
-                failed=len(failed),
+                scored=len(outcomes) - failed,
+                failed=failed,
                 engine=engine,
                 **leases.FREE,
             )
         )
         if changed.rowcount != 1:
             return False
-        write_failed(connection, held.run_id, held.batch_id, failed)
-        write_scored(connection, held.run_id, held.batch_id, scored, held.findings)
+        keys = BatchKeys(held.run_id, held.batch_id, held.findings)
+        for kind, outcomes_of_kind in by_kind.items():
+            kind.write(connection, keys, outcomes_of_kind)
     return True

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, exists, func, insert, select, update
 from config.failures import Reason, Stage
 from db import leases
 from db.database import Database, clock
-from db.outcomes import Failed, write_failed
+from db.outcomes import BatchKeys, Failed
 from db.schema.archives import manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, run
@@ -59,7 +59,8 @@ def _fail_deadly_image(
         .where(run.c.id == run_id, manifest_row.c.row_number == row_number)
     ).scalar_one()
     message = f"{attempts} workers died or hung while they worked on this image alone"
-    write_failed(connection, run_id, batch_id, [Failed(image_id, Stage.WORKER, Reason.WORKER_DIED, message)])
+    failed = Failed(image_id, Stage.WORKER, Reason.WORKER_DIED, message)
+    Failed.write(connection, BatchKeys(run_id, batch_id, {}), [failed])
     connection.execute(
         update(batch)
         .where(batch.c.id == batch_id)

@@ -19,11 +19,12 @@ from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
 from db.boxes import Box, find_or_write_boxes
 from db.calibration import calibrate_run
+from db.classifications import Classification
 from db.comparisons import write_comparison
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.ledger import Claim
-from db.outcomes import Failed, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from db.schema.runs import run
 from db.schema.schedules import alert, schedule, schedule_due
 from db.upgrade import upgrade
@@ -92,7 +93,7 @@ def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) ->
     return path
 
 
-def drawn(one: Scored) -> Scored:
+def drawn(one: Classification) -> Classification:
     """As a network's worker leaves it: an overlay for each finding over its threshold."""
     scores = (
         replace(each, overlay_path=f"{each.finding}.jpg") if each.probability >= 0.5 else each
@@ -106,7 +107,7 @@ def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
     return [
         Failed(one.image_id, "read", "damaged", "a wrong checksum") if one.image_id % 29 == 0 else drawn(one)
         for one in stub.score(held)
-        if isinstance(one, Scored)
+        if isinstance(one, Classification)
     ]
 
 

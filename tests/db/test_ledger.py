@@ -13,9 +13,10 @@ from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 from config.cards.model import find_model
 from config.settings import Settings
 from db import evaluations, ledger, queries, recovery, runs
+from db.classifications import Classification, FindingScore
 from db.database import Database, clock
 from db.ledger import Claim
-from db.outcomes import Failed, FindingScore, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from db.schema.archives import image, manifest
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, run
@@ -254,8 +255,8 @@ def test_a_crash_in_the_middle_of_a_write_leaves_nothing_behind(
     held = claim_all(database)[0]
     outcomes: list[Outcome] = list(StubScorer(find_model("stub", tmp_path / "models").card).score(held))
     broken = outcomes[-1]
-    assert isinstance(broken, Scored)
-    outcomes[-1] = Scored(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
+    assert isinstance(broken, Classification)
+    outcomes[-1] = Classification(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
     with pytest.raises(KeyError):
         ledger.complete(database, held, outcomes)
     assert count(database, "scores") == 0

@@ -20,10 +20,11 @@ from sqlalchemy import Table, delete, func, select, update
 from support import finding_ids, make_run
 
 from db import evaluations, ledger, queries, recovery, runs
+from db.classifications import Classification, FindingScore
 from db.database import Database, clock
 from db.evaluations import EvaluationClaim, Figures
 from db.ledger import Claim
-from db.outcomes import Failed, FindingScore, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from db.schema import metadata
 from db.schema.archives import finding
 from db.schema.evaluations import evaluation, evaluation_result
@@ -565,7 +566,7 @@ class LedgerMachine(RuleBasedStateMachine):
 def outcome(image_id: int, end: str) -> Outcome:
     if end == "failed":
         return Failed(image_id, "read", "missing", "no such file")
-    return Scored(image_id, 8, 8, (FindingScore("Mass", 0.5),))
+    return Classification(image_id, 8, 8, (FindingScore("Mass", 0.5),))
 
 
 def empty(database: Database) -> None:

@@ -16,9 +16,9 @@ from sqlalchemy import text
 from support import STUB_CARD, Nightread, eventually, write_card
 
 from config.cards.model import make_card
+from db.classifications import Classification
 from db.database import Database
 from db.ledger import BatchImage, Claim
-from db.outcomes import Scored
 from workers.scoring.stub import StubScorer
 
 SECRET = "token-of-the-webhook"
@@ -64,7 +64,7 @@ def stub_scores(card: dict[str, Any], names: Sequence[str]) -> list[dict[str, fl
     return [
         {score.finding: score.probability for score in one.scores}
         for one in outcomes
-        if isinstance(one, Scored)
+        if isinstance(one, Classification)
     ]
 
 

@@ -15,8 +15,8 @@ from support import CLASSIFIER_CARD, make_run
 
 from config.cards.classification import ClassificationCard
 from db import ledger, queries
+from db.classifications import Classification
 from db.database import Database
-from db.outcomes import Scored
 from db.upgrade import upgrade
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
@@ -89,7 +89,9 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, 
     assert (progress.scored, progress.failed) == (8, 0)
     database.dispose()
 
-    overlays = [one.overlay_path for image in outcomes if isinstance(image, Scored) for one in image.scores]
+    overlays = [
+        one.overlay_path for image in outcomes if isinstance(image, Classification) for one in image.scores
+    ]
     named = [path for path in overlays if path is not None]
     assert 0 < len(named) < len(overlays) == 8 * 14, "the disk became full on the way"
     written = [path for path in small_disk.rglob("*") if path.is_file()]

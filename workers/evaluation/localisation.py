@@ -24,7 +24,8 @@ def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[
     finding could not be judged, and why. Raises UnknownRunError.
     """
     card = model_card(database, run_id)
-    # The card of an imported run tells nothing of pixels, and there are no maps of it.
+    # A stub's card says nothing of pixels: its maps cover the whole picture. Neither does an imported run's,
+    # which has no maps.
     pixels = Preprocessing.model_validate(card["pixels"]) if "pixels" in card else None
     with database.read() as connection:
         findings = boxed_findings(connection, run_id, box_set_id)
@@ -48,10 +49,10 @@ def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[
 def _judge(pixels: Preprocessing | None, image: ImageMaps, channel: int, drawn: list[Edges]) -> Localisation:
     if image.width is None or image.height is None:
         return Localisation(None, None, "not scored")
-    if pixels is None or image.maps is None or image.map_height is None or image.map_width is None:
+    if image.maps is None or image.map_height is None or image.map_width is None:
         return Localisation(None, None, "without a stored map (imported, or --heatmaps none)")
     maps = np.frombuffer(image.maps, dtype="<f2").reshape(image.map_height, image.map_width, -1)
-    seen = visible_region(pixels, image.width, image.height)
+    seen = None if pixels is None else visible_region(pixels, image.width, image.height)
     return localise(maps[:, :, channel], np.array(drawn), image.width, image.height, seen=seen)
 
 

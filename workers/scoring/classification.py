@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.failures import ImageUnusableError, Reason, Stage
+from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
-from db.outcomes import Failed, FindingScore, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from jobs.sources.source import ImageSource, open_source
 from workers.inference.engine import Engine, Inference, make_engine
 from workers.inference.formats.decode import read_picture
@@ -135,7 +136,7 @@ class ClassificationScorer:
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
         if held.heatmaps == "none":
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
-            return Scored(image_id, picture.width, picture.height, scores)
+            return Classification(image_id, picture.width, picture.height, scores)
         region = visible_region(self.card.pixels, picture.width, picture.height)
         scores = tuple(
             self._located(
@@ -145,7 +146,7 @@ class ClassificationScorer:
             )
             for index, (finding, probability, threshold) in enumerate(found)
         )
-        return Scored(
+        return Classification(
             image_id,
             picture.width,
             picture.height,

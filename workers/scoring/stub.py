@@ -7,8 +7,9 @@ import numpy as np
 
 from config.cards.model import Model
 from config.cards.stub import StubCard
+from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
-from db.outcomes import FindingScore, Outcome, Scored
+from db.outcomes import Outcome
 from workers.scoring.scorer import ScorerOptions
 
 
@@ -35,12 +36,12 @@ class StubScorer:
         """Give one outcome for each of the claimed images."""
         return [self._outcome(held, image) for image in held.images]
 
-    def _outcome(self, held: Claim, image: BatchImage) -> Scored:
+    def _outcome(self, held: Claim, image: BatchImage) -> Classification:
         seen = f"{self.card.sha256} {image.image_index}".encode()
         digest = hashlib.shake_128(seen).digest(2 * len(self.card.findings))
         values = np.frombuffer(digest, dtype="<u2").astype(np.float32) / 65536
         maps = held.heatmaps != "none"
-        return Scored(
+        return Classification(
             image.image_id,
             1024,
             1024,

@@ -18,7 +18,7 @@ from db.schema.runs import batch
 from db.states import RunStatus
 from jobs.dispatch import reconcile as module
 from jobs.dispatch.reconcile import announce_next, reconcile
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 LEASE = 60.0
 

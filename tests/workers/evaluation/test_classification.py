@@ -27,7 +27,7 @@ from jobs.tables.labels import LabelsError, open_labels, store_labels
 from workers.evaluation.classification import figures_of, subgroups
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 IMAGES = 400
 LEASE = 60.0

@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
-from support import STUB_CARD, finding_ids, write_card
+from support import CLASSIFIER_CARD, STUB_CARD, finding_ids, write_card
 
+from config.failures import Reason, Stage
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger
 from db.boxes import Box, find_or_write_boxes
+from db.classifications import Classification, FindingScore
 from db.database import Database
 from db.errors import UnknownRunError
 from db.ledger import BatchImage
-from db.outcomes import Failed, FindingScore, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from db.schema.archives import box, box_set
 from db.schema.evaluations import localisation_result
 from db.schema.runs import model, run
@@ -46,8 +48,8 @@ def scored(
     width: int = SIDE,
     height: int = SIDE,
     names: Sequence[str] = FINDINGS,
-) -> Scored:
-    return Scored(
+) -> Classification:
+    return Classification(
         image.image_id,
         width,
         height,
@@ -78,7 +80,7 @@ class Archive:
         for image in held.images:
             given = maps[image.image_index]
             if isinstance(given, str):
-                outcomes.append(Failed(image.image_id, "read", given, "for the test"))
+                outcomes.append(Failed(image.image_id, Stage.READ, Reason(given), "for the test"))
             else:
                 outcomes.append(scored(image, given, names=card["findings"], **size))
         assert ledger.complete(self.database, held, outcomes)
@@ -138,7 +140,7 @@ def test_several_boxes_of_a_finding_are_one_image(archive: Archive) -> None:
 
 
 def test_the_map_covers_only_what_a_cropping_model_sees(archive: Archive) -> None:
-    card = STUB_CARD | {"pixels": STUB_CARD["pixels"] | {"center_crop": True}}
+    card = CLASSIFIER_CARD | {"pixels": CLASSIFIER_CARD["pixels"] | {"center_crop": True}}
     run_id = archive.run({"a.png": hot(0, 0)}, card, width=300, height=SIDE)
     boxes = archive.boxes(Box("a.png", "Mass", 100, 0, 10, 10), Box("a.png", "Nodule", 0, 0, 30, 10))
     found = archive.judged(run_id, boxes)

@@ -13,10 +13,10 @@ from config.cards.model import find_model, make_card
 from config.settings import Settings
 from db import alerts, evaluations, ledger, recovery, schedules
 from db.alerts import RegressionCheck
+from db.classifications import Classification
 from db.database import Database
 from db.evaluations import EvaluationClaim
 from db.ledger import BatchImage, Claim
-from db.outcomes import Scored
 from db.schema.evaluations import evaluation
 from db.schema.runs import run
 from jobs.submit import Order, submit
@@ -34,7 +34,7 @@ def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
     outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
-    return [one.scores[0].probability for one in outcomes if isinstance(one, Scored)]
+    return [one.scores[0].probability for one in outcomes if isinstance(one, Classification)]
 
 
 @dataclass

@@ -19,7 +19,7 @@ from db.schema.runs import batch
 from db.states import BatchState, RunStatus
 from workers.errors import WrongModelError
 from workers.runtime.child import Child
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 
 @dataclass

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from support import CLASSIFIER_CARD
 
 from config.cards.classification import ClassificationCard
+from db.classifications import Classification
 from db.ledger import BatchImage, Claim
-from db.outcomes import Failed, Outcome, Scored
+from db.outcomes import Failed, Outcome
 from workers.inference.engine import Inference
 from workers.inference.formats.decode import Readable, read_picture
 from workers.inference.formats.picture import Picture
@@ -105,9 +106,9 @@ def by_image(outcomes: list[Outcome]) -> dict[int, Outcome]:
     return found
 
 
-def only(outcomes: list[Outcome]) -> Scored:
+def only(outcomes: list[Outcome]) -> Classification:
     (outcome,) = outcomes
-    assert isinstance(outcome, Scored)
+    assert isinstance(outcome, Classification)
     return outcome
 
 
@@ -135,7 +136,7 @@ def test_every_image_gets_its_own_outcome_whatever_stands_beside_it(
             assert isinstance(outcome, Failed)
             assert (outcome.stage, outcome.reason) == ("read", BAD[name])
         else:
-            assert isinstance(outcome, Scored)
+            assert isinstance(outcome, Classification)
             assert (outcome.width, outcome.height) == (WIDTH, HEIGHT)
             assert [score.finding for score in outcome.scores] == list(FINDINGS)
             assert outcome.scores[0].probability == pytest.approx(int(name[:3]) / 255, abs=1e-5)
@@ -198,8 +199,8 @@ def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     failed = found[101]
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.reason) == ("read", "too_large")
-    assert isinstance(found[100], Scored)
-    assert isinstance(found[102], Scored)
+    assert isinstance(found[100], Classification)
+    assert isinstance(found[102], Classification)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -212,8 +213,8 @@ def test_score_that_is_no_number_fails_its_image_and_no_other(
     failed = found[101]
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.reason) == ("score", "not_finite")
-    assert isinstance(found[100], Scored)
-    assert isinstance(found[102], Scored)
+    assert isinstance(found[100], Classification)
+    assert isinstance(found[102], Classification)
     assert not any(name_of(255) in path for path in files(tmp_path))
 
 
@@ -290,7 +291,7 @@ def test_disk_that_takes_no_overlay_costs_no_score(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for outcome in found.values():
-        assert isinstance(outcome, Scored)
+        assert isinstance(outcome, Classification)
         assert outcome.maps
         assert all(one.overlay_path is None and one.peak for one in outcome.scores)
     assert not files(tmp_path)

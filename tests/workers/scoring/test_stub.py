@@ -6,8 +6,8 @@ import pytest
 from support import STUB_CARD
 
 from config.cards.stub import StubCard
+from db.classifications import Classification
 from db.ledger import BatchImage, Claim
-from db.outcomes import Scored
 from workers.scoring.stub import StubScorer
 
 CARD = StubCard.model_validate(STUB_CARD)
@@ -29,9 +29,9 @@ def test_stub_answers_the_same_to_the_same_name(tmp_path: Path, heatmaps: str) -
         images=tuple(BatchImage(100 + index, name) for index, name in enumerate(("a.png", "b.png", "a.png"))),
     )
     first, second, third = StubScorer(CARD).score(held)
-    assert isinstance(first, Scored)
-    assert isinstance(second, Scored)
-    assert isinstance(third, Scored)
+    assert isinstance(first, Classification)
+    assert isinstance(second, Classification)
+    assert isinstance(third, Classification)
     assert first.scores == third.scores != second.scores
     assert all(0 <= score.probability < 1 for score in first.scores)
     assert (first.maps is None) == (heatmaps == "none")
