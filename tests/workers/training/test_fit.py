@@ -20,15 +20,15 @@ from config.errors import ConfigError
 from config.findings import FINDINGS
 from jobs.tables.manifest import Manifest
 from workers.archive import archive_statistics, picture_reader
+from workers.inference import statistics
 from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
-from workers.training import statistics
+from workers.inference.statistics import pixel_statistics, sampled_statistics
 from workers.training.fit import train
 from workers.training.plan import Plan, ReadPicture
 from workers.training.plots import plot_classes, plot_curve
 from workers.training.splits import Overlap, Split, class_frequencies, overlap, read_split
 from workers.training.state import State
-from workers.training.statistics import pixel_statistics, sampled_statistics
 from workers.training.validation import Validated
 
 LIMIT = 64_000_000
