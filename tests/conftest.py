@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -45,6 +46,65 @@ def real_data() -> Path:
     return Path(folder)
 
 
+# --- fast tests and slow ones ------------------------------------------------------------------------------
+
+WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
+"""Fixtures that start commands and servers, or use them."""
+LONGEST = ("test_storm", "test_train", "test_models", "test_score", "test_kills")
+"""Files whose tests begin before all others with processes: none of them shall be the last one, alone."""
+PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"} | {
+    *("redis-server", "valkey-server")
+}
+
+_running: list[pytest.Item] = []
+"""The test that runs now."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow; put it last, the longest first, and keep together what shares a fixture."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if not WITH_PROCESSES.isdisjoint(item.fixturenames):
+            item.add_marker("processes")
+        if "tensorflow" in item.fixturenames:
+            item.add_marker("tensorflow")
+        shared = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
+        if any(fixture.scope == "module" for fixture in shared):
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("processes"):
+        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST) + 1
+    return len(LONGEST) if item.get_closest_marker("tensorflow") else -1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+def _nothing_slow_unmarked(event: str, arguments: tuple[Any, ...]) -> None:
+    """Fail a test that starts a command or a server, or loads TensorFlow, and has not the marker for it."""
+    if event in {"nightread.process", "os.fork", "subprocess.Popen"}:
+        program = Path(os.fsdecode(arguments[0] if arguments else sys.executable)).name
+        marker = "processes" if program in PROGRAMS else None
+    else:
+        program = "tensorflow"
+        marker = program if event == "import" and arguments[0] == program else None
+    if marker and _running and not _running[0].get_closest_marker(marker):
+        pytest.fail(f"{_running[0].nodeid} starts {program}: it needs the marker `{marker}`")
+
+
+sys.addaudithook(_nothing_slow_unmarked)
+
+
 # --- databases ---------------------------------------------------------------------------------------------
 
 
@@ -71,6 +131,7 @@ def postgresql_server() -> Iterator[str]:
 
 def _created(server: str, template: str) -> Iterator[str]:
     """Make a database on a server; it is dropped at the end, with the sessions that are left over."""
+    sys.audit("nightread.process", "postgres")
     name = f"test_{uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
@@ -85,7 +146,7 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     yield from _created(postgresql_server, "template1")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
@@ -123,7 +184,7 @@ def ready_postgresql_url(postgresql_server: str, postgresql_template: str) -> It
     yield from _created(postgresql_server, postgresql_template)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database of each kind with tables and views."""
     if request.param == "sqlite":
@@ -151,6 +212,7 @@ def shared_queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Qu
 @pytest.fixture
 def queue_server(shared_queue_server: QueueServer) -> QueueServer:
     """An empty queue; the test may kill its server."""
+    sys.audit("nightread.process", "redis-server")
     if not shared_queue_server.answers():
         shared_queue_server.start()
     with shared_queue_server.client() as client:

@@ -1,9 +1,24 @@
-"""What the tests themselves rely on: commands that are forked."""
+"""What the tests themselves rely on: commands that are forked, and a marker that cannot rot."""
 
 import subprocess
+import sys
 
 import pytest
 from support import Nightread
+
+
+def test_a_test_without_the_marker_starts_no_process(request: pytest.FixtureRequest) -> None:
+    with pytest.raises(pytest.fail.Exception, match="needs the marker `processes`"):
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    with pytest.raises(pytest.fail.Exception, match="needs the marker `processes`"):
+        request.getfixturevalue("postgresql_url")
+
+
+def test_what_starts_commands_is_marked_without_anybody_s_doing(
+    nightread: Nightread, request: pytest.FixtureRequest
+) -> None:
+    assert nightread.run("--help").returncode == 0
+    assert request.node.get_closest_marker("processes")
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("status", "7"), ("nonsense",), ("sql", "SELECT 1")])

@@ -402,12 +402,14 @@ def test_saved_weights_give_identical_scores(
     assert np.array_equal(ours.maps, theirs.maps)
 
 
+@pytest.mark.processes
 def test_seeded_weights_have_the_cards_hash_in_a_fresh_process(untrained: Model) -> None:
     program = """
 import sys
 from pathlib import Path
 from config.cards.card import read_model
-from workers.inference import densenet, weights
+from workers.inference import weights
+from workers.inference.networks import densenet121 as densenet
 
 card = read_model(Path(sys.argv[1])).card
 print(weights.arrays_sha256(densenet.seeded_weights(densenet.build(card), card.seed)))
