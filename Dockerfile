@@ -1,14 +1,14 @@
-# The image of all of Nightread's services; docker-compose.yml says which command each runs.
+# The image for all of Nightread's services; docker-compose.yml says which command each one runs.
 #
 #   docker build --tag nightread:0.1.0 .
 #   docker build --tag nightread:0.1.0-gpu --build-arg EXTRAS="[gpu]" .
 #
-# It was not built where Nightread is developed, which has no Docker engine. What was checked there: that pip
-# finds a wheel of everything in constraints.txt for Python 3.12, and that the libraries those wheels load
-# are the ones of python:3.12-slim (C, C++ and zlib; the OpenCV wheel is the headless one and wants no GL).
+# It has not been built, because there is no Docker engine where Nightread is developed. Two things have been checked:
+# pip finds a wheel for everything in constraints.txt for Python 3.12, and python:3.12-slim has all libraries that
+# those wheels load (C, C++ and zlib; the OpenCV wheel is the headless one and needs no GL).
 
 FROM python:3.12-slim AS build
-# "[gpu]" adds NVIDIA's libraries, some gigabytes; the driver comes from the host.
+# "[gpu]" adds NVIDIA's libraries, several gigabytes; the driver comes from the host.
 ARG EXTRAS=""
 RUN python -m venv /opt/nightread
 ENV PATH=/opt/nightread/bin:$PATH
@@ -18,7 +18,7 @@ COPY config config
 COPY db db
 COPY jobs jobs
 COPY workers workers
-# Wheels only: nothing is compiled, so the image needs no compiler. The cache serves the next build.
+# Wheels only: nothing is compiled, so the image needs no compiler. The cache is for the next build.
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --only-binary=:all: --constraint constraints.txt ".${EXTRAS}"
 
@@ -28,15 +28,15 @@ LABEL org.opencontainers.image.title="Nightread" \
       org.opencontainers.image.description="Scores archives of chest radiographs overnight. Not for clinical use." \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.licenses="Apache-2.0"
-# A fixed number, so that volumes and shared folders keep their owner from one version to the next. A new
-# volume takes its owner from the folder that the image has in its place.
+# The number is fixed, so that volumes and shared folders keep their owner from one version to the next. A new
+# volume takes its owner from the folder that the image has at that path.
 RUN groupadd --system --gid 10001 nightread \
     && useradd --system --uid 10001 --gid nightread --home-dir /var/lib/nightread --no-create-home \
         --shell /usr/sbin/nologin nightread \
     && install --directory --owner nightread --group nightread /var/lib/nightread /heatmaps /models \
     && install --directory /images /manifests
 COPY --from=build /opt/nightread /opt/nightread
-# HOME is for what libraries cache: the rest of a container may be read-only.
+# HOME is where libraries cache files: the rest of a container may be read-only.
 ENV PATH=/opt/nightread/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -44,6 +44,6 @@ ENV PATH=/opt/nightread/bin:$PATH \
     NIGHTREAD_HOME=/var/lib/nightread
 WORKDIR /var/lib/nightread
 USER 10001:10001
-# What "healthy" means differs from service to service: see docker-compose.yml.
+# What "healthy" means depends on the service: see docker-compose.yml.
 ENTRYPOINT ["nightread"]
 CMD ["--help"]

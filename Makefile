@@ -1,4 +1,4 @@
-# Every target does its own set-up; `make demo` and `make test` work in either order on a fresh machine.
+# Every target does its own set-up: on a fresh machine, `make demo` and `make test` work in either order.
 PYTHON ?= python3
 VENV := .venv
 PEERS := .venv-peers
@@ -21,8 +21,8 @@ demo: install
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
 
-# Two at a time, in the order that tests/conftest.py gives them: fast ones first, then the longest.
-TWO_AT_A_TIME := --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+# Two files at a time, in the order that tests/conftest.py gives them: fast ones first, then the longest.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 test: install
 	$(BIN)/pytest $(TWO_AT_A_TIME)
 
@@ -30,7 +30,7 @@ test: install
 test-fast: install
 	$(BIN)/pytest $(TWO_AT_A_TIME) -m 'not processes and not tensorflow'
 
-# The original PyTorch libraries are gigabytes: they have an environment of their own.
+# The original PyTorch libraries take gigabytes, so they have an environment of their own.
 $(PEERS)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
@@ -52,7 +52,7 @@ format: install
 bench: install
 	$(BIN)/python benchmarks/bench.py
 
-# A hundred faults in one run, a seed a storm: make storm SEED=7
+# A hundred faults in one run; each seed is a different storm: make storm SEED=7
 SEED := 1
 storm: install
 	PYTHONPATH=tests $(BIN)/python -m storm.storm --seed $(SEED)

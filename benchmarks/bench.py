@@ -15,12 +15,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from resource import struct_rusage
 
 import yaml
 from matplotlib.figure import Figure
@@ -283,18 +284,10 @@ def write_stub(home: Path) -> None:
     card = {
         "name": "stub",
         "description": "answers without a network, so that queue and database are measured alone",
-        "architecture": "stub",
+        "kind": "stub",
         "sha256": "0" * 64,
         "findings": list(FINDINGS),
         "thresholds": [0.5] * len(FINDINGS),
-        "pixels": {
-            "size": 320,
-            "channels": 1,
-            "resize": "bilinear",
-            "factor": 1.0,
-            "mean": [0.0],
-            "std": [1.0],
-        },
         "trained": False,
         "provenance": "benchmark",
         "licence": "Apache-2.0",
@@ -336,19 +329,43 @@ def nih_manifest(folder: Path, images: int = 112_120) -> Path:
     return path
 
 
-def whole_process(*arguments: str | Path, **environment: str) -> tuple[float, float]:
-    """Seconds and peak MB of a command, from its start to its end."""
-    begun = time.monotonic()
+def used(command: Sequence[str], environment: Mapping[str, str]) -> struct_rusage:
+    """Run a process to its end; what it used."""
     process = subprocess.Popen(
-        [*NIGHTREAD, *map(str, arguments)],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     if status != 0:
-        sys.exit(f"{arguments} ended with {status}")
+        sys.exit(f"{command} ended with {status}")
+    return usage
+
+
+def whole_process(*arguments: str | Path, **environment: str) -> tuple[float, float]:
+    """Seconds and peak MB of a command, from its start to its end."""
+    begun = time.monotonic()
+    usage = used([*NIGHTREAD, *map(str, arguments)], environment)
     return time.monotonic() - begun, usage.ru_maxrss / 1024
+
+
+def start_up(times: int = 9) -> dict[str, float]:
+    """Processor seconds, user and system, of commands that do next to nothing: the median of several calls.
+
+    The commands: Python alone, `nightread --help`, and `nightread sql "SELECT 1"`.
+    """
+    commands = {
+        "python -c pass": [sys.executable, "-c", "pass"],
+        "nightread --help": [*NIGHTREAD, "--help"],
+        'nightread sql "SELECT 1"': [*NIGHTREAD, "sql", "SELECT 1"],
+    }
+    taken: dict[str, list[float]] = {name: [] for name in commands}
+    with tempfile.TemporaryDirectory(prefix="nightread-bench-") as folder:
+        home = {"NIGHTREAD_HOME": folder}
+        run("db", "upgrade", **home)
+        for _ in range(times):
+            for name, command in commands.items():  # in turn, so that all of them see the same noise
+                usage = used(command, home)
+                taken[name].append(usage.ru_utime + usage.ru_stime)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
 def submit(settings: dict[str, str]) -> tuple[float, float]:
@@ -431,6 +448,8 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
             {key: value for key, value in settings.items() if key != "NIGHTREAD_BROKER_URL"}
         )
     resumed, (evaluated, evaluated_mb) = finished(rows)
+    console.print("starting up ...")
+    started = start_up()
 
     found = [Row("limit: SGEMM rate / 11.7 GFLOP an image", f"{limit:.1f} images/s", "-")]
     for engine, one in paces.items():
@@ -495,6 +514,17 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
             evaluated <= 15 and evaluated_mb <= 1_500,
         ),
     ]
+    goals = {"nightread --help": 0.35, 'nightread sql "SELECT 1"': 0.9}
+    for name, taken in started.items():
+        goal = goals.get(name)
+        found.append(
+            Row(
+                f"processor time of `{name}`",
+                f"{taken:.2f} s",
+                f"<= {goal} s" if goal else "-",
+                taken <= goal if goal else None,
+            )
+        )
 
     rates = {"limit: matrix products": limit}
     for engine, one in paces.items():

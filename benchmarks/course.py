@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from config.cards.card import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model
 from workers.inference.networks.densenet121 import build
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import load_weights

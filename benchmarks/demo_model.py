@@ -17,7 +17,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from config.cards.card import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Box, Phantom, plan_archive, write_archive
 

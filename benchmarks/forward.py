@@ -10,7 +10,7 @@ from typing import cast
 
 import numpy as np
 
-from config.cards.card import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model
 from workers.inference.engine import EngineKind, make_engine
 from workers.inference.pixels import prepare, test_pattern
 

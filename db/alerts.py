@@ -11,7 +11,10 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from db.comparisons import Comparisons, write_comparison
 from db.database import Database, clock
 from db.schedules import DueTime
-from db.schema import alert, evaluation, model, run, schedule
+from db.schema.evaluations import evaluation
+from db.schema.runs import model, run
+from db.schema.schedules import alert, schedule
+from db.states import EvaluationState
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,7 @@ GIVEN_UP_AFTER: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class PairedTest:
+class RegressionCheck:
     """What the paired test of a scheduled evaluation against the one before found.
 
     `run_before` and `run_id` are run_a and run_b of the comparison. `message` is the alert's, None where
@@ -40,7 +43,7 @@ class PairedTest:
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class Predecessor:
     """The run that a schedule evaluated before, and what an alert says: the schedule and both models."""
 
     schedule: str
@@ -64,7 +67,9 @@ class Alert:
     tries: int
 
 
-def before(connection: Connection, schedule_id: int, evaluation_id: int, run_id: int) -> Before | None:
+def predecessor(
+    connection: Connection, schedule_id: int, evaluation_id: int, run_id: int
+) -> Predecessor | None:
     """Give what an evaluation of a schedule is to be tested against.
 
     None for the schedule's first evaluation, and where the model is the same: its scores of the images that
@@ -78,7 +83,7 @@ def before(connection: Connection, schedule_id: int, evaluation_id: int, run_id:
         facts.join(evaluation, evaluation.c.run_id == run.c.id)
         .where(
             evaluation.c.schedule_id == schedule_id,
-            evaluation.c.state == "done",
+            evaluation.c.state == EvaluationState.DONE,
             evaluation.c.id < evaluation_id,
         )
         .order_by(evaluation.c.id.desc())
@@ -89,23 +94,23 @@ def before(connection: Connection, schedule_id: int, evaluation_id: int, run_id:
     of = connection.execute(select(schedule).where(schedule.c.id == schedule_id)).one()
     # Where the weights are the same, only the cards tell the models apart.
     same = then.sha256 == now.sha256
-    names = [f"{one.name} ({(one.card_sha256 if same else one.sha256)[:12]})" for one in (then, now)]
-    return Before(of.name, of.margin, then.id, *names)
+    names = [f"{row.name} ({(row.card_sha256 if same else row.sha256)[:12]})" for row in (then, now)]
+    return Predecessor(of.name, of.margin, then.id, *names)
 
 
-def raise_loss(connection: Connection, watched: PairedTest) -> None:
+def raise_loss(connection: Connection, check: RegressionCheck) -> None:
     """Write the comparison and, where something was lost, the alert; within the evaluation's transaction."""
     comparison_id = write_comparison(
         connection,
-        watched.run_before,
-        watched.run_id,
-        watched.label_manifest_id,
-        watched.label_set,
-        watched.comparisons,
+        check.run_before,
+        check.run_id,
+        check.label_manifest_id,
+        check.label_set,
+        check.comparisons,
     )
-    if watched.message is not None:
-        about = {"evaluation_id": watched.evaluation_id, "comparison_id": comparison_id}
-        _raise(connection, "loss", watched.schedule_id, watched.message, **about)
+    if check.message is not None:
+        about = {"evaluation_id": check.evaluation_id, "comparison_id": comparison_id}
+        _raise(connection, "loss", check.schedule_id, check.message, **about)
 
 
 def raise_failed(connection: Connection, due: DueTime, message: str) -> None:
@@ -165,12 +170,12 @@ def undelivered(database: Database, now: datetime) -> list[Alert]:
         return [Alert(*row) for row in connection.execute(to_be_tried)]
 
 
-def claim(database: Database, one: Alert) -> bool:
+def claim(database: Database, wanted: Alert) -> bool:
     """Take a try of a delivery; False if another has taken it."""
     with database.write() as connection:
         taken = connection.execute(
             update(alert)
-            .where(alert.c.id == one.alert_id, alert.c.tries == one.tries)
+            .where(alert.c.id == wanted.alert_id, alert.c.tries == wanted.tries)
             .values(tries=alert.c.tries + 1, tried_at=clock())
         )
         return taken.rowcount == 1

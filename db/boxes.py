@@ -10,18 +10,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import bulk_insert
-from db.manifests import finding_ids
-from db.schema import (
-    box,
-    box_set,
-    finding,
-    image,
-    image_result,
-    manifest,
-    manifest_row,
-    model_finding,
-    run,
-)
+from db.manifests import find_or_write_findings
+from db.schema.archives import box, box_set, finding, image, manifest, manifest_row
+from db.schema.runs import image_result, model_finding, run
 
 _AT_ONCE: Final = 32
 """Rows that are fetched at once: a map has a few kilobytes, but a set may have boxes in many images."""
@@ -31,8 +22,11 @@ Edges = tuple[float, float, float, float]
 """A box: x, y, width, height, in pixels of the original image from its upper left corner."""
 
 
-class BoxValues(NamedTuple):
-    """One box as it is written: pixels of the original image from its upper left corner."""
+class Box(NamedTuple):
+    """A rectangle around a finding: pixels of the original image from its upper left corner.
+
+    `image_index` is as in the manifest. A part of the box may lie outside the image.
+    """
 
     image_index: str
     finding: str
@@ -42,9 +36,7 @@ class BoxValues(NamedTuple):
     height: float
 
 
-def find_or_write_boxes(
-    connection: Connection, *, fingerprint: str, path: str, boxes: Sequence[BoxValues]
-) -> int:
+def find_or_write_boxes(connection: Connection, *, fingerprint: str, path: str, boxes: Sequence[Box]) -> int:
     """Give the id of the set of boxes with this fingerprint, writing it if it is new."""
     added = connection.execute(
         upsert(box_set)
@@ -57,14 +49,14 @@ def find_or_write_boxes(
             select(box_set.c.id).where(box_set.c.fingerprint == fingerprint)
         ).scalar_one()
         return known
-    ids = finding_ids(connection, sorted({one.finding for one in boxes}))
+    ids = find_or_write_findings(connection, sorted({drawn.finding for drawn in boxes}))
     bulk_insert(
         connection,
         box,
         ("box_set_id", "number", "image_index", "finding_id", "x", "y", "width", "height"),
         (
-            (added, number, one.image_index, ids[one.finding], one.x, one.y, one.width, one.height)
-            for number, one in enumerate(boxes, start=1)
+            (added, number, drawn.image_index, ids[drawn.finding], *drawn[2:])
+            for number, drawn in enumerate(boxes, start=1)
         ),
     )
     return int(added)

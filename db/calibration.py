@@ -8,7 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Double, cast, func, select, up
 
 from db.database import Database
 from db.errors import DatabaseError
-from db.schema import evaluation, evaluation_result, run, score
+from db.schema.evaluations import evaluation, evaluation_result
+from db.schema.runs import run, score
+from db.states import EvaluationState
 
 _CLOSEST: Final = 2.0**-24
 """As in the fit: the step of float32 below 1; the logit of 0 or 1 has no number."""
@@ -50,7 +52,7 @@ def _evaluation(connection: Connection, run_id: int, evaluation_id: int | None) 
     if model_id is None:
         raise CalibrationError(f"there is no run {run_id}; see: nightread status")
     wanted = select(evaluation.c.id, run.c.model_id).join(run, run.c.id == evaluation.c.run_id)
-    wanted = wanted.where(evaluation.c.state == "done").order_by(evaluation.c.id.desc())
+    wanted = wanted.where(evaluation.c.state == EvaluationState.DONE).order_by(evaluation.c.id.desc())
     if evaluation_id is None:
         row = connection.execute(wanted.where(run.c.id == run_id)).first()
         if row is None:
@@ -78,7 +80,7 @@ def _apply(
             # Not every SQLite is built with logarithms.
             driver = connection.connection.driver_connection
             assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
-            driver.create_function("platt", 1, partial(_platt, slope, intercept), deterministic=True)
+            driver.create_function("platt", 1, partial(platt, slope, intercept), deterministic=True)
             calibrated = func.platt(p)
         else:
             p = func.least(func.greatest(p, _CLOSEST), 1 - _CLOSEST)
@@ -90,6 +92,10 @@ def _apply(
     )
 
 
-def _platt(slope: float, intercept: float, probability: float) -> float:
+def platt(slope: float, intercept: float, probability: float) -> float:
+    """Give the calibrated probability, whose logit is slope * logit(p) + intercept; SQLite's way to it.
+
+    A probability closer than 2^-24 to 0 or 1 is taken as that close.
+    """
     p = min(max(probability, _CLOSEST), 1 - _CLOSEST)
     return 0.5 + 0.5 * tanh((slope * log(p / (1 - p)) + intercept) / 2)  # the logistic function

@@ -8,14 +8,15 @@ from sqlalchemy import Connection, insert, select
 
 from db.database import insert_rows
 from db.errors import UnknownRunError
-from db.schema import comparison, comparison_result, evaluation, run
+from db.schema.evaluations import comparison, comparison_result, evaluation
+from db.schema.runs import run
 
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
     """Two runs' AUROCs on the images that both scored.
 
-    `rows`: one a finding that both runs' models have: finding_id, finding and the columns of the table
+    `rows`: one per finding that both runs' models have: finding_id, finding and the columns of the table
     `comparison_result`.
     """
 
@@ -60,9 +61,9 @@ def find_label_set(connection: Connection, run_ids: tuple[int, ...], label_set: 
         row.id: row.manifest_id
         for row in connection.execute(select(run.c.id, run.c.manifest_id).where(run.c.id.in_(run_ids)))
     }
-    for one in run_ids:
-        if one not in manifests:
-            raise UnknownRunError(f"there is no run {one}; see: nightread status")
+    for run_id in run_ids:
+        if run_id not in manifests:
+            raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
     if label_set is None:
         return int(manifests[run_ids[0]])
     used = (

@@ -7,16 +7,34 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double, Float, Integer, TypeEngine
 
 from db.errors import DatabaseError
 
+__all__ = [
+    "BUSY_TIMEOUT_MS",
+    "IDLE_TRANSACTION_MS",
+    "Connection",
+    "Database",
+    "DatabaseAwayError",
+    "DriverError",
+    "bulk_insert",
+    "clock",
+    "insert_rows",
+]
+
+DatabaseAwayError = OperationalError
+"""The database does not answer now, or is locked: to be waited for. `orig` is the driver's own error."""
+
+DriverError = DBAPIError
+"""A statement failed for whatever reason, DatabaseAwayError among them. `orig` is the driver's own error."""
+
 BUSY_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_MS: Final = 30_000
-"""PostgreSQL ends a connection that stands still so long in a transaction; ours compute before they begin."""
+"""PostgreSQL ends a connection that stands still in a transaction; ours compute before they begin one."""
 _WRITES: Final = "nightread_writes"
 
 
@@ -200,7 +218,7 @@ def insert_rows(
     """Insert a batch's rows of plain values in one statement; for workers.
 
     On PostgreSQL not by COPY, in the middle of which the server waits for its client without any time limit:
-    a worker that froze there would keep its batch's row locked. Nearly as fast: one array a column.
+    a worker that froze there would keep its batch's row locked. Nearly as fast: one array per column.
     """
     values = list(rows)
     if connection.dialect.name != "postgresql":

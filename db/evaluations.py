@@ -6,19 +6,21 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, update
+from sqlalchemy import Connection, Table, and_, insert, or_, update
 
-from db.alerts import PairedTest, raise_loss, raise_unevaluated
+from db import leases
+from db.alerts import RegressionCheck, raise_loss, raise_unevaluated
 from db.database import Database, clock, insert_rows
-from db.schema import (
+from db.schema.evaluations import (
     calibration_bin,
     curve_point,
     evaluation,
     evaluation_result,
     localisation_result,
-    run,
     threshold_result,
 )
+from db.schema.runs import run
+from db.states import CLAIMABLE_EVALUATIONS, EvaluationState, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,14 @@ def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int,
             update(evaluation)
             .where(
                 or_(
-                    evaluation.c.state == "due",
+                    evaluation.c.state == EvaluationState.DUE,
                     and_(
-                        evaluation.c.state == "queued",
+                        evaluation.c.state == EvaluationState.QUEUED,
                         evaluation.c.sent_at < clock() - resend_after_seconds,
                     ),
                 )
             )
-            .values(state="queued", sent_at=clock())
+            .values(state=EvaluationState.QUEUED, sent_at=clock())
             .returning(evaluation.c.id, evaluation.c.run_id)
         )
         return [(row.id, row.run_id) for row in rows]
@@ -116,14 +118,8 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
     with database.write() as connection:
         row = (
             connection.execute(
-                update(evaluation)
-                .where(evaluation.c.id == evaluation_id, evaluation.c.state.in_(("due", "queued")))
-                .values(
-                    state="running",
-                    attempt=evaluation.c.attempt + 1,
-                    lease_token=token,
-                    lease_expires_at=clock() + lease_seconds,
-                )
+                leases.take(evaluation, evaluation_id, token, lease_seconds)
+                .where(evaluation.c.state.in_(CLAIMABLE_EVALUATIONS))
                 .returning(*(evaluation.c[name] for name in _CLAIMED))
             )
             .mappings()
@@ -134,26 +130,22 @@ def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: floa
 
 def renew_evaluation(database: Database, held: EvaluationClaim, lease_seconds: float) -> bool:
     """Extend the lease; False if it was lost."""
-    with database.write() as connection:
-        changed = connection.execute(
-            update(evaluation).where(_held(held)).values(lease_expires_at=clock() + lease_seconds)
-        )
-        return changed.rowcount == 1
+    return leases.renew(database, evaluation, held.evaluation_id, held.token, lease_seconds)
 
 
 def expire_evaluations(database: Database, max_attempts: int) -> int:
     """Take back evaluations whose worker stopped renewing; after `max_attempts` the run is marked broken."""
-    overdue = and_(evaluation.c.state == "running", evaluation.c.lease_expires_at < clock())
+    overdue = leases.overdue(evaluation)
     with database.write() as connection:
         again = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt < max_attempts)
-            .values(state="due", lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.DUE, **leases.FREE)
         ).rowcount
         spent = connection.execute(
             update(evaluation)
             .where(overdue, evaluation.c.attempt >= max_attempts)
-            .values(state="failed", lease_token=None, lease_expires_at=None)
+            .values(state=EvaluationState.FAILED, **leases.FREE)
             .returning(
                 evaluation.c.id, evaluation.c.run_id, evaluation.c.closes_run, evaluation.c.schedule_id
             )
@@ -163,7 +155,7 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
             connection.execute(update(evaluation).where(evaluation.c.id == row.id).values(message=message))
             if row.closes_run:
                 connection.execute(
-                    update(run).where(run.c.id == row.run_id).values(status="broken", message=message)
+                    update(run).where(run.c.id == row.run_id).values(status=RunStatus.BROKEN, message=message)
                 )
             if row.schedule_id is not None:
                 about = f"run {row.run_id}, evaluation {row.id}: {message}"
@@ -172,15 +164,15 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, figures: Figures, watched: PairedTest | None = None
+    database: Database, held: EvaluationClaim, figures: Figures, check: RegressionCheck | None = None
 ) -> bool:
-    """Write the figures, what watching them found, and `done` in one transaction; False without the lease."""
+    """Write figures, the check for a regression and `done` in one transaction; False without the lease."""
     now = datetime.now(UTC)
     with database.write() as connection:
         changed = connection.execute(
             update(evaluation)
-            .where(_held(held))
-            .values(state="done", lease_token=None, lease_expires_at=None, evaluated_at=now)
+            .where(leases.held(evaluation, held.evaluation_id, held.token))
+            .values(state=EvaluationState.DONE, evaluated_at=now, **leases.FREE)
         )
         if changed.rowcount != 1:
             return False
@@ -191,17 +183,9 @@ def complete_evaluation(
         if held.closes_run:
             connection.execute(
                 update(run)
-                .where(run.c.id == held.run_id, run.c.status == "evaluating")
-                .values(status="complete", finished_at=now)
+                .where(run.c.id == held.run_id, run.c.status == RunStatus.EVALUATING)
+                .values(status=RunStatus.COMPLETE, finished_at=now)
             )
-        if watched is not None:
-            raise_loss(connection, watched)
+        if check is not None:
+            raise_loss(connection, check)
     return True
-
-
-def _held(held: EvaluationClaim) -> ColumnElement[bool]:
-    return and_(
-        evaluation.c.id == held.evaluation_id,
-        evaluation.c.state == "running",
-        evaluation.c.lease_token == held.token,
-    )

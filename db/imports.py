@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select, update
 
+from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
-from db.manifests import RowValues, archive_id, find_or_write_manifest, finding_ids
+from db.manifests import ManifestRow, archive_id, find_or_write_findings, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
-from db.schema import batch, evaluation, image_result, manifest_row, model, run, score
-
-STAGE, NO_SCORE = "import", "no_score"
-"""The stage and the reason of an image that has no number in the file."""
+from db.schema.archives import manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run, score
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedScores:
     """What becomes one run: a model of which no more is known than its scores, and a manifest.
 
-    `probabilities`: (N, F) float32, an image a row in the order of `rows` and a finding a column in the order
-    of `model.findings`; NaN where there is no score. `root` names the archive of the images, which need not
-    be there. `labelled` are the findings of the rows' labels.
+    `probabilities`: (N, F) float32, one row per image in the order of `rows` and one column per finding in
+    the order of `model.findings`; NaN where there is no score. `root` names the archive of the images, which
+    need not be there. `labelled` are the findings of the rows' labels.
     """
 
     root: str
@@ -34,7 +34,7 @@ class ImportedScores:
     version: str
     model: ModelFacts
     labelled: Sequence[str]
-    rows: Sequence[RowValues]
+    rows: Sequence[ManifestRow]
     probabilities: NDArray[np.float32]
 
 
@@ -97,18 +97,19 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
         )
         .returning(batch.c.id)
     ).scalar_one()
+    why = (Stage.IMPORT, Reason.NO_SCORE, "the file has no score for it")
     bulk_insert(
         connection,
         image_result,
         ("run_id", "image_id", "batch_id", "status", "stage", "reason", "message"),
         (
-            (run_id, image_id, batch_id, "failed", STAGE, NO_SCORE, "the file has no score for it")
+            (run_id, image_id, batch_id, "failed", *why)
             if fails
             else (run_id, image_id, batch_id, "scored", None, None, None)
             for image_id, fails in zip(images, unscored, strict=True)
         ),
     )
-    ids = finding_ids(connection, imported.model.findings)
+    ids = find_or_write_findings(connection, imported.model.findings)
     bulk_insert(
         connection,
         score,

@@ -1,4 +1,4 @@
-"""Write a manifest's rows once, however often it is submitted."""
+"""Manifests and their rows: written once, however often they are submitted, and found by their run."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -9,34 +9,43 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.schema import Column, MetaData
 
 from db.database import bulk_insert
-from db.schema import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.errors import UnknownRunError
+from db.schema.archives import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.schema.runs import run
 
 
-class RowValues(NamedTuple):
-    """One row of a manifest as it is written; `labels` has one character a finding."""
+class ManifestRow(NamedTuple):
+    """One image of the archive as a manifest describes it; what the file leaves blank is None.
 
-    row_number: int
+    `image_index`: the image's path relative to the images' root, as written. `view_position`: upper-cased.
+    `sex`: "F", "M" or "O". `age_years`: in years, also where the file counts months, weeks or days. `labels`:
+    one character per finding of the manifest, "1", "0" or "-" for unknown.
+    """
+
     image_index: str
-    patient_id: str | None
-    follow_up: int | None
-    view_position: str | None
-    sex: str | None
-    age_years: float | None
-    labels: str
+    patient_id: str | None = None
+    follow_up: int | None = None
+    view_position: str | None = None
+    sex: str | None = None
+    age_years: float | None = None
+    labels: str = ""
 
+
+_FACTS: Final = ManifestRow._fields[1:]
+"""The columns of a row that are kept as they are; the image is kept by its id."""
 
 _staged: Final = Table(
     "staged_row",
     MetaData(),
     Column("row_number", Integer),
     Column("image_index", Text),
-    *(Column(name, manifest_row.c[name].type) for name in RowValues._fields[2:]),
+    *(Column(name, manifest_row.c[name].type) for name in _FACTS),
     prefixes=["TEMPORARY"],
 )
 
 
-def finding_ids(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Give the id of each finding, making those that are new."""
+def find_or_write_findings(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Give the id of each finding by its name, writing those that are new."""
     if names:
         connection.execute(
             upsert(finding).on_conflict_do_nothing(), [{"name": name} for name in sorted(names)]
@@ -59,7 +68,7 @@ def find_or_write_manifest(
     fingerprint: str,
     path: str,
     findings: Sequence[str],
-    rows: Iterable[RowValues],
+    rows: Iterable[ManifestRow],
 ) -> tuple[int, int]:
     """Give the manifest's id and its number of rows; read `rows` only if it was never written before.
 
@@ -78,7 +87,7 @@ def find_or_write_manifest(
             )
         ).one()
         return row.id, row.rows
-    ids = finding_ids(connection, findings)
+    ids = find_or_write_findings(connection, findings)
     if findings:
         connection.execute(
             insert(manifest_finding),
@@ -92,13 +101,44 @@ def find_or_write_manifest(
     return added, count
 
 
-def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: Iterable[RowValues]) -> int:
+class RunManifest(NamedTuple):
+    """A run's manifest and the archive of its images, by their ids."""
+
+    manifest_id: int
+    archive_id: int
+
+
+def manifest_of(connection: Connection, run_id: int) -> RunManifest:
+    """Give a run's manifest; UnknownRunError if there is no such run."""
+    found = connection.execute(
+        select(manifest.c.id, manifest.c.archive_id)
+        .join(run, run.c.manifest_id == manifest.c.id)
+        .where(run.c.id == run_id)
+    ).first()
+    if found is None:
+        raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
+    return RunManifest(*found)
+
+
+def count_common_images(connection: Connection, manifest_id: int, other_id: int) -> int:
+    """Count the images that are in both of two manifests."""
+    other = manifest_row.alias()
+    common: int = connection.execute(
+        select(func.count())
+        .select_from(manifest_row)
+        .join(other, other.c.image_id == manifest_row.c.image_id)
+        .where(manifest_row.c.manifest_id == manifest_id, other.c.manifest_id == other_id)
+    ).scalar_one()
+    return common
+
+
+def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: Iterable[ManifestRow]) -> int:
     """Stage the rows, then make new images and the manifest's rows of them with two statements."""
     _staged.drop(connection, checkfirst=True)
     _staged.create(connection)
-    bulk_insert(connection, _staged, RowValues._fields, rows)
+    numbered = ((number, *row) for number, row in enumerate(rows, start=1))
+    bulk_insert(connection, _staged, ("row_number", *ManifestRow._fields), numbered)
     count: int = connection.execute(select(func.count()).select_from(_staged)).scalar_one()
-    facts = RowValues._fields[2:]
     connection.execute(
         upsert(image)
         .from_select(
@@ -112,12 +152,12 @@ def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: It
     )
     connection.execute(
         insert(manifest_row).from_select(
-            ["manifest_id", "row_number", "image_id", *facts],
+            ["manifest_id", "row_number", "image_id", *_FACTS],
             select(
                 text(str(int(manifest_id))),
                 _staged.c.row_number,
                 image.c.id,
-                *(_staged.c[name] for name in facts),
+                *(_staged.c[name] for name in _FACTS),
             )
             .join_from(_staged, image, image.c.image_index == _staged.c.image_index)
             .where(image.c.archive_id == archive)

@@ -1,35 +1,34 @@
-"""How an image ends in a run, scored or failed, and the rows that this makes."""
+"""How an image ends in a run: failed, or with an answer that knows its own tables."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, Self
 
 from sqlalchemy import Connection, insert
 
-from db.database import insert_rows
-from db.schema import image_result, score
+from config.failures import Reason, Stage
+from db.schema.runs import image_result
+from db.states import ImageStatus
 
 
-@dataclass(frozen=True, slots=True)
-class FindingScore:
-    """A finding's probability and, in pixels of the original image, its map's peak and box (x, y, w, h)."""
+class BatchKeys(NamedTuple):
+    """What the rows of a batch's outcomes refer to; `findings` maps the names in answers to their ids."""
 
-    finding: str
-    probability: float
-    peak: tuple[int, int] | None = None
-    box: tuple[int, int, int, int] | None = None
-    overlay_path: str | None = None
+    run_id: int
+    batch_id: int
+    findings: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An image with its scores; `maps` are float16 bytes of shape `map_shape` (h, w, findings)."""
+class Outcome(Protocol):
+    """What became of one image of a batch; an answer is one that is not `Failed`."""
 
-    image_id: int
-    width: int
-    height: int
-    scores: tuple[FindingScore, ...]
-    maps: bytes | None = None
-    map_shape: tuple[int, int] | None = None
+    @property
+    def image_id(self) -> int:
+        """The image."""
+
+    @classmethod
+    def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
+        """Write the rows of a batch's outcomes of this kind, one row of `image_result` each among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,84 +36,25 @@ class Failed:
     """An image that cannot be scored, and why."""
 
     image_id: int
-    stage: str
-    reason: str
+    stage: Stage
+    reason: Reason
     message: str
 
-
-Outcome = Scored | Failed
-
-
-def write_failed(connection: Connection, run_id: int, batch_id: int, failed: Sequence[Failed]) -> None:
-    """Write the images that cannot be scored."""
-    if failed:
+    @classmethod
+    def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
+        """Write the images that cannot be scored."""
         connection.execute(
             insert(image_result),
             [
                 {
-                    "run_id": run_id,
-                    "image_id": one.image_id,
-                    "batch_id": batch_id,
-                    "status": "failed",
-                    "stage": one.stage,
-                    "reason": one.reason,
-                    "message": one.message,
+                    "run_id": keys.run_id,
+                    "image_id": failure.image_id,
+                    "batch_id": keys.batch_id,
+                    "status": ImageStatus.FAILED,
+                    "stage": failure.stage,
+                    "reason": failure.reason,
+                    "message": failure.message,
                 }
-                for one in failed
+                for failure in outcomes
             ],
         )
-
-
-def write_scored(
-    connection: Connection, run_id: int, batch_id: int, scored: Sequence[Scored], findings: dict[str, int]
-) -> None:
-    """Write scored images and their findings; `findings` maps the names in the scores to their ids."""
-    insert_rows(
-        connection,
-        image_result,
-        ("run_id", "image_id", "batch_id", "status", "width", "height", "maps", "map_height", "map_width"),
-        (
-            (
-                run_id,
-                one.image_id,
-                batch_id,
-                "scored",
-                one.width,
-                one.height,
-                one.maps,
-                *(one.map_shape or (None, None)),
-            )
-            for one in scored
-        ),
-    )
-    nowhere = (None, None, None, None)
-    insert_rows(
-        connection,
-        score,
-        (
-            "run_id",
-            "image_id",
-            "finding_id",
-            "probability",
-            "peak_x",
-            "peak_y",
-            "box_x",
-            "box_y",
-            "box_width",
-            "box_height",
-            "overlay_path",
-        ),
-        (
-            (
-                run_id,
-                one.image_id,
-                findings[value.finding],
-                value.probability,
-                *(value.peak or nowhere[:2]),
-                *(value.box or nowhere),
-                value.overlay_path,
-            )
-            for one in scored
-            for value in one.scores
-        ),
-    )

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, Row, column, select, table, text
 
 from db.database import Database
 from db.errors import UnknownRunError
-from db.schema import UtcDateTime, archive, finding, image, image_result, model, model_finding, run
-
-SETTLED = frozenset({"complete", "cancelled", "broken"})
-"""Statuses in which nothing more happens to a run by itself."""
+from db.schema.archives import archive, finding, image
+from db.schema.base import State, UtcDateTime
+from db.schema.runs import image_result, model, model_finding, run
+from db.states import ImageStatus, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Progress:
     """A row of the view `progress`."""
 
     run_id: int
-    status: str
+    status: RunStatus
     images: int
     scored: int
     failed: int
@@ -38,12 +38,13 @@ class Progress:
     @property
     def settled(self) -> bool:
         """Whether the run has ended, well or not."""
-        return self.status in SETTLED
+        return self.status.settled
 
 
 _PROGRESS_VIEW = table(
     "progress",
-    *(column(name) for name in Progress.__slots__ if not name.endswith("_at")),
+    *(column(name) for name in Progress.__slots__ if name != "status" and not name.endswith("_at")),
+    column("status", State(RunStatus)),
     column("started_at", UtcDateTime),
     column("finished_at", UtcDateTime),
 )
@@ -174,7 +175,7 @@ def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps
         ).first()
         if row is None:
             return f"run {run_id} has no result for {image_index}"
-        if row.status == "failed":
+        if row.status == ImageStatus.FAILED:
             return f"{image_index} could not be scored: {row.message}"
         if row.maps is None:
             return f"run {run_id} was made with --heatmaps none"
@@ -192,15 +193,3 @@ def _findings(connection: Connection, run_id: int) -> tuple[str, ...]:
             .order_by(model_finding.c.position)
         ).scalars()
     )
-
-
-def finding_ids(database: Database, run_id: int) -> dict[str, int]:
-    """Give the ids of the findings that a run's model scores."""
-    with database.read() as connection:
-        rows = connection.execute(
-            select(finding.c.name, finding.c.id)
-            .join(model_finding, model_finding.c.finding_id == finding.c.id)
-            .join(run, run.c.model_id == model_finding.c.model_id)
-            .where(run.c.id == run_id)
-        )
-        return {row.name: row.id for row in rows}

@@ -1,15 +1,17 @@
 """Bring the ledger forward when something died: expired leases, lost messages, runs that are finished."""
 
 from datetime import UTC, datetime
-from typing import Final
 
 from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
+from config.failures import Reason, Stage
+from db import leases
 from db.database import Database, clock
-from db.outcomes import Failed, write_failed
-from db.schema import batch, evaluation, image_result, manifest_row, run
-
-OPEN_STATES: Final = ("pending", "queued", "running")
+from db.outcomes import BatchKeys, Failed
+from db.schema.archives import manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, run
+from db.states import OPEN_BATCHES, BatchState, RunStatus
 
 
 def expire_leases(database: Database, max_attempts: int) -> int:
@@ -19,25 +21,19 @@ def expire_leases(database: Database, max_attempts: int) -> int:
     kills its worker costs itself and nothing else.
     """
     # A row that is locked is being written by its worker this moment, or by another reconciler.
-    found = (
-        select(batch.c.id)
-        .where(batch.c.state == "running", batch.c.lease_expires_at < clock())
-        .with_for_update(skip_locked=True)
-    )
-    overdue = and_(
-        batch.c.id.in_(found.scalar_subquery()),
-        batch.c.state == "running",
-        batch.c.lease_expires_at < clock(),
-    )
-    free = {"lease_token": None, "lease_expires_at": None, "worker": None}
+    found = select(batch.c.id).where(leases.overdue(batch)).with_for_update(skip_locked=True)
+    overdue = and_(batch.c.id.in_(found.scalar_subquery()), leases.overdue(batch))
+    free = {**leases.FREE, "worker": None}
     with database.write() as connection:
         retried = connection.execute(
-            update(batch).where(overdue, batch.c.attempt < max_attempts).values(state="pending", **free)
+            update(batch)
+            .where(overdue, batch.c.attempt < max_attempts)
+            .values(state=BatchState.PENDING, **free)
         ).rowcount
         spent = connection.execute(
             update(batch)
             .where(overdue, batch.c.attempt >= max_attempts)
-            .values(state="split", **free)
+            .values(state=BatchState.SPLIT, **free)
             .returning(batch.c.id, batch.c.run_id, batch.c.number, batch.c.first_row, batch.c.last_row)
         ).all()
         for row in spent:
@@ -47,8 +43,8 @@ def expire_leases(database: Database, max_attempts: int) -> int:
                 connection.execute(
                     insert(batch),
                     [
-                        {"run_id": row.run_id, "number": row.number, "first_row": one, "last_row": one}
-                        for one in range(row.first_row, row.last_row + 1)
+                        {"run_id": row.run_id, "number": row.number, "first_row": number, "last_row": number}
+                        for number in range(row.first_row, row.last_row + 1)
                     ],
                 )
     return retried + len(spent)
@@ -63,24 +59,25 @@ def _fail_deadly_image(
         .where(run.c.id == run_id, manifest_row.c.row_number == row_number)
     ).scalar_one()
     message = f"{attempts} workers died or hung while they worked on this image alone"
-    write_failed(connection, run_id, batch_id, [Failed(image_id, "worker", "worker_died", message)])
+    failed = Failed(image_id, Stage.WORKER, Reason.WORKER_DIED, message)
+    Failed.write(connection, BatchKeys(run_id, batch_id, {}), [failed])
     connection.execute(
         update(batch)
         .where(batch.c.id == batch_id)
-        .values(state="done", failed=1, finished_at=datetime.now(UTC))
+        .values(state=BatchState.DONE, failed=1, finished_at=datetime.now(UTC))
     )
 
 
 def requeue_lost(database: Database, older_than_seconds: float) -> int:
-    """Make batches pending again that were announced so long ago and never claimed; returns how many.
+    """Make batches pending again that were announced and not claimed since; returns how many.
 
     Only for a caller who knows that the broker holds no message any more: a long queue is no loss.
     """
     with database.write() as connection:
         return connection.execute(
             update(batch)
-            .where(batch.c.state == "queued", batch.c.sent_at < clock() - older_than_seconds)
-            .values(state="pending", sent_at=None)
+            .where(batch.c.state == BatchState.QUEUED, batch.c.sent_at < clock() - older_than_seconds)
+            .values(state=BatchState.PENDING, sent_at=None)
         ).rowcount
 
 
@@ -90,7 +87,7 @@ def has_queued_before(database: Database, older_than_seconds: float) -> bool:
         return (
             connection.execute(
                 select(batch.c.id)
-                .where(batch.c.state == "queued", batch.c.sent_at < clock() - older_than_seconds)
+                .where(batch.c.state == BatchState.QUEUED, batch.c.sent_at < clock() - older_than_seconds)
                 .limit(1)
             ).first()
             is not None
@@ -104,8 +101,8 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
     later one sees both; the UPDATE of the run's status lets one of them win. The images' outcomes are counted
     against the manifest first: a run with a gap is marked broken, never complete.
     """
-    work_left = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(OPEN_STATES))
-    finished = [run.c.status == "running", ~work_left]
+    work_left = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(OPEN_BATCHES))
+    finished = [run.c.status == RunStatus.RUNNING, ~work_left]
     if run_id is not None:
         finished.append(run.c.id == run_id)
     with database.read() as connection:
@@ -116,7 +113,7 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
         closed = connection.execute(
             update(run)
             .where(*finished)
-            .values(status="evaluating")
+            .values(status=RunStatus.EVALUATING)
             .returning(run.c.id, run.c.images, run.c.manifest_id, run.c.schedule_id)
         ).all()
         for row in closed:
@@ -126,7 +123,7 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
             if outcomes != row.images:
                 message = f"{row.images} rows in the manifest but {outcomes} outcomes; please report this"
                 connection.execute(
-                    update(run).where(run.c.id == row.id).values(status="broken", message=message)
+                    update(run).where(run.c.id == row.id).values(status=RunStatus.BROKEN, message=message)
                 )
                 continue
             due.append(

@@ -3,15 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from config.cards.model import Card
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
-from db.manifests import finding_ids
-from db.schema import batch, image_result, manifest, manifest_row, model, model_finding, run
+from db.manifests import find_or_write_findings
+from db.schema.archives import manifest, manifest_row
+from db.schema.runs import batch, image_result, model, model_finding, run
+from db.states import BatchState, ImageStatus, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,18 @@ class ModelFacts:
     card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
+
+    @classmethod
+    def of(cls, card: Card) -> Self:
+        """Give what is kept of a card."""
+        return cls(
+            name=card.name,
+            sha256=card.sha256,
+            card_json=card.model_dump_json(),
+            card_sha256=card.fingerprint,
+            findings=card.findings,
+            thresholds=card.thresholds,
+        )
 
 
 class RowRange(NamedTuple):
@@ -46,7 +61,7 @@ def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
             select(model.c.id).where(model.c.card_sha256 == facts.card_sha256)
         ).scalar_one()
         return known
-    ids = finding_ids(connection, facts.findings)
+    ids = find_or_write_findings(connection, facts.findings)
     connection.execute(
         insert(model_finding),
         [
@@ -77,17 +92,17 @@ def create_run(
     if rows is None:
         rows = [RowRange(1, _row_count(connection, manifest_id))]
     batches = [
-        (first, min(first + batch_size - 1, one.last))
-        for one in rows
-        for first in range(one.first, one.last + 1, batch_size)
+        (first, min(first + batch_size - 1, row_range.last))
+        for row_range in rows
+        for first in range(row_range.first, row_range.last + 1, batch_size)
     ]
     run_id: int = connection.execute(
         insert(run)
         .values(
             manifest_id=manifest_id,
             model_id=model_id,
-            status="running",
-            images=sum(one.last - one.first + 1 for one in rows),
+            status=RunStatus.RUNNING,
+            images=sum(row_range.last - row_range.first + 1 for row_range in rows),
             batches=len(batches),
             heatmaps=heatmaps,
             version=version,
@@ -120,7 +135,7 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         select(image_result.c.image_id)
         .distinct()
         .join(run, run.c.id == image_result.c.run_id)
-        .where(run.c.model_id == model_id, image_result.c.status == "scored")
+        .where(run.c.model_id == model_id, image_result.c.status == ImageStatus.SCORED)
         .subquery()
     )
     # An outer join and not NOT IN, for which PostgreSQL would compare each row with each where its memory
@@ -140,16 +155,41 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
     return ranges
 
 
+class CompleteRun(NamedTuple):
+    """A run that is complete and its manifest, by their ids."""
+
+    run_id: int
+    manifest_id: int
+
+
+def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -> CompleteRun:
+    """Give the complete run of this id, or the newest; UnknownRunError where there is none."""
+    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
+    if wanted == "latest":
+        row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
+        problem = "no run is complete yet"
+    else:
+        row = connection.execute(complete.where(run.c.id == wanted)).first()
+        problem = f"there is no complete run {wanted}"
+    if row is None:
+        raise UnknownRunError(f"{problem}; see: nightread status")
+    return CompleteRun(*row)
+
+
 def cancel(database: Database, run_id: int) -> bool:
     """Stop a run from being worked on; batches under way still end. False if it was not running."""
     with database.write() as connection:
         _require(connection, run_id)
         changed = connection.execute(
-            update(run).where(run.c.id == run_id, run.c.status == "running").values(status="cancelled")
+            update(run)
+            .where(run.c.id == run_id, run.c.status == RunStatus.RUNNING)
+            .values(status=RunStatus.CANCELLED)
         )
         # Their messages are refused from now on; as queued ones they would hold places of the window.
         connection.execute(
-            update(batch).where(batch.c.run_id == run_id, batch.c.state == "queued").values(state="pending")
+            update(batch)
+            .where(batch.c.run_id == run_id, batch.c.state == BatchState.QUEUED)
+            .values(state=BatchState.PENDING)
         )
         return changed.rowcount == 1
 
@@ -159,10 +199,12 @@ def resume(database: Database, run_id: int) -> bool:
     with database.write() as connection:
         _require(connection, run_id)
         connection.execute(
-            update(run).where(run.c.id == run_id, run.c.status == "cancelled").values(status="running")
+            update(run)
+            .where(run.c.id == run_id, run.c.status == RunStatus.CANCELLED)
+            .values(status=RunStatus.RUNNING)
         )
-        status: str = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
-        return status in {"running", "evaluating"}
+        status: RunStatus = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
+        return not status.settled
 
 
 def _require(connection: Connection, run_id: int) -> None:

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import Database
 from db.errors import DatabaseError
-from db.schema import evaluation, run, schedule, schedule_due
-
-_RUN_GOES_ON: Final = ("running", "evaluating")
-_EVALUATION_GOES_ON: Final = ("due", "queued", "running")
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
+from db.schema.schedules import schedule, schedule_due
+from db.states import DueState, EvaluationState, RunStatus
 
 
 class ScheduleNameTakenError(DatabaseError):
@@ -39,20 +38,20 @@ class Schedule:
     margin: float
     created_at: datetime
     due_at: datetime | None
-    state: str | None
+    state: DueState | None
     message: str | None
     run_id: int | None
-    run_status: str | None
+    run_status: RunStatus | None
     evaluation_id: int | None
-    evaluation_state: str | None
+    evaluation_state: EvaluationState | None
 
     @property
     def going(self) -> bool:
         """Whether what was due last is not over yet."""
         return (
-            self.state == "due"
-            or self.run_status in _RUN_GOES_ON
-            or self.evaluation_state in _EVALUATION_GOES_ON
+            self.state == DueState.DUE
+            or (self.run_status is not None and not self.run_status.settled)
+            or (self.evaluation_state is not None and not self.evaluation_state.settled)
         )
 
 
@@ -68,7 +67,7 @@ class DueTime:
 class Settlement:
     """What came of a due time: a run or an evaluation, nothing to do, or the reason of a failure."""
 
-    state: Literal["begun", "nothing_new", "failed"]
+    state: DueState
     run_id: int | None = None
     evaluation_id: int | None = None
     message: str | None = None
@@ -148,17 +147,17 @@ def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
             select(schedule.c.id).where(schedule.c.id == schedule_id).with_for_update(key_share=True)
         )
         free = [
-            one
-            for one in _active(connection)
-            if one.schedule_id == schedule_id
-            and not one.going
-            and (one.due_at is None or one.due_at < due_at)
+            known
+            for known in _active(connection)
+            if known.schedule_id == schedule_id
+            and not known.going
+            and (known.due_at is None or known.due_at < due_at)
         ]
         if not free:
             return False
         added = connection.execute(
             upsert(schedule_due)
-            .values(schedule_id=schedule_id, due_at=due_at, state="due")
+            .values(schedule_id=schedule_id, due_at=due_at, state=DueState.DUE)
             .on_conflict_do_nothing()
             .returning(schedule_due.c.due_at)
         )
@@ -171,7 +170,7 @@ def to_act_on(database: Database) -> list[DueTime]:
         rows = connection.execute(
             select(schedule_due.c.schedule_id, schedule_due.c.due_at)
             .join(schedule, schedule.c.id == schedule_due.c.schedule_id)
-            .where(schedule_due.c.state == "due", schedule.c.removed_at.is_(None))
+            .where(schedule_due.c.state == DueState.DUE, schedule.c.removed_at.is_(None))
             .order_by(schedule_due.c.due_at, schedule_due.c.schedule_id)
         )
         return [DueTime(*row) for row in rows]
@@ -185,7 +184,7 @@ def lock(connection: Connection, due: DueTime) -> tuple[str, str] | None:
     held = connection.execute(
         select(schedule.c.name, schedule.c.action)
         .join(schedule_due, schedule_due.c.schedule_id == schedule.c.id)
-        .where(_is(due), schedule_due.c.state == "due")
+        .where(_is(due), schedule_due.c.state == DueState.DUE)
         .with_for_update(skip_locked=True, of=schedule_due)
     ).first()
     return None if held is None else (held.name, held.action)

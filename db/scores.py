@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
 from db.errors import UnknownRunError
-from db.schema import finding, image, manifest, manifest_finding, manifest_row, model_finding, run
+from db.schema.archives import finding, image, manifest, manifest_finding, manifest_row
+from db.schema.runs import model_finding, run
 
 UNKNOWN: Final = -1
 """The label of an image that nobody looked at for a finding."""
@@ -122,9 +123,9 @@ def _labels(labels: "pd.Series[str]", findings: Sequence[ScoredFinding]) -> NDAr
     codes, distinct = pd.factorize(labels)
     values = {"0": 0, "1": 1}
     table = np.full((len(distinct), len(findings)), UNKNOWN, dtype=np.int8)
-    for column, one in enumerate(findings):
-        if one.position is not None:
-            table[:, column] = [values.get(text[one.position], UNKNOWN) for text in distinct]
+    for column, wanted in enumerate(findings):
+        if wanted.position is not None:
+            table[:, column] = [values.get(text[wanted.position], UNKNOWN) for text in distinct]
     spread: NDArray[np.int8] = table[codes]
     return spread
 
@@ -144,12 +145,12 @@ def _probabilities(
         select(manifest.c.archive_id).where(manifest.c.id == label_manifest_id)
     ).scalar_one()
     renamed = None if here == source.archive_id else _renamed(connection, source.archive_id, here)
-    columns = {one.finding_id: column for column, one in enumerate(findings)}
+    columns = {wanted.finding_id: column for column, wanted in enumerate(findings)}
     column_of = np.full(max(columns, default=0) + 2, -1)
     column_of[list(columns)] = list(columns.values())
     spread = np.full((images.size, len(findings)), np.nan, dtype=np.float32)
-    for one in runs:  # in their order: the newest run's score is the one that stays
-        rows = _score_rows(connection, one)
+    for run_id in runs:  # in their order: the newest run's score is the one that stays
+        rows = _score_rows(connection, run_id)
         found = rows["image"] if renamed is None else _translated(rows["image"], *renamed)
         places = np.minimum(np.searchsorted(images, found), max(images.size - 1, 0))
         known = column_of[np.minimum(rows["finding"], column_of.size - 1)] >= 0

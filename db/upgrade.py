@@ -16,7 +16,7 @@ _UPGRADE_LOCK: Final = 0x4E52  # any number that nothing else in this database l
 
 
 def upgrade(database: Database) -> None:
-    """Run the missing migrations and make the views anew, in one transaction."""
+    """Run the missing migrations and make the views again, in one transaction."""
     # Alembic takes a tenth of a second to import, which the commands that do not upgrade need not pay.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415

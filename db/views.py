@@ -178,6 +178,6 @@ def drop_views(connection: Connection) -> None:
 
 
 def create_views(connection: Connection) -> None:
-    """Create the views anew; they hold no state, so each upgrade ends with this version's."""
+    """Create the views again; they hold no state, so each upgrade ends with this version's."""
     for name, query in _views(connection.dialect.name).items():
         connection.execute(text(f"CREATE VIEW {name} AS {query}"))

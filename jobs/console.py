@@ -1,15 +1,15 @@
-"""What the commands print: tables and closing words, for people and for pipes."""
+"""The way out to terminals and pipes: every line and table that a command prints passes here."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from db import queries
-from db.database import Database
+from rich.text import Text
 
 EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
@@ -17,13 +17,29 @@ EXIT_SOME_FAILED: Final = 3
 
 
 def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr)
-    # A pipe or a file has no width: Rich's 80 columns would cut names short there.
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(stderr=stderr, width=160)
+    console = Console(stderr=stderr, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 160  # a pipe or a file has none: Rich's 80 columns would cut names short there
+    return console
 
 
 out = _console()
 err = _console(stderr=True)
+
+
+def say(line: str, style: str | None = None) -> None:
+    """Print a line as it is: a path in it is neither broken nor read as markup."""
+    out.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def note(line: str, style: str | None = None) -> None:
+    """Print a line that is about the work, not its result, to standard error."""
+    err.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """Print a line that a person should not miss to standard error."""
+    note(line, style="yellow")
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -32,56 +48,20 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print rows as a table; NULL is shown as nothing."""
-    table = Table(*columns, title=title, title_justify="left")
+def print_json(value: object) -> None:
+    """Print what another program reads; moments and paths become strings."""
+    typer.echo(json.dumps(value, default=str, indent=2))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """Print rows as a table, values as they are, without markup; NULL is shown as nothing."""
+    table = Table(title=title and escape(title), title_justify="left")
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*("" if value is None else _shown(value) for value in row))
+        table.add_row(*("" if value is None else Text(_shown(value)) for value in row))
     out.print(table)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def print_auc(database: Database, run_id: int) -> None:
-    """Print the newest AUC table of a run."""
-    rows = queries.auc_table(database, run_id)
-    card = queries.model_card(database, run_id)
-    print_table(
-        ("finding", "positive", "negative", "AUROC", "95% interval"),
-        (
-            (
-                row.finding,
-                row.n_positive,
-                row.n_negative,
-                None if row.auroc is None else f"{row.auroc:.3f}",
-                None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
-            )
-            for row in rows
-        ),
-        title=f"run {run_id}, model {card['name']} ({card['sha256'][:12]})",
-    )
-    out.print(f"{card['name']}: {card['description']}", highlight=False, markup=False)
-    if not card["trained"]:
-        out.print("[yellow]It is untrained: these figures show that the machinery works, nothing else.[/]")
-    if not card["clinical_use"]:
-        out.print("Not for clinical use.")
-
-
-def print_localisation(database: Database, evaluation_id: int) -> None:
-    """Print how well the maps of an evaluation's run point at the boxes."""
-    print_table(
-        ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", ""),
-        queries.localisation_table(database, evaluation_id),
-        title="heatmaps against drawn boxes",
-    )
-
-
-def print_failures(database: Database, run_id: int) -> None:
-    """Print how many images failed and why, if any did."""
-    rows = queries.failure_reasons(database, run_id)
-    if rows:
-        print_table(
-            ("stage", "reason", "images", "one of them"), rows, title="images that could not be scored"
-        )

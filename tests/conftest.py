@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
 
-from config.cards.card import SHIPPED, Model, read_model
+from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
 from db.database import Database
 from db.upgrade import upgrade
 
@@ -60,18 +60,14 @@ _running: list[pytest.Item] = []
 """The test that runs now."""
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow; put it last, the longest first, and keep together what shares a fixture."""
+    """Mark what is slow, and put it last, the longest first."""
     for item in items:
         assert isinstance(item, pytest.Function)
         if not WITH_PROCESSES.isdisjoint(item.fixturenames):
             item.add_marker("processes")
         if "tensorflow" in item.fixturenames:
             item.add_marker("tensorflow")
-        shared = (found[-1] for found in item._fixtureinfo.name2fixturedefs.values())
-        if any(fixture.scope == "module" for fixture in shared):
-            item.add_marker(pytest.mark.xdist_group(item.location[0]))
     items.sort(key=_turn)
 
 
@@ -185,14 +181,21 @@ def ready_postgresql_url(postgresql_server: str, postgresql_template: str) -> It
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database of each kind with tables and views."""
     if request.param == "sqlite":
-        path = shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "nightread.db")
-        url = f"sqlite:///{path}"
+        opened: Database = request.getfixturevalue("sqlite")
+        yield opened
     else:
-        url = request.getfixturevalue("ready_postgresql_url")
-    opened = Database(url)
+        opened = Database(request.getfixturevalue("ready_postgresql_url"))
+        yield opened
+        opened.dispose()
+
+
+@pytest.fixture
+def sqlite(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
+    """An SQLite database with tables and views, where the kind makes no difference."""
+    opened = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'nightread.db')}")
     yield opened
     opened.dispose()
 
@@ -241,8 +244,8 @@ def tensorflow() -> Any:
 
 
 @pytest.fixture(scope="session")
-def untrained() -> Model:
-    return read_model(SHIPPED / "untrained")
+def untrained() -> Classifier:
+    return require_classifier(read_model(SHIPPED / "untrained"))
 
 
 @pytest.fixture

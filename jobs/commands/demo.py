@@ -6,16 +6,20 @@ from typing import Annotated, Final
 
 import typer
 from rich.syntax import Syntax
-from sqlalchemy import text
 
 from db import queries
+from db.answers import ask
 from db.database import Database
-from jobs.commands.app import PANEL_RUN, app, ready
-from jobs.commands.report import write_report
-from jobs.console import err, out, print_table
+from db.states import RunStatus
+from jobs.commands.options import ModelOption
+from jobs.commands.session import ready
+from jobs.console import err, out, print_table, say
 from jobs.dispatch.follow import finish, work_on
 from jobs.phantoms.archive import plan_archive, write_archive
+from jobs.report.page import write_report
 from jobs.submit import Order, submit
+
+app = typer.Typer()
 
 QUESTIONS: Final = (
     (
@@ -52,16 +56,16 @@ QUESTIONS: Final = (
 )
 
 
-@app.command(rich_help_panel=PANEL_RUN)
+@app.command()
 def demo(
     images: Annotated[
-        int, typer.Option(min=28, help="Phantoms to draw; from 28 on each finding occurs.")
+        int, typer.Option(min=28, help="Number of phantoms to draw; from 28 on, each finding occurs.")
     ] = 112,
     seed: Annotated[int, typer.Option(min=0, help="Another number draws other patients.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the archive is written. Default: home/demo")
+        Path | None, typer.Option(help="Where the archive is written. Default: home/demo.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model's name. Default: NIGHTREAD_MODEL.")] = None,
+    model: ModelOption = None,
 ) -> None:
     """Draw an archive of phantoms, score it, and ask its database three questions. Takes about a minute.
 
@@ -77,22 +81,21 @@ def demo(
             plan_archive(images, seed),
             progress=lambda done: status.update(f"drawing phantoms: {done}/{images}"),
         )
-    out.print(f"{images} phantoms: {manifest}", highlight=False, soft_wrap=True)
+    say(f"{images} phantoms: {manifest}")
     order = Order(manifest, archive / "images", model or settings.model)
     run_id = submit(database, settings, order)
     ended = work_on(database, settings, run_id)
-    if ended.status == "complete":
+    if ended.status == RunStatus.COMPLETE:
         _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)
         write_report(database, settings, run_id, archive / "report.html")
-        out.print(f"report: {archive / 'report.html'}\n", highlight=False, soft_wrap=True)
+        say(f"report: {archive / 'report.html'}\n")
     finish(database, ended)
 
 
 def _show_overlays(database: Database, folder: Path, run_id: int) -> None:
     count = queries.count_overlays(database, run_id)
-    where = folder / f"run-{run_id:06d}"
-    out.print(f"{count} overlays, a folder a finding: {where}", highlight=False, soft_wrap=True)
+    say(f"{count} overlays, one folder per finding: {folder / f'run-{run_id:06d}'}")
 
 
 def _ask(database: Database, run_id: int) -> None:
@@ -100,7 +103,5 @@ def _ask(database: Database, run_id: int) -> None:
         asked = dedent(query).strip().format(run=run_id)
         out.print(f"\n[bold]{question}[/]")
         out.print(Syntax(asked, "sql", background_color="default"))
-        with database.read_only() as connection:
-            result = connection.execute(text(asked))
-            print_table(list(result.keys()), result.fetchall())
-    out.print('Ask your own: nightread sql "SELECT ..."\n', highlight=False)
+        print_table(*ask(database, asked))
+    say('Ask your own: nightread sql "SELECT ..."\n')

@@ -10,9 +10,9 @@ from typer.core import TyperGroup
 
 from db import schedules
 from db.database import Database
+from db.runs import find_complete_run
 from db.schedules import Schedule
-from jobs.commands.app import (
-    PANEL_MANY,
+from jobs.commands.options import (
     BatchOption,
     FindingColumnOption,
     HeatmapsOption,
@@ -20,21 +20,20 @@ from jobs.commands.app import (
     ImagesOption,
     ManifestArgument,
     ModelOption,
-    app,
     column_mapping,
-    ready,
 )
-from jobs.console import err, out, print_table
+from jobs.commands.session import ready
+from jobs.console import err, print_table, say, warn
 from jobs.schedules.schedule import (
     Action,
     Evaluate,
     ScheduleError,
     Score,
-    find_run,
     next_due,
     read_action,
     require_times,
 )
+from jobs.sources.source import open_source
 from jobs.submit import read_order
 from jobs.tables.labels import OWN, open_labels
 from jobs.tables.manifest import Manifest
@@ -44,9 +43,7 @@ _ACTS = (
     "named here. See docs/schedules.md."
 )
 
-schedule_app = typer.Typer(
-    help="What is scored or evaluated again by itself, and when.", no_args_is_help=True
-)
+app = typer.Typer(help="Schedule runs and evaluations: add, list and remove.", no_args_is_help=True)
 
 
 class NameFirst(TyperGroup):
@@ -57,15 +54,14 @@ class NameFirst(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take what stands before the subcommand as the group's own."""
-        end = next((place for place, one in enumerate(args) if place and one in self.commands), len(args))
-        name = [one for one in args[:1] if not one.startswith("-")]
+        end = next((place for place, word in enumerate(args) if place and word in self.commands), len(args))
+        name = [word for word in args[:1] if not word.startswith("-")]
         rest: list[str] = super().parse_args(ctx, [*args[len(name) : end], *name, *args[end:]])
         return rest
 
 
 add_app = typer.Typer(cls=NameFirst, no_args_is_help=True, subcommand_metavar="score … | evaluate …")
-schedule_app.add_typer(add_app, name="add")
-app.add_typer(schedule_app, name="schedule", rich_help_panel=PANEL_MANY)
+app.add_typer(add_app, name="add")
 
 NameArgument = Annotated[str, typer.Argument(help="The schedule's name, for alerts and for `remove`.")]
 
@@ -119,9 +115,9 @@ def add_score(
     image_column: ImageColumnOption = None,
     finding_column: FindingColumnOption = None,
 ) -> None:
-    """Score what is new in a manifest, each time it is due, and evaluate the whole of it.
+    """Score what is new in a manifest, each time it is due, and evaluate all of it.
 
-    The manifest is read anew each time. Images that the model has scored are not scored again; another model
+    The manifest is read again each time. Images that the model has scored are not scored again; another model
     under the same name scores all of them. A missed time is caught up once.
 
     Example: nightread schedule add night --cron "0 2 * * *" score archive.csv --images /archive
@@ -129,7 +125,7 @@ def add_score(
     settings, database = ready()
     action = Score(
         manifest=manifest.absolute(),
-        images=images.absolute(),
+        images=open_source(images).root,
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
@@ -147,7 +143,7 @@ def add_evaluate(
         str, typer.Argument(metavar="RUN|latest", help="A run's number, or the newest complete run.")
     ],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with labels, read anew each time. Default: the run's manifest.")
+        Path | None, typer.Option(help="CSV with labels, read again each time. Default: the run's manifest.")
     ] = None,
     label_set: Annotated[
         str | None, typer.Option(help="Name of these labels in the results; needed with --labels.")
@@ -178,14 +174,14 @@ def add_evaluate(
     )
     if action.run != "latest":
         with database.read() as connection:
-            find_run(connection, action.run)
+            find_complete_run(connection, action.run)
     if action.labels is not None:
         _require_readable(open_labels(action.labels, None, None))
     _add(database, context.obj, action)
 
 
 def _require_readable(manifest: Manifest) -> None:
-    """Read a manifest to its end; ManifestError at the first bad row."""
+    """Read a manifest to its end; TableError at the first bad row."""
     with err.status(f"reading {manifest.path}"):
         for _ in manifest:
             pass
@@ -207,11 +203,10 @@ def _add(database: Database, when: When, action: Action) -> None:
         margin=when.margin,
         now=now,
     )
-    coming = _shown(next_due(when.cron, when.timezone, now))
-    out.print(f"schedule {when.name} is due next at {coming}", highlight=False, markup=False)
+    say(f"schedule {when.name} is due next at {_shown(next_due(when.cron, when.timezone, now))}")
 
 
-@schedule_app.command("list")
+@app.command("list")
 def list_() -> None:
     """Show the schedules, when each is due next, and what came of the last time.
 
@@ -226,23 +221,23 @@ def list_() -> None:
         ("schedule", "cron", "time zone", "does", "due next", "due last", "what came of it"),
         (
             (
-                one.name,
-                one.cron,
-                one.timezone,
-                _does(read_action(one.action)),
-                _shown(next_due(one.cron, one.timezone, now)),
-                one.due_at and _shown(one.due_at),
-                _outcome(one),
+                schedule.name,
+                schedule.cron,
+                schedule.timezone,
+                _does(read_action(schedule.action)),
+                _shown(next_due(schedule.cron, schedule.timezone, now)),
+                schedule.due_at and _shown(schedule.due_at),
+                _outcome(schedule),
             )
-            for one in found
+            for schedule in found
         ),
     )
-    for one in found:
-        if one.message:
-            err.print(f"schedule {one.name}: {one.message}", style="yellow", highlight=False, markup=False)
+    for schedule in found:
+        if schedule.message:
+            warn(f"schedule {schedule.name}: {schedule.message}")
 
 
-@schedule_app.command("remove")
+@app.command("remove")
 def remove(name: NameArgument) -> None:
     """End a schedule. Its runs, alerts and history stay, and its name is free again.
 
@@ -250,7 +245,7 @@ def remove(name: NameArgument) -> None:
     """
     _, database = ready()
     schedules.remove(database, name, datetime.now(UTC))
-    out.print(f"schedule {name} is removed", highlight=False, markup=False)
+    say(f"schedule {name} is removed")
 
 
 def _shown(moment: datetime) -> str:
@@ -264,9 +259,9 @@ def _does(action: Action) -> str:
     return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"
 
 
-def _outcome(one: Schedule) -> str | None:
-    if one.run_id is not None:
-        return f"run {one.run_id}: {one.run_status}"
-    if one.evaluation_id is not None:
-        return f"evaluation {one.evaluation_id}: {one.evaluation_state}"
-    return one.state and one.state.replace("_", " ")
+def _outcome(schedule: Schedule) -> str | None:
+    if schedule.run_id is not None:
+        return f"run {schedule.run_id}: {schedule.run_status}"
+    if schedule.evaluation_id is not None:
+        return f"evaluation {schedule.evaluation_id}: {schedule.evaluation_state}"
+    return schedule.state and schedule.state.replace("_", " ")

@@ -9,12 +9,12 @@ from kombu.exceptions import OperationalError
 
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
 from db.ledger import Announcement
-from jobs.errors import JobsError
+from jobs.errors import AwayError
 
 log = logging.getLogger(__name__)
 
 
-class BrokerAwayError(JobsError):
+class BrokerAwayError(AwayError):
     """The broker does not answer now; what was not sent stays in the ledger and is sent later."""
 
 
@@ -34,12 +34,12 @@ class Broker:
 
     def announce(self, batches: Sequence[Announcement]) -> None:
         """Send a message for each batch; BrokerAwayError if one cannot be sent."""
-        for one in batches:
+        for batch in batches:
             self._send(
                 SCORE_BATCH,
-                {"batch_id": one.batch_id},
+                {"batch_id": batch.batch_id},
                 # Flower and the workers' log show this text in place of the arguments.
-                f"run {one.run_id}, batch {one.number}/{one.batches}",
+                f"run {batch.run_id}, batch {batch.number}/{batch.batches}",
             )
 
     def announce_evaluation(self, evaluation_id: int, run_id: int) -> None:

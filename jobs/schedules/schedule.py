@@ -9,27 +9,26 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from sqlalchemy import Connection, select
 
 from config.errors import ConfigError
 from config.settings import Settings
 from db import alerts, evaluations, schedules
-from db.database import Database
-from db.errors import DatabaseError, UnknownRunError
-from db.runs import create_run, find_or_write_model, unscored_rows
+from db.database import Connection, Database
+from db.errors import DatabaseError
+from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
-from db.schema import run
-from jobs.errors import JobsError
+from db.states import DueState
+from jobs.errors import InputError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
-from jobs.tables.manifest import ManifestError
+from jobs.tables.table import TableError
 
 log = logging.getLogger(__name__)
 
 _CRON_FIELDS: Final = 5
 
 
-class ScheduleError(JobsError):
+class ScheduleError(InputError):
     """What is to be scheduled cannot be; the message says what to change."""
 
 
@@ -42,7 +41,7 @@ class Score(_Action):
 
     do: Literal["score"] = "score"
     manifest: Path
-    images: Path
+    images: str
     model: str
     heatmaps: Heatmaps
     batch_size: int
@@ -64,7 +63,7 @@ class Score(_Action):
 
 
 class Evaluate(_Action):
-    """Evaluate a run anew, by the labels of a file as it is then, or by those of its manifest."""
+    """Evaluate a run again, by the labels of a file as it is then, or by those of its manifest."""
 
     do: Literal["evaluate"] = "evaluate"
     run: int | Literal["latest"]
@@ -127,10 +126,10 @@ def tick(database: Database, settings: Settings, now: datetime) -> None:
 
     Of several missed times only the latest is caught up, and none before the one that was noted last is over.
     """
-    for one in schedules.active(database):
-        due_at = latest_due(one.cron, one.timezone, now)
-        if not one.going and due_at > (one.due_at or one.created_at):
-            schedules.note_due(database, one.schedule_id, due_at)
+    for schedule in schedules.active(database):
+        due_at = latest_due(schedule.cron, schedule.timezone, now)
+        if not schedule.going and due_at > (schedule.due_at or schedule.created_at):
+            schedules.note_due(database, schedule.schedule_id, due_at)
     for due in schedules.to_act_on(database):
         _act(database, settings, due, now)
 
@@ -145,8 +144,8 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
         try:
             with connection.begin_nested():
                 settled = _begin(connection, settings, due, read_action(action))
-        except (JobsError, ConfigError, DatabaseError, OSError) as error:
-            settled = Settlement("failed", message=str(error))
+        except (InputError, ConfigError, DatabaseError, OSError) as error:
+            settled = Settlement(DueState.FAILED, message=str(error))
             alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
         schedules.settle(connection, due, settled, now)
     log.info("schedule %s, due at %s: %s", name, due.due_at.isoformat(), settled.state)
@@ -154,7 +153,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
 
 def _without_cells(error: Exception) -> str:
     """Say what went wrong without a manifest's cells, which may name patients: alerts leave the house."""
-    if isinstance(error, ManifestError) and error.line is not None:
+    if isinstance(error, TableError) and error.line is not None:
         return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
     return str(error)
 
@@ -171,7 +170,7 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
     model_id = find_or_write_model(connection, facts)
     rows = unscored_rows(connection, manifest_id, model_id)
     if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
-        return Settlement("nothing_new")
+        return Settlement(DueState.NOTHING_NEW)
     # Without a row to score it is a run all the same: its evaluation is by the labels as they are now.
     run_id = create_run(
         connection,
@@ -184,11 +183,11 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
         only_new=True,
         schedule_id=due.schedule_id,
     )
-    return Settlement("begun", run_id=run_id)
+    return Settlement(DueState.BEGUN, run_id=run_id)
 
 
 def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
-    run_id, label_manifest_id = find_run(connection, action.run)
+    run_id, label_manifest_id = find_complete_run(connection, action.run)
     if action.labels is not None:
         label_manifest_id = store_labels(connection, run_id, open_labels(action.labels, None, None))
     asked = evaluations.EvaluationRequest(
@@ -198,18 +197,4 @@ def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) ->
         wanted_sensitivity=action.sensitivity,
         schedule_id=due.schedule_id,
     )
-    return Settlement("begun", evaluation_id=evaluations.ask(connection, run_id, asked))
-
-
-def find_run(connection: Connection, wanted: int | Literal["latest"]) -> tuple[int, int]:
-    """Give a complete run's id and that of its manifest; UnknownRunError where there is none."""
-    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
-    if wanted == "latest":
-        row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
-        problem = "no run is complete yet"
-    else:
-        row = connection.execute(complete.where(run.c.id == wanted)).first()
-        problem = f"there is no complete run {wanted}"
-    if row is None:
-        raise UnknownRunError(f"{problem}; see: nightread status")
-    return row.id, row.manifest_id
+    return Settlement(DueState.BEGUN, evaluation_id=evaluations.ask(connection, run_id, asked))

@@ -28,27 +28,27 @@ def deliver(database: Database, settings: Settings, now: datetime) -> None:
     """
     if settings.webhook_url is None:
         return
-    for one in alerts.undelivered(database, now):
-        if not alerts.claim(database, one):
+    for alert in alerts.undelivered(database, now):
+        if not alerts.claim(database, alert):
             continue
-        if not _arrives(settings.webhook_url.get_secret_value(), one):
+        if not _arrives(settings.webhook_url.get_secret_value(), alert):
             return
-        alerts.set_delivered(database, one.alert_id, now)
-        log.info("alert %d was delivered", one.alert_id)
+        alerts.set_delivered(database, alert.alert_id, now)
+        log.info("alert %d was delivered", alert.alert_id)
 
 
-def _arrives(url: str, one: Alert) -> bool:
+def _arrives(url: str, alert: Alert) -> bool:
     try:
         answer = requests.post(
             url,
             json={
-                "alert": one.alert_id,
-                "kind": one.kind,
-                "schedule": one.schedule,
-                "message": one.message,
-                "run": one.run_id,
-                "evaluation": one.evaluation_id,
-                "time": one.raised_at.isoformat(),
+                "alert": alert.alert_id,
+                "kind": alert.kind,
+                "schedule": alert.schedule,
+                "message": alert.message,
+                "run": alert.run_id,
+                "evaluation": alert.evaluation_id,
+                "time": alert.raised_at.isoformat(),
             },
             timeout=_TIMEOUT_SECONDS,
             # An alert goes to the host that was named, and to no other.
@@ -61,5 +61,5 @@ def _arrives(url: str, one: Alert) -> bool:
         if answer.status_code // 100 == _SUCCESS:
             return True
         problem = f"HTTP status {answer.status_code}"
-    log.warning("alert %d could not be delivered: %s; it is tried again for a day", one.alert_id, problem)
+    log.warning("alert %d could not be delivered: %s; it is tried again for a day", alert.alert_id, problem)
     return False

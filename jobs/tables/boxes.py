@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from config.findings import FINDINGS
-from jobs.tables.columns import ABSENT, IMAGE_NAMES, Flaw, Header, check_image, finding_of, key_of, shown
-from jobs.tables.manifest import ManifestError, fingerprint_of, located, records
+from db.boxes import Box, find_or_write_boxes
+from db.database import Connection
+from jobs.tables.columns import ABSENT, IMAGE_NAMES, Flaw, Header, finding_of, key_of, shown
+from jobs.tables.table import Layout, Table, fingerprint_of
 
 _NAMES: Final[Mapping[str, Sequence[str]]] = {
     "image": (*IMAGE_NAMES, "image_id"),
@@ -27,28 +29,13 @@ _NAMES: Final[Mapping[str, Sequence[str]]] = {
 """The names under which a column is recognised, and by which an option may speak of it."""
 
 _QUOTED: Final = "Bbox [x,y,w,h]"
-"""NIH's header where a program has written it anew: one name over the first of four columns."""
+"""NIH's header where a program has written the file again: one name over the first of four columns."""
 
 _ROLE_OF: Final = {key_of(name): role for role, names in _NAMES.items() for name in (role, *names)}
 _FINDING_OF: Final = {key_of("Infiltrate"): "Infiltration"}
 """What NIH's boxes call otherwise than its manifest does."""
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle around a finding: pixels of the original image from its upper left corner.
-
-    `image_index` is as in the manifest. A part of the box may lie outside the image.
-    """
-
-    image_index: str
-    finding: str
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,44 +50,39 @@ class BoxList:
 def read_boxes(
     path: Path, *, columns: Mapping[str, str] | None = None, findings: Mapping[str, str] | None = None
 ) -> BoxList:
-    """Read a CSV with one box a row: NIH's BBox_List_2017.csv, or any with columns for image, finding, box.
+    """Read a CSV with one box per row: NIH's BBox_List_2017.csv, or any with columns for image, finding, box.
 
     `columns` names the file's column for image, finding, x, y, width, height, x_max or y_max where it is not
     recognised by its name; `findings` is the file's word for a finding -> the finding. NIH's `Infiltrate` is
     Infiltration. A path that ends in .gz is read through gzip.
 
-    Raises ManifestError, which names file, line and column, for a file that is not such a CSV.
+    Raises TableError, which names file, line and column, for a file that is not such a CSV.
     """
     # Before the rows, so that a file that is changed meanwhile is not taken for another one's boxes.
     options = [None if option is None else sorted(option.items()) for option in (columns, findings)]
     fingerprint = fingerprint_of(path, options)
-    found = records(path)
-    first = next(found, None)
-    if first is None:
-        raise ManifestError(path, "the file is empty", "A list of boxes has a header and a row for each box.")
-    line, names = first
-    boxes = []
-    try:
-        rows = _Rows(Header(names), columns or {}, findings or {})
-        for line, fields in found:  # noqa: B007  # a flaw is located on the line that was reached
-            boxes.append(rows.box(fields))
-    except Flaw as flaw:
-        raise located(flaw, path, line) from None
-    if not boxes:
-        raise ManifestError(path, "there is a header but no row", "Add a row for each box.")
-    return BoxList(path, fingerprint, tuple(boxes))
+    table = Table(path, "A list of boxes", "box")
+    layout = table.lay_out(lambda header: _Columns(header, columns or {}, findings or {}))
+    return BoxList(path, fingerprint, tuple(table.rows(layout)))
 
 
-class _Rows:
-    """How one file's records become boxes."""
+def store_boxes(connection: Connection, drawn: BoxList) -> int:
+    """Give the id of the set of boxes, writing them unless the same file was read before."""
+    path = str(drawn.path.resolve())
+    return find_or_write_boxes(connection, fingerprint=drawn.fingerprint, path=path, boxes=drawn.boxes)
+
+
+class _Columns(Layout[Box]):
+    """Which of the header's columns is what of a box."""
+
+    repeats: ClassVar[bool] = True
 
     def __init__(self, header: Header, columns: Mapping[str, str], findings: Mapping[str, str]) -> None:
-        self._names = header.names
         self._options = _by_role(columns)
+        super().__init__(header, self._index(header, "image"))
         self._findings = _FINDING_OF | {
             key_of(word): finding_of(finding) or finding.strip() for word, finding in findings.items()
         }
-        self._image = self._index(header, "image")
         self._finding = self._index(header, "finding")
         start = ABSENT if self._options.keys() - {"image", "finding"} else header.find(_QUOTED)
         if start != ABSENT:
@@ -110,9 +92,10 @@ class _Rows:
             self._edges = (self._index(header, "x"), self._index(header, "y"))
             self._ends = (self._end(header, "width", "x_max"), self._end(header, "height", "y_max"))
         last = max(*self._edges, *(index for index, _ in self._ends))
-        self._width = max(last + 1, header.widths[0])
+        width = max(last + 1, header.widths[0])
+        self.widths = range(width, width + 1)
         # Names for errors: of NIH's four numbers, three stand under no name of their own.
-        self._names += [""] * (self._width - len(self._names))
+        self._names = header.names + [""] * (width - len(header.names))
 
     def _index(self, header: Header, role: str) -> int:
         if role in self._options:
@@ -128,19 +111,21 @@ class _Rows:
         far = far and size not in self._options
         return self._index(header, edge if far else size), far
 
-    def box(self, fields: list[str]) -> Box:
+    def check_width(self, fields: list[str]) -> None:
+        """Raise Flaw at a record that is too short; blank fields behind a box do no harm."""
+        width = self.widths[0]
+        if len(fields) < width or any(cell.strip() for cell in fields[width:]):
+            self.refuse_width(fields, f"of a box {width}")
+
+    def row(self, fields: list[str]) -> Box:
         """Read one record; raise Flaw where it is no box."""
-        if len(fields) < self._width or any(cell.strip() for cell in fields[self._width :]):
-            problem = f"the number of fields is {len(fields)}, of a box {self._width}"
-            raise Flaw(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
-        check_image(self._names[self._image], fields[self._image])
         finding = self._known(fields[self._finding])
         x, y = (self._number(fields, index) for index in self._edges)
         width, height = (
             self._size(fields, index, edge if far else None)
             for (index, far), edge in zip(self._ends, (x, y), strict=True)
         )
-        return Box(fields[self._image], finding, x, y, width, height)
+        return Box(fields[self.image], finding, x, y, width, height)
 
     def _known(self, word: str) -> str:
         finding = self._findings.get(key_of(word)) or finding_of(word)

@@ -1,6 +1,6 @@
-"""The columns of a manifest: which is what, and how their cells are read.
+"""The columns of a table: which is what, and how their cells are read.
 
-What is wrong with them is raised as `Flaw`; the table that reads the file adds its path and the line.
+What is wrong with them is raised as `Flaw`, to which `jobs.tables.table` adds the file and the line.
 """
 
 import re
@@ -30,7 +30,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Flaw(Exception):  # noqa: N818 - never leaves jobs.tables.manifest, which makes a ManifestError of it
+class Flaw(Exception):  # noqa: N818 - never leaves jobs.tables, where it becomes a TableError
     """A header or a cell that cannot be read: the problem, what to do, and the column where there is one."""
 
     def __init__(self, problem: str, advice: str, column: str | None = None) -> None:
@@ -185,7 +185,7 @@ def parse_age(column: str, cell: str) -> float | None:
 
 
 def parse_flags(columns: list[str], cells: tuple[str, ...]) -> str:
-    """Read one cell a finding: 1, 0, or blank where nobody looked."""
+    """Read one cell per finding: 1, 0, or blank where nobody looked."""
     for column, cell in zip(columns, cells, strict=True):
         if cell.strip() in {"-1", "-1.0"}:
             problem = f"label {shown(cell)} means uncertain, as in CheXpert, and is not guessed at"

@@ -7,12 +7,12 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from support import make_run
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from db import ledger, queries
 from db.database import Database, clock
 from db.errors import DatabaseError
 from db.upgrade import upgrade
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 
 def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: 
     for one in ledger.take_pending(database, 100):
         held = ledger.claim(database, one.batch_id, "worker", 60.0)
         assert held is not None
-        ledger.complete(database, held, stub.score(held), queries.finding_ids(database, held.run_id))
+        ledger.complete(database, held, stub.score(held))
     database.analyze()
     join = """
         SELECT COUNT(*) FROM heatmaps h

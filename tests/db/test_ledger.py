@@ -8,16 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
-from support import make_run, write_manifest
+from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 
-from config.cards.card import find_model
+from config.cards.model import find_model
+from config.settings import Settings
 from db import evaluations, ledger, queries, recovery, runs
+from db.classifications import Classification, FindingScore
 from db.database import Database, clock
 from db.ledger import Claim
-from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import batch, evaluation, image, manifest, run
+from db.outcomes import Failed, Outcome
+from db.schema.archives import image, manifest
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, run
 from db.upgrade import upgrade
-from workers.scoring.scorer import StubScorer
+from jobs.submit import Order, submit
+from workers.scoring.stub import StubScorer
 
 LEASE = 30.0
 
@@ -36,7 +41,7 @@ def claim_all(database: Database) -> list[Claim]:
 
 def score(database: Database, held: Claim, tmp_path: Path) -> bool:
     stub = StubScorer(find_model("stub", tmp_path / "models").card)
-    return ledger.complete(database, held, stub.score(held), queries.finding_ids(database, held.run_id))
+    return ledger.complete(database, held, stub.score(held))
 
 
 def expire(database: Database, held: Claim) -> None:
@@ -225,11 +230,22 @@ def test_lost_messages_are_sent_again_and_fresh_ones_are_not(database: Database,
     assert len(ledger.take_pending(database, 10, run_id)) == 3
 
 
-def test_outcomes_of_other_images_are_refused(database: Database, run_id: int, tmp_path: Path) -> None:
+def test_a_claim_carries_its_models_findings_in_the_models_order(database: Database, tmp_path: Path) -> None:
+    findings = ["Mass", "Atelectasis", "Hernia"]
+    write_card(tmp_path / "models", STUB_CARD | {"findings": findings, "thresholds": [0.5] * 3})
+    write_manifest(tmp_path / "manifest.csv", 2)
+    run_id = submit(database, Settings(home=tmp_path), Order(tmp_path / "manifest.csv", tmp_path, "stub"))
+    (held,) = claim_all(database)
+    assert list(held.findings) == findings
+    assert held.findings == finding_ids(database, run_id)
+
+
+@pytest.mark.usefixtures("run_id")
+def test_outcomes_of_other_images_are_refused(database: Database, tmp_path: Path) -> None:
     first, second = claim_all(database)[:2]
     stub = StubScorer(find_model("stub", tmp_path / "models").card)
     with pytest.raises(ValueError, match="outcomes"):
-        ledger.complete(database, first, stub.score(second), queries.finding_ids(database, run_id))
+        ledger.complete(database, first, stub.score(second))
     assert count(database, "scores") == 0
 
 
@@ -239,10 +255,10 @@ def test_a_crash_in_the_middle_of_a_write_leaves_nothing_behind(
     held = claim_all(database)[0]
     outcomes: list[Outcome] = list(StubScorer(find_model("stub", tmp_path / "models").card).score(held))
     broken = outcomes[-1]
-    assert isinstance(broken, Scored)
-    outcomes[-1] = Scored(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
+    assert isinstance(broken, Classification)
+    outcomes[-1] = Classification(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
     with pytest.raises(KeyError):
-        ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        ledger.complete(database, held, outcomes)
     assert count(database, "scores") == 0
     assert queries.progress(database, run_id).scored == 0
     assert score(database, held, tmp_path)
@@ -299,7 +315,7 @@ def test_a_cancelled_run_is_not_claimed_and_a_resumed_one_is(
 def test_failed_images_have_stage_reason_and_message(database: Database, run_id: int) -> None:
     held = claim_all(database)[0]
     outcomes = [Failed(one.image_id, "read", "missing", "no such file") for one in held.images]
-    assert ledger.complete(database, held, outcomes, {})
+    assert ledger.complete(database, held, outcomes)
     with database.read() as connection:
         rows = connection.execute(text("SELECT stage, reason, message FROM failures")).all()
     assert {tuple(row) for row in rows} == {("read", "missing", "no such file")}

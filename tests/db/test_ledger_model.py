@@ -17,14 +17,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from sqlalchemy import Table, delete, func, select, update
-from support import make_run
+from support import finding_ids, make_run
 
 from db import evaluations, ledger, queries, recovery, runs
+from db.classifications import Classification, FindingScore
 from db.database import Database, clock
 from db.evaluations import EvaluationClaim, Figures
 from db.ledger import Claim
-from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import batch, evaluation, evaluation_result, finding, image_result, metadata, run, score
+from db.outcomes import Failed, Outcome
+from db.schema import metadata
+from db.schema.archives import finding
+from db.schema.evaluations import evaluation, evaluation_result
+from db.schema.runs import batch, image_result, run, score
 
 CAP: Final = 3
 """Attempts of a batch."""
@@ -190,7 +194,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._take_pending(100, None)
         self._claim(id_)
         outcomes = [outcome(one.image_id, "failed") for one in frozen.images]
-        values = {ledger.renew: (LEASE,), ledger.complete: (outcomes, {})}.get(does, ())
+        values = {ledger.renew: (LEASE,), ledger.complete: (outcomes,)}.get(does, ())
         assert does is None or not does(self.database, frozen, *values)
 
     def claimable(self) -> list[int]:
@@ -266,8 +270,7 @@ class LedgerMachine(RuleBasedStateMachine):
         counts = one.state == "running" and one.token == held.token
         ends = ["failed" if row in failing else "scored" for row in one.rows]
         outcomes = [outcome(image.image_id, end) for image, end in zip(held.images, ends, strict=True)]
-        findings = queries.finding_ids(self.database, held.run_id)
-        assert ledger.complete(self.database, held, outcomes, findings) == counts
+        assert ledger.complete(self.database, held, outcomes) == counts
         if counts:
             one.state, one.token, one.overdue = "done", None, False
             for row, end in zip(one.rows, ends, strict=True):
@@ -417,7 +420,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _complete_evaluation(self, held: EvaluationClaim) -> None:
         one = self.evaluations[held.evaluation_id]
         counts = one.state == "running" and one.token == held.token
-        finding_id = min(queries.finding_ids(self.database, held.run_id).values())
+        finding_id = min(finding_ids(self.database, held.run_id).values())
         found = Figures(
             results=[{"finding_id": finding_id, "subgroup": "all", "n_positive": 1, "n_negative": 2}]
         )
@@ -539,8 +542,7 @@ class LedgerMachine(RuleBasedStateMachine):
             held = ledger.claim(self.database, announced.batch_id, "worker", LEASE)
             assert held is not None
             outcomes = [outcome(one.image_id, "scored") for one in held.images]
-            findings = queries.finding_ids(self.database, held.run_id)
-            assert ledger.complete(self.database, held, outcomes, findings)
+            assert ledger.complete(self.database, held, outcomes)
         recovery.close_finished(self.database)
         for id_, _ in evaluations.take_due(self.database, -1.0):
             evaluating = evaluations.claim_evaluation(self.database, id_, LEASE)
@@ -564,7 +566,7 @@ class LedgerMachine(RuleBasedStateMachine):
 def outcome(image_id: int, end: str) -> Outcome:
     if end == "failed":
         return Failed(image_id, "read", "missing", "no such file")
-    return Scored(image_id, 8, 8, (FindingScore("Mass", 0.5),))
+    return Classification(image_id, 8, 8, (FindingScore("Mass", 0.5),))
 
 
 def empty(database: Database) -> None:

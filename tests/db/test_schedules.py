@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, make_run, write_card
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
@@ -20,18 +20,11 @@ from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.runs import RowRange, create_run, unscored_rows
 from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownScheduleError
-from db.schema import (
-    alert,
-    batch,
-    evaluation,
-    image,
-    image_result,
-    manifest,
-    manifest_row,
-    model,
-    run,
-)
-from workers.scoring.scorer import StubScorer
+from db.schema.archives import image, manifest, manifest_row
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch, image_result, model, run
+from db.schema.schedules import alert
+from workers.scoring.stub import StubScorer
 
 LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -90,7 +83,7 @@ def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> 
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(held, folder, failing)
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, held.run_id))
+        assert ledger.complete(database, held, outcomes)
 
 
 def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:

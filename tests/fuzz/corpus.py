@@ -27,8 +27,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from config.cards.card import Preprocessing
-from workers.inference.formats.decode import ImageUnusableError, read_picture
+from config.cards.classification import Preprocessing
+from config.failures import ImageUnusableError
+from jobs.sources.folder import FolderSource
+from workers.inference.formats.decode import read_picture
 from workers.inference.pixels import prepare
 
 ROOT = Path(__file__).parents[2]
@@ -790,7 +792,7 @@ def _read_all(folder: Path, names: Sequence[str]) -> None:
         signal.setitimer(clock, SECONDS_A_READ)
         message = pixels = ""
         try:
-            picture = read_picture(folder, name, MAX_PIXELS)
+            picture = read_picture(FolderSource(folder), name, MAX_PIXELS)
             prepared = prepare(picture, card)
             assert prepared.shape == (320, 320, 1)
             assert np.isfinite(prepared).all()

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from support import Nightread
 
 from jobs.tables.boxes import read_boxes
-from jobs.tables.manifest import Manifest, ManifestError
-from jobs.tables.scores import ScoresFile
+from jobs.tables.manifest import Manifest
+from jobs.tables.scores import read_scores
+from jobs.tables.table import TableError
 
 NIH = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
@@ -55,7 +56,7 @@ Mutation = Callable[[bytes], bytes]
 READERS: dict[str, Callable[[Path], int]] = {
     "manifest": _rows,
     "boxes": lambda path: len(read_boxes(path).boxes),
-    "scores": lambda path: len(ScoresFile(path).images),
+    "scores": lambda path: len(read_scores(path).images),
 }
 
 
@@ -70,10 +71,10 @@ def read_or_refuse(path: Path) -> dict[str, str | int]:
     for name, reader in READERS.items():
         try:
             found[name] = reader(path)
-        except ManifestError as error:
+        except TableError as error:
             found[name] = str(error)
     assert all(found.values())
-    for message in (one for one in found.values() if isinstance(one, str)):
+    for message in (told for told in found.values() if isinstance(told, str)):
         assert message.startswith(str(path))
         assert len(message.splitlines()) == 1
         assert len(message) < 2000
@@ -240,7 +241,7 @@ def test_every_flipped_bit_of_a_compressed_manifest_is_found_or_harmless(folder:
         path.write_bytes(changed)
         try:
             assert list(Manifest(path)) == whole
-        except ManifestError:
+        except TableError:
             refused += 1
     # Nothing hangs on the time, hints and system in gzip's header, some flags, and the bits that fill a byte.
     assert refused >= 8 * (len(packed) - 8)
@@ -251,7 +252,7 @@ def test_every_cut_of_a_compressed_manifest_is_refused(folder: Path) -> None:
     path = folder / "cut.csv.gz"
     for cut in range(len(packed)):
         path.write_bytes(packed[:cut])
-        with pytest.raises(ManifestError):
+        with pytest.raises(TableError):
             list(Manifest(path))
 
 

@@ -32,7 +32,8 @@ from fuzz.corpus import (
 )
 from PIL import Image
 
-from workers.inference.formats.decode import ImageUnusableError, decode
+from config.failures import ImageUnusableError
+from workers.inference.formats.decode import decode
 
 SEED = 20_170_501
 ROUNDS = 3

@@ -2,11 +2,17 @@
 
 import gzip
 import json
+import os
+import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import STUB_CARD, Nightread, write_card, write_manifest
+
+from workers.commands.main import COMMANDS
 
 STUB = ("--model", "stub")
 
@@ -182,7 +188,7 @@ def test_a_second_score_in_the_same_home_is_refused_and_told_why(
     with (nightread.home / "embedded.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = nightread.run("score", manifest, "--images", tmp_path, *STUB)
-    assert done.returncode == 2
+    assert done.returncode == 1, "the run is committed, and is to be waited for"
     assert "another nightread" in done.stderr
 
 
@@ -194,14 +200,45 @@ def test_no_log_names_a_patient(nightread: Nightread, tmp_path: Path) -> None:
     assert "4711" not in nightread.logs()
 
 
-def test_the_command_starts_without_tensorflow_and_help_has_examples(nightread: Nightread) -> None:
-    import subprocess
-    import sys
+SHOW_MODULES = """
+import atexit, sys
+from workers.commands.main import main
+atexit.register(lambda: print(*sys.modules, file=sys.stderr))
+main()
+"""
 
-    heavy = ("tensorflow", "keras", "sklearn", "celery")
-    code = f"import sys, workers.commands.main; print([name for name in {heavy} if name in sys.modules])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert loaded.stdout.strip() == "[]"
+
+def imported(home: Path, *arguments: str) -> set[str]:
+    """The modules that a command loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW_MODULES, *arguments],
+        env=os.environ | {"NIGHTREAD_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "command", ["--help", "--version", "status", 'sql "SELECT 1"', "sql --help", "status --help"]
+)
+def test_what_only_asks_loads_no_network_no_queue_and_no_arrays(nightread: Nightread, command: str) -> None:
+    nightread.run("db", "upgrade")
+    loaded = imported(nightread.home, *shlex.split(command))
+    assert "jobs.commands.app" in loaded
+    assert not loaded & {"tensorflow", "keras", "sklearn", "celery", "kombu", "redis", "matplotlib"}
+    assert not loaded & {"numpy", "scipy", "pandas", "cv2", "pyarrow"}
+
+
+def test_the_help_loads_no_database_and_a_commands_help_no_other_command(nightread: Nightread) -> None:
+    assert not imported(nightread.home, "--help") & {"sqlalchemy", "pydantic", "jobs.commands.version"}
+    modules = {entry.module for entry in COMMANDS.values()}
+    for name in ("score", "sql", "models", "import-scores"):
+        assert imported(nightread.home, name, "--help") & modules == {COMMANDS[name].module}
+
+
+def test_every_commands_help_has_examples(nightread: Nightread) -> None:
     for command in (
         *("score", "submit", "status", "resume", "cancel", "heatmap", "sql", "worker", "demo", "evaluate"),
         *(

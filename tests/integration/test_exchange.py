@@ -18,7 +18,7 @@ from support import Nightread
 from config.findings import FINDINGS
 from db.database import Database
 from db.upgrade import upgrade
-from jobs.tables.scores import ImportOrder, import_scores
+from jobs.imports import ImportOrder, import_scores
 
 pytestmark = pytest.mark.processes
 
@@ -249,7 +249,7 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
 MEASURE = """
 import json, resource, sys
 from db.database import Database
-from jobs.commands.export import write_file
+from jobs.export import write_file
 from pathlib import Path
 database = Database(sys.argv[1])
 folder, run = Path(sys.argv[2]), int(sys.argv[3])

@@ -181,7 +181,7 @@ import importlib.util, os, signal, sys
 class Poison:
     # Python's own start-up hook: in every process of this worker one image of the stub kills its process.
     def find_spec(self, name, path=None, target=None):
-        if name != "workers.scoring.scorer":
+        if name != "workers.scoring.stub":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

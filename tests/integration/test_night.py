@@ -15,11 +15,11 @@ import pytest
 from sqlalchemy import text
 from support import STUB_CARD, Nightread, eventually, write_card
 
-from config.cards.card import make_card
+from config.cards.model import make_card
+from db.classifications import Classification
 from db.database import Database
 from db.ledger import BatchImage, Claim
-from db.outcomes import Scored
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 SECRET = "token-of-the-webhook"
 BETTER = STUB_CARD | {"sha256": "a" * 64, "findings": ["Mass", "Effusion"], "thresholds": [0.5, 0.5]}
@@ -59,12 +59,12 @@ def name_of(number: int) -> str:
 def stub_scores(card: dict[str, Any], names: Sequence[str]) -> list[dict[str, float]]:
     """What the stub model of a card answers."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", images)
+    held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images)
     outcomes = StubScorer(make_card(card)).score(held)
     return [
         {score.finding: score.probability for score in one.scores}
         for one in outcomes
-        if isinstance(one, Scored)
+        if isinstance(one, Classification)
     ]
 
 

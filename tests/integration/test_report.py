@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By
 from sqlalchemy import select, update
 from support import Nightread, write_manifest
 
-from db.schema import score
+from db.schema.runs import score
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import Nightread, eventually
 
-from config.cards.card import read_model
+from config.cards.model import read_model
 from jobs.phantoms.archive import Phantom, plan_archive, write_archive
 from jobs.tables.manifest import Manifest
 
@@ -71,7 +71,7 @@ def test_a_leaking_split_is_refused_before_tensorflow_is_loaded(
     assert refused.returncode == 2
     assert overlap_line(archive) in refused.stdout
     imported = {line.split("|")[-1].strip() for line in refused.stderr.splitlines() if "|" in line}
-    assert "workers.commands.train" in imported
+    assert "workers.training.splits" in imported
     assert not {"tensorflow", "keras", "sklearn", "matplotlib"} & imported
     (error,) = (line for line in refused.stderr.splitlines() if line.startswith("error:"))
     assert str(leaking) in error

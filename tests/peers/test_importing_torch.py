@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 from support import ROOT
 
-from config.cards.card import Model, ModelCard, Preprocessing
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Classifier
 from config.errors import ConfigError
+from jobs.sources.folder import FolderSource
 from workers.inference.formats.decode import read_picture
 from workers.inference.pixels import prepare
 from workers.models.imported import ForeignWeights, drop_unnamed
@@ -50,7 +52,7 @@ def pictures(real_data: Path) -> list[Any]:
     root = real_data / "nih" / "images"
     names = sorted(path.name for path in root.glob("*.png"))[:PICTURES]
     assert len(names) == PICTURES
-    return [read_picture(root, name, 64_000_000) for name in names]
+    return [read_picture(FolderSource(root), name, 64_000_000) for name in names]
 
 
 def inputs_of(pictures: list[Any], card_pixels: Preprocessing) -> NDArray[np.float32]:
@@ -168,7 +170,7 @@ class Answers:
     maps: NDArray[np.float64]
 
 
-def card_of(untrained: Model, pixels: Preprocessing, outputs: int) -> ModelCard:
+def card_of(untrained: Classifier, pixels: Preprocessing, outputs: int) -> ClassificationCard:
     return untrained.card.model_copy(
         update={"pixels": pixels, "findings": tuple(f"finding {index}" for index in range(outputs))}
     )
@@ -176,7 +178,7 @@ def card_of(untrained: Model, pixels: Preprocessing, outputs: int) -> ModelCard:
 
 @pytest.fixture(scope="module")
 def ours(
-    tensorflow: Any, case: Case, imported: ForeignWeights, pictures: list[Any], untrained: Model
+    tensorflow: Any, case: Case, imported: ForeignWeights, pictures: list[Any], untrained: Classifier
 ) -> Answers:
     assert tensorflow
     from workers.inference import gradcam

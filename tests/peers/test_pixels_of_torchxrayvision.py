@@ -8,9 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from config.cards.card import Preprocessing
-from workers.inference.formats.decode import Picture, read_picture
-from workers.inference.pixels import center_square, prepare
+from config.cards.classification import Preprocessing
+from jobs.sources.folder import FolderSource
+from workers.inference.formats.decode import read_picture
+from workers.inference.formats.picture import Picture
+from workers.inference.pixels import prepare
+from workers.inference.region import visible_region
 
 pytest.importorskip(
     "torchxrayvision", reason="torch and torchxrayvision live in an environment of their own: make test-peers"
@@ -101,7 +104,7 @@ def test_radiographs_are_prepared_as_by_torchxrayvision(real_data: Path) -> None
     for file in some_radiographs(real_data):
         with Image.open(file) as opened:
             expected = by_torchxrayvision(np.asarray(opened))
-        found = prepare(read_picture(file.parent, file.name, 64_000_000), XRAY)
+        found = prepare(read_picture(FolderSource(file.parent), file.name, 64_000_000), XRAY)
         assert np.abs(found - expected).max() <= ROUNDING, file.name
 
 
@@ -111,9 +114,11 @@ def test_square_is_the_one_that_torchxrayvision_cuts_out(height: int, width: int
     import torchxrayvision as xrv
 
     numbered = np.arange(height * width).reshape(1, height, width)
-    top, left, side = center_square(height, width)
+    seen = visible_region(XRAY, width, height)
     cropped = xrv.datasets.XRayCenterCrop()(numbered)
-    assert np.array_equal(cropped, numbered[:, top : top + side, left : left + side])
+    assert np.array_equal(
+        cropped, numbered[:, seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
+    )
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, (301, 400, 3), (101, 130, 3)])
@@ -128,5 +133,5 @@ def test_radiographs_are_prepared_as_by_torchvision(real_data: Path) -> None:
     for file in some_radiographs(real_data):
         with Image.open(file) as opened:
             expected = by_torchvision(opened.convert("RGB"))
-        found = prepare(read_picture(file.parent, file.name, 64_000_000), IMAGENET)
+        found = prepare(read_picture(FolderSource(file.parent), file.name, 64_000_000), IMAGENET)
         assert np.abs(found - expected).max() <= 2e-6, file.name

@@ -1,7 +1,7 @@
 """What Nightread writes: closed to the machine's other users where it makes the folder, and nowhere else.
 
 That no invented name leads an overlay out of its run's folder, and that the report escapes what it shows, is
-tested in tests/workers/scoring/test_scorer.py and tests/jobs/report/test_page.py.
+tested in tests/workers/outputs/test_overlays.py and tests/jobs/report/test_page.py.
 """
 
 import os
@@ -18,7 +18,6 @@ from db.database import Database
 from db.upgrade import upgrade
 from jobs.dispatch.embedded import EmbeddedStack
 from workers.outputs import overlays
-from workers.scoring.scorer import overlay_path
 
 NAMES = (
     "../../../../../escaped.png",
@@ -76,7 +75,9 @@ def test_an_overlay_is_written_below_the_heatmaps_folder_whatever_the_images_nam
     heatmaps = tmp_path / "a" / "b" / "heatmaps"
     (tmp_path / "beside").touch()
     before = set(tmp_path.rglob("*"))
-    overlays.write(heatmaps / overlay_path(1, name, "Mass"), np.zeros((8, 8, 3), dtype=np.uint8))
+    overlays.write_overlay(
+        heatmaps / overlays.overlay_path(1, name, "Mass"), np.zeros((8, 8, 3), dtype=np.uint8)
+    )
     made = set(tmp_path.rglob("*")) - before - {heatmaps, heatmaps.parent, heatmaps.parent.parent}
     assert any(path.is_file() for path in made)
     assert all(

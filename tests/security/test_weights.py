@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support import ROOT, Nightread, QueueServer
 
-from config.cards.card import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model
 from config.errors import ConfigError
 from workers.inference.weights import load_weights, read_arrays
 

@@ -36,7 +36,7 @@ from support import (
     write_manifest,
 )
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
 from db import ledger, queries, recovery
 from db.database import Database
@@ -44,7 +44,7 @@ from db.upgrade import upgrade
 from jobs.console import out, print_table
 from jobs.dispatch.broker import Broker
 from workers.evaluation.figures import evaluate
-from workers.scoring.scorer import StubScorer
+from workers.scoring.stub import StubScorer
 
 BATCH: Final = 3
 LEASE_SECONDS: Final = 5.0
@@ -598,11 +598,10 @@ def undisturbed(folder: Path, images: int) -> Results:
     upgrade(database)
     run_id = make_run(database, folder, images, batch_size=128)
     stub = StubScorer(find_model("stub", folder / "models").card)
-    findings = queries.finding_ids(database, run_id)
     for one in ledger.take_pending(database, images):
         held = ledger.claim(database, one.batch_id, "calm", 600)
         assert held is not None
-        assert ledger.complete(database, held, stub.score(held), findings)
+        assert ledger.complete(database, held, stub.score(held))
     (due,) = recovery.close_finished(database)
     assert evaluate(database, due, 600, lambda action: action()) is not None
     results = Results.read(database, run_id)

@@ -7,24 +7,27 @@ import typer
 
 from db import queries, recovery
 from db.imports import open_evaluation
-from jobs.commands.app import PANEL_RUN, ImageColumnOption, app, column_mapping, ready
-from jobs.console import err, out
+from jobs.commands.options import ImageColumnOption, column_mapping
+from jobs.commands.session import ready
+from jobs.console import err, say
 from jobs.dispatch.follow import finish
-from jobs.tables.scores import ImportedRun, ImportOrder, import_scores
-from workers.commands.evaluate import evaluate_now
+from jobs.imports import ImportedRun, ImportOrder, import_scores
+from workers.commands.evaluation import evaluate_now
+
+app = typer.Typer()
 
 
-@app.command("import-scores", rich_help_panel=PANEL_RUN)
+@app.command("import-scores")
 def import_scores_(
     scores: Annotated[
-        Path, typer.Argument(help="CSV with an image a row and a column of probabilities a finding.")
+        Path, typer.Argument(help="CSV with one image per row and one column of probabilities per finding.")
     ],
     name: Annotated[str, typer.Option(help="What the other system is called: its name as a model.")],
     labels: Annotated[
         Path | None, typer.Option(help="CSV with the images' labels, patients and views, as a manifest.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images, there or not. Default: the folder of the CSV")
+        Path | None, typer.Option(help="Folder of the images, there or not. Default: the folder of the CSV.")
     ] = None,
     image_column: ImageColumnOption = None,
     finding_column: Annotated[
@@ -32,10 +35,10 @@ def import_scores_(
         typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's probabilities; repeatable."),
     ] = None,
 ) -> None:
-    """Take another system's scores as a run, evaluate it, and print the AUC table.
+    """Import another system's scores as a run, evaluate it, and print the AUC table.
 
     Probabilities are from 0 to 1; a blank cell or NaN is no score. The same files under the same name are
-    taken once.
+    imported once.
 
     Exit code 0: every image has a score; 3: complete, some images have none; 2: a file or option is wrong.
 
@@ -69,4 +72,4 @@ def _say(imported: ImportedRun, order: ImportOrder) -> None:
         if imported.unscored:
             lines.append(f"{imported.unscored:,} rows of {order.labels} are of images without a score here")
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(line)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,51 +15,53 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from config.cards.card import Preprocessing, find_model
-from config.logs import configure_logging
-from config.settings import load_settings
-from jobs.commands.app import (
-    PANEL_MODELS,
-    FindingColumnOption,
-    ImageColumnOption,
-    ImagesOption,
-    app,
-    column_mapping,
-)
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, out
-from workers.training.fit import Epoch, Plan, Reporter, train
+from config.cards.classification import Preprocessing
+from config.cards.model import find_model, require_classifier
+from jobs.commands.options import FindingColumnOption, ImageColumnOption, ImagesOption, column_mapping
+from jobs.commands.session import quiet_settings
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
+from jobs.sources.source import open_source
+from jobs.tables.manifest import Manifest
+from workers.archive import archive_statistics, picture_reader
+from workers.training.fit import train
+from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
-from workers.training.statistics import sampled_statistics
 
 _LINE_SECONDS: Final = 60.0
-"""So often a log, which has no live bar, gets a line."""
+"""How often a log, which has no live bar, gets a line."""
+
+app = typer.Typer()
 
 
-@app.command("train", rich_help_panel=PANEL_MODELS)
+@app.command("train")
 def train_(
     manifest: Annotated[Path, typer.Argument(help="CSV of the training split, labels included.")],
     images: ImagesOption,
     valid: Annotated[Path, typer.Option(help="CSV of the validation split, of other patients.")],
-    name: Annotated[str, typer.Option(help="Name of the model that is made.")],
+    name: Annotated[str, typer.Option(help="Name of the new model.")],
     valid_images: Annotated[
-        Path | None, typer.Option(help="Folder of the validation images. Default: that of --images")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder of the validation images. Default: --images."),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option("--from", metavar="MODEL", help="Model to start from, see `nightread models list`."),
     ] = None,
     findings: Annotated[
-        str | None, typer.Option(help="Findings to learn, A,B,...  Default: all that the manifest labels.")
+        str | None, typer.Option(help="Findings to learn, A,B,... Default: all that the manifest labels.")
     ] = None,
     size: Annotated[
-        int | None, typer.Option(min=32, max=2048, help="Side of the input, pixels. Default: 320 or --from's")
+        int | None,
+        typer.Option(min=32, max=2048, help="Side of the input, pixels. Default: 320, or that of --from."),
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=1, max=3, help="1 (grey) or 3. Default: 1 or --from's")
+        int | None, typer.Option(min=1, max=3, help="1 (grey) or 3. Default: 1, or those of --from.")
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="At most so many passes over the training split.")] = 20,
-    batch: Annotated[int, typer.Option(min=1, help="Images a step, over all GPUs.")] = 16,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="Adam's, at the beginning.")] = 1e-3,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training split, at most.")] = 20,
+    batch: Annotated[int, typer.Option(min=1, help="Images per step, over all GPUs.")] = 16,
+    learning_rate: Annotated[
+        float, typer.Option(min=0.0, help="Adam's learning rate at the beginning.")
+    ] = 1e-3,
     patience: Annotated[
         int, typer.Option(min=1, help="Epochs without a better validation AUROC until it stops.")
     ] = 5,
@@ -72,41 +73,39 @@ def train_(
         bool, typer.Option("--flip", help="Mirror half of the training images, hearts included.")
     ] = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Store the weights as float16, half the size.")
+        bool, typer.Option("--half", help="Store the weights as float16, at half the size.")
     ] = False,
     allow_leakage: Annotated[
         bool, typer.Option("--allow-leakage", help="Train although patients are in both splits.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Forget what an earlier training of this name has kept.")
+        bool, typer.Option("--restart", help="Discard what an earlier training of this name has kept.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of initial weights, order and flips.")] = 0,
-    description: Annotated[str, typer.Option(help="For the card.")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, order and flips.")] = 0,
+    description: Annotated[str, typer.Option(help="Description for the card.")] = "",
     image_column: ImageColumnOption = None,
     finding_column: FindingColumnOption = None,
 ) -> None:
-    """Train DenseNet-121 on a manifest; the result is a model folder that `nightread score --model` takes.
+    """Train DenseNet-121 on a manifest; the result is a model folder for `nightread score --model`.
 
-    Stopped, by Ctrl-C or a crash, it goes on after its last whole epoch when the same command is given again.
+    Stopped by Ctrl-C or a crash, it continues after its last whole epoch when the same command is run again.
 
     Example: nightread train train.csv --images images/ --valid valid.csv --name mine --epochs 10
     """
-    settings = load_settings()
-    configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
-    for folder in (images, valid_images or images):
-        if not folder.is_dir():
-            fail(f"{folder}: there is no such folder of images", EXIT_USAGE)
+    settings = quiet_settings()
+    sources = [open_source(root) for root in (images, valid_images or images)]
+    for source in sources:
+        source.require()
     mapping = column_mapping(finding_column)
-    learned = read_split(manifest, image_column, mapping)
-    wanted = tuple(one.strip() for one in findings.split(",")) if findings else learned.findings
+    learned = read_split(Manifest(manifest, image_column=image_column, finding_columns=mapping))
+    wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else learned.findings
     learned = learned.only(wanted)
-    watched = read_split(valid, image_column, mapping).only(wanted)
+    watched = read_split(Manifest(valid, image_column=image_column, finding_columns=mapping)).only(wanted)
     shared = overlap(learned, watched)
-    out.print(
+    say(
         f"patients in both splits: {shared.patients} ({shared.images} of {len(watched)} validation images)"
         if shared.known
-        else "patients in both splits: unknown, not every row names its patient",
-        highlight=False,
+        else "patients in both splits: unknown, not every row names its patient"
     )
     if shared.leaks and not allow_leakage:
         fail(
@@ -115,11 +114,11 @@ def train_(
             "patient, or insist with --allow-leakage",
             EXIT_USAGE,
         )
-    begin = find_model(start, settings.models) if start else None
+    begin = require_classifier(find_model(start, settings.models)) if start else None
     folder = settings.home / "training" / name
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1)
-        mean, std = sampled_statistics(manifest, images, pixels, settings.max_image_pixels)
+        mean, std = archive_statistics(manifest, images, pixels, settings.max_image_pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
         pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
@@ -130,8 +129,10 @@ def train_(
         train=learned,
         valid=watched,
         shared=shared,
-        images=images.resolve(),
-        valid_images=(valid_images or images).resolve(),
+        images=sources[0].root,
+        valid_images=sources[1].root,
+        read=picture_reader(sources[0].root, settings.max_image_pixels),
+        read_valid=picture_reader(sources[1].root, settings.max_image_pixels),
         pixels=pixels,
         final_relu=begin.card.final_relu if begin else True,
         start=begin,
@@ -144,13 +145,8 @@ def train_(
         seed=seed,
         wanted_sensitivity=sensitivity,
         description=description,
-        max_pixels=settings.max_image_pixels,
     )
-    out.print(
-        f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}")
     if restart and (folder / "training.json").exists():
         (folder / "training.json").unlink()
     with _bar() as bar:
@@ -160,9 +156,9 @@ def train_(
             bar.stop()
             fail("stopped; the same command goes on after the last whole epoch", EXIT_INCOMPLETE)
     for finding, auroc in (model.card.figures or {}).get("validation AUROC", {}).items():
-        out.print(f"  {finding}: AUROC {auroc:.3f}", highlight=False)
-    out.print(f"model {name}: {model.folder}", highlight=False, soft_wrap=True)
-    out.print("Not for clinical use.")
+        say(f"  {finding}: AUROC {auroc:.3f}")
+    say(f"model {name}: {model.folder}")
+    say("Not for clinical use.")
 
 
 def _new_pixels(size: int, channels: int) -> Preprocessing:
@@ -207,13 +203,12 @@ def _reporter(bar: Progress, epochs: int) -> Reporter:
             now = bar.tasks[0]
             left = timedelta(seconds=round(now.time_remaining or 0))
             steps = f"{now.completed:.0f}/{now.total or 0:.0f} steps"
-            err.print(f"{now.description}: {steps}, loss {loss:.4f}, {left} left", highlight=False)
+            note(f"{now.description}: {steps}, loss {loss:.4f}, {left} left")
 
     def end(epoch: int, figures: Epoch) -> None:
-        err.print(
+        note(
             f"epoch {epoch}: loss {figures['loss']:.4f}, validation loss {figures['val_loss']:.4f}, "
-            f"mean AUROC {figures['val_auroc']:.4f}",
-            highlight=False,
+            f"mean AUROC {figures['val_auroc']:.4f}"
         )
 
-    return Reporter(begin, step, end, lambda line: err.print(escape(line), highlight=False))
+    return Reporter(begin, step, end, note)

@@ -22,17 +22,18 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
     with database.read() as connection:
         a = read_scores(connection, run_a, label_manifest_id)
         b = read_scores(connection, run_b, label_manifest_id)
-    of_b = {one.finding_id: column for column, one in enumerate(b.findings)}
+    of_b = {finding.finding_id: column for column, finding in enumerate(b.findings)}
     both = np.isfinite(a.probabilities).any(axis=1) & np.isfinite(b.probabilities).any(axis=1)
     rows: list[dict[str, Any]] = []
-    for column, one in enumerate(a.findings):
-        if one.finding_id not in of_b:
+    for column, finding in enumerate(a.findings):
+        if finding.finding_id not in of_b:
             continue
-        scores_a, scores_b = a.probabilities[:, column], b.probabilities[:, of_b[one.finding_id]]
+        scores_a, scores_b = a.probabilities[:, column], b.probabilities[:, of_b[finding.finding_id]]
         missing = np.isnan(scores_a) | np.isnan(scores_b)
         labels = np.where(missing, np.int8(UNKNOWN), a.labels[:, column])
         found = asdict(compare_aurocs(labels, scores_a, scores_b))
-        row = {"finding_id": one.finding_id, "finding": one.name, "p": found["p"], "reason": found["reason"]}
+        row = {"finding_id": finding.finding_id, "finding": finding.name}
+        row |= {"p": found["p"], "reason": found["reason"]}
         rows.append(row | {name: found[name] for name in _COLUMNS})
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected

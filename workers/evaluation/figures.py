@@ -1,29 +1,23 @@
-"""From a run's scores and a label set in SQL to the rows of an evaluation."""
+"""From a due evaluation to its figures in the ledger: claimed, computed by the model's kind, written."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol, TypeVar
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+from typing import Final, Protocol, TypeVar
 
 from db import evaluations
 from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
-from db.scores import UNKNOWN, LabelledScores, read_scores
-from workers.evaluation.localisation import localise_run
-from workers.evaluation.regression import watch
+from db.queries import model_card
+from workers.errors import UnknownKindError
+from workers.evaluation.classification import evaluate_classification
+from workers.evaluation.regression import check_regression
 from workers.lease import LeaseKeeper
-from workers.metrics.calibration import fit_platt
-from workers.metrics.curves import precision_recall, roc
-from workers.metrics.summary import Summary, summarise
 
-ALL: Final = "all"
-
-_AGES: Final = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (float("inf"), "80+"))
-"""Bands of age in years: the first whose end an age is below."""
+EVALUATIONS: Final[Mapping[str, Callable[[Database, EvaluationClaim], Figures]]] = {
+    "classification": evaluate_classification,
+    "stub": evaluate_classification,
+}
+"""What computes the figures of a run, by the kind on its model's card."""
 
 T = TypeVar("T")
 
@@ -38,7 +32,10 @@ class Patience(Protocol):
 def evaluate(
     database: Database, evaluation_id: int, lease_seconds: float, patiently: Patience
 ) -> EvaluationClaim | None:
-    """Claim an evaluation, compute it and write its rows; None where it is done, or another's."""
+    """Claim an evaluation, compute it and write its rows; None where it is done, or another's.
+
+    Raises UnknownKindError where nothing here evaluates the model's kind.
+    """
     held = evaluations.claim_evaluation(database, evaluation_id, lease_seconds)
     if held is None:
         return None
@@ -46,91 +43,19 @@ def evaluate(
     renew = partial(evaluations.renew_evaluation, database, held, lease_seconds)
     with LeaseKeeper(renew, lease_seconds, what):
         figures = evaluate_run(database, held)
-        watched = watch(database, held)
+        check = check_regression(database, held)
         patiently(database.analyze)  # people's queries come next
-        written = patiently(partial(evaluations.complete_evaluation, database, held, figures, watched))
+        written = patiently(partial(evaluations.complete_evaluation, database, held, figures, check))
     return held if written else None
 
 
 def evaluate_run(database: Database, held: EvaluationClaim) -> Figures:
-    """Compute the figures of every finding, over all images and in each subgroup."""
-    with database.read() as connection:
-        scores = read_scores(connection, held.run_id, held.label_manifest_id)
-    figures = figures_of(scores, resamples=held.bootstrap, wanted_sensitivity=held.wanted_sensitivity)
-    if held.box_set_id is not None:
-        figures.localisations.extend(localise_run(database, held.run_id, held.box_set_id))
-    return figures
-
-
-def figures_of(
-    scores: LabelledScores, *, resamples: int = 0, wanted_sensitivity: float | None = None
-) -> Figures:
-    """Compute the figures of arrays; an image without a score for a finding is left out of it."""
-    figures = Figures()
-    groups = list(subgroups(scores.facts))
-    patients = scores.facts["patient_id"].to_numpy(dtype=object)
-    for column, one in enumerate(scores.findings):
-        p = scores.probabilities[:, column]
-        labels = np.where(np.isnan(p), np.int8(UNKNOWN), scores.labels[:, column])
-        for subgroup, members in groups:
-            summary = summarise(
-                labels[members],
-                p[members],
-                threshold=one.threshold,
-                wanted_sensitivity=wanted_sensitivity,
-                patients=patients[members],
-                resamples=resamples,
-            )
-            key = {"finding_id": one.finding_id, "subgroup": subgroup}
-            row = key | asdict(summary.figures)
-            if subgroup == ALL:
-                row |= _platt(labels, p)
-                _add_plots(figures, one.finding_id, labels, p, summary)
-            figures.results.append(row)
-            figures.thresholds.extend(
-                key | {"kind": kind} | asdict(calls) for kind, calls in summary.calls.items()
-            )
-    return figures
-
-
-def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
-    """Give each subgroup that has an image: its name, and its images' places among the rows of `facts`.
-
-    An image without the fact is in none of its groups. The first subgroup, `all`, is every image.
-    """
-    yield ALL, slice(None)
-    ages = facts["age_years"].to_numpy(dtype=np.float64)
-    bands = np.array([name for _, name in _AGES], dtype=object)[
-        np.searchsorted([end for end, _ in _AGES], np.nan_to_num(ages), side="right")
-    ]
-    for name, values in (
-        ("sex", facts["sex"]),
-        ("age", pd.Series(np.where(np.isnan(ages), None, bands), dtype=object)),
-        ("view", facts["view_position"]),
-    ):
-        codes, distinct = pd.factorize(values, sort=True)
-        for code, value in enumerate(distinct):
-            yield f"{name}={value}", np.flatnonzero(codes == code)
-
-
-def _platt(labels: NDArray[np.int8], p: NDArray[np.float32]) -> dict[str, float | None]:
-    fit = fit_platt(labels, p)
-    return {"platt_slope": fit.slope, "platt_intercept": fit.intercept}
-
-
-def _add_plots(
-    figures: Figures, finding_id: int, labels: NDArray[np.int8], p: NDArray[np.float32], summary: Summary
-) -> None:
-    key = {"finding_id": finding_id}
-    for bin_, one in enumerate(summary.calibration.bins):
-        means = {"mean_probability": one.mean_probability, "share_positive": one.observed}
-        figures.bins.append(
-            key | {"bin": bin_, "lower": one.lower, "upper": one.upper, "images": one.n} | means
+    """Compute an evaluation's figures by its model's kind; UnknownKindError for one that is not here."""
+    # Cards that were written before there were kinds, and those of imported runs, have none.
+    kind = model_card(database, held.run_id).get("kind", "classification")
+    if kind not in EVALUATIONS:
+        raise UnknownKindError(
+            f"run {held.run_id} is of a model of kind {kind!r}, and this version evaluates "
+            f"{', '.join(EVALUATIONS)}; run all workers in the version that scored the run"
         )
-    curves: dict[str, Any] = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
-    for name, curve in curves.items():
-        points = zip(curve.x, curve.y, curve.thresholds, strict=True)
-        figures.points.extend(
-            key | {"curve": name, "point": point, "x": x, "y": y, "threshold": threshold}
-            for point, (x, y, threshold) in enumerate(points)
-        )
+    return EVALUATIONS[kind](database, held)

@@ -7,34 +7,35 @@ from typing import Any
 
 import numpy as np
 
-from config.cards.card import Preprocessing
+from config.cards.classification import Preprocessing
 from db.boxes import BoxedFinding, Edges, ImageMaps, boxed_findings, boxed_maps, boxes_of
 from db.database import Database
 from db.queries import model_card
-from workers.inference.pixels import visible_region
+from workers.inference.region import visible_region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
 
 _NOT_LISTED = "not in the run's manifest"
 
 
 def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[str, Any]]:
-    """Judge a run's maps by a set of boxes: one row of localisation_result for each finding with a box.
+    """Judge a run's maps by a set of boxes: one row of localisation_result per finding with a box.
 
     Rows lack the evaluation's id. `reason` tells why figures are None, or how many images with a box of the
     finding could not be judged, and why. Raises UnknownRunError.
     """
     card = model_card(database, run_id)
-    # The card of an imported run tells nothing of pixels, and there are no maps of it.
+    # A stub's card says nothing of pixels: its maps cover the whole picture. Neither does an imported run's,
+    # which has no maps.
     pixels = Preprocessing.model_validate(card["pixels"]) if "pixels" in card else None
     with database.read() as connection:
         findings = boxed_findings(connection, run_id, box_set_id)
         boxes = boxes_of(connection, box_set_id)
-        judged: dict[int, list[Localisation]] = {one.finding_id: [] for one in findings}
-        for one in boxed_maps(connection, run_id, box_set_id):
+        judged: dict[int, list[Localisation]] = {finding.finding_id: [] for finding in findings}
+        for image in boxed_maps(connection, run_id, box_set_id):
             for finding in findings:
-                drawn = boxes[one.image_index].get(finding.finding_id)
+                drawn = boxes[image.image_index].get(finding.finding_id)
                 if drawn and finding.channel is not None:
-                    judged[finding.finding_id].append(_judge(pixels, one, finding.channel, drawn))
+                    judged[finding.finding_id].append(_judge(pixels, image, finding.channel, drawn))
     return [
         _row(
             finding,
@@ -45,19 +46,19 @@ def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[
     ]
 
 
-def _judge(pixels: Preprocessing | None, one: ImageMaps, channel: int, drawn: list[Edges]) -> Localisation:
-    if one.width is None or one.height is None:
+def _judge(pixels: Preprocessing | None, image: ImageMaps, channel: int, drawn: list[Edges]) -> Localisation:
+    if image.width is None or image.height is None:
         return Localisation(None, None, "not scored")
-    if pixels is None or one.maps is None or one.map_height is None or one.map_width is None:
+    if image.maps is None or image.map_height is None or image.map_width is None:
         return Localisation(None, None, "without a stored map (imported, or --heatmaps none)")
-    maps = np.frombuffer(one.maps, dtype="<f2").reshape(one.map_height, one.map_width, -1)
-    seen = visible_region(pixels, one.width, one.height)
-    return localise(maps[:, :, channel], np.array(drawn), one.width, one.height, seen=seen)
+    maps = np.frombuffer(image.maps, dtype="<f2").reshape(image.map_height, image.map_width, -1)
+    seen = None if pixels is None else visible_region(pixels, image.width, image.height)
+    return localise(maps[:, :, channel], np.array(drawn), image.width, image.height, seen=seen)
 
 
 def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> dict[str, Any]:
     summary = asdict(summarise_localisations(judged))
-    left_out = Counter(one.reason or "" for one in judged if one.hit is None)
+    left_out = Counter(judgement.reason or "" for judgement in judged if judgement.hit is None)
     left_out[_NOT_LISTED] = images - len(judged)
     reason = _reason(images, (+left_out).most_common())
     if finding.channel is None:
@@ -66,5 +67,5 @@ def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> dict
 
 
 def _reason(images: int, left_out: Iterable[tuple[str, int]]) -> str | None:
-    told = ", ".join(f"{count} {why}" for why, count in left_out)
-    return f"of {images} images with a box: {told}" if told else None
+    reasons = ", ".join(f"{count} {why}" for why, count in left_out)
+    return f"of {images} images with a box: {reasons}" if reasons else None

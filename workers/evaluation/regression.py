@@ -1,9 +1,9 @@
-"""Watching a schedule: whether its newest evaluation has lost against the one before, by a paired test."""
+"""Whether a schedule's newest evaluation has lost against the one before, by a paired test."""
 
 from typing import Any, Final
 
 from db import alerts
-from db.alerts import Before, PairedTest
+from db.alerts import Predecessor, RegressionCheck
 from db.database import Database
 from db.evaluations import EvaluationClaim
 from workers.evaluation.comparison import compare_runs
@@ -12,7 +12,7 @@ SIGNIFICANT: Final = 0.05
 """Of the p corrected by Holm's method for the number of findings."""
 
 
-def watch(database: Database, held: EvaluationClaim) -> PairedTest | None:
+def check_regression(database: Database, held: EvaluationClaim) -> RegressionCheck | None:
     """Test a scheduled evaluation's run against the run that the schedule evaluated before it.
 
     None where there is nothing to test: no schedule, its first evaluation, or the same model, whose scores of
@@ -22,20 +22,20 @@ def watch(database: Database, held: EvaluationClaim) -> PairedTest | None:
     if held.schedule_id is None:
         return None
     with database.read() as connection:
-        before = alerts.before(connection, held.schedule_id, held.evaluation_id, held.run_id)
-    if before is None:
+        predecessor = alerts.predecessor(connection, held.schedule_id, held.evaluation_id, held.run_id)
+    if predecessor is None:
         return None
-    compared = compare_runs(database, before.run_id, held.run_id, held.label_manifest_id)
-    lost = [row for row in compared.rows if is_loss(row, before.margin)]
-    return PairedTest(
+    compared = compare_runs(database, predecessor.run_id, held.run_id, held.label_manifest_id)
+    lost = [row for row in compared.rows if is_loss(row, predecessor.margin)]
+    return RegressionCheck(
         held.schedule_id,
         held.evaluation_id,
-        before.run_id,
+        predecessor.run_id,
         held.run_id,
         held.label_manifest_id,
         held.label_set,
         compared,
-        message=_message(before, held.run_id, lost) if lost else None,
+        message=_message(predecessor, held.run_id, lost) if lost else None,
     )
 
 
@@ -45,9 +45,9 @@ def is_loss(row: dict[str, Any], margin: float) -> bool:
     return difference is not None and p_holm is not None and difference > margin and p_holm < SIGNIFICANT
 
 
-def _message(before: Before, run_id: int, lost: list[dict[str, Any]]) -> str:
+def _message(predecessor: Predecessor, run_id: int, lost: list[dict[str, Any]]) -> str:
     findings = ", ".join(f"{row['finding']} {row['auroc_a']:.3f} -> {row['auroc_b']:.3f}" for row in lost)
     return (
-        f"schedule {before.schedule}: model {before.model_now} in run {run_id} finds less than model "
-        f"{before.model} in run {before.run_id}; AUROC of {findings}"
+        f"schedule {predecessor.schedule}: model {predecessor.model_now} in run {run_id} finds less than "
+        f"model {predecessor.model} in run {predecessor.run_id}; AUROC of {findings}"
     )

@@ -8,9 +8,13 @@ from typing import Any, Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards.card import Model, ModelCard
+from config.cards.classification import ClassificationCard
+from config.cards.model import Classifier
 from config.errors import ConfigError
+from workers.inference.devices import prepare_gpus
+from workers.inference.networks.network import network_of
 from workers.inference.pixels import prepare, test_pattern
+from workers.inference.weights import load_weights
 
 GOLDEN_TOLERANCE: Final = 1e-4
 GOLDEN_TOLERANCE_HALF: Final = 2e-2
@@ -23,7 +27,7 @@ GPU_BATCH: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Inferred:
+class Inference:
     """Probabilities (N, findings) and maps (N, h, w, findings), float32, each map's maximum 1 or 0."""
 
     probabilities: NDArray[np.float32]
@@ -36,17 +40,17 @@ class Engine(Protocol):
     name: str
     batch: int
 
-    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
         """Score (N, size, size, channels) prepared pictures, N from 1 to `batch`."""
 
 
 class TensorFlowEngine:
-    """DenseNet-121 on TensorFlow, compiled by XLA for one batch shape: the reference, on CPU and GPU.
+    """A network on TensorFlow, compiled by XLA for one batch shape: the reference, on CPU and GPU.
 
     On a GPU in mixed_float16. GPU paths have not yet been run on one.
     """
 
-    def __init__(self, model: Model, *, threads: int = 1, maps: bool = True) -> None:
+    def __init__(self, model: Classifier, *, threads: int = 1, maps: bool = True) -> None:
         """Load TensorFlow into this process, build and fill the network and compile it."""
         gpus = _load_tensorflow(threads)
         self.name = "tensorflow-gpu" if gpus else "tensorflow"
@@ -54,7 +58,7 @@ class TensorFlowEngine:
         self._forward = _forward(model, self.batch, maps=maps, compiled=True)
         check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if gpus else GOLDEN_TOLERANCE)
 
-    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
         """Score up to `batch` pictures; fewer are padded, so that one shape is compiled once."""
         outputs = self._forward(_padded(inputs, self.batch))
         return _inferred({name: output.numpy() for name, output in outputs.items()}, len(inputs))
@@ -63,7 +67,7 @@ class TensorFlowEngine:
 class OpenVINOEngine:
     """The same network on OpenVINO, for CPUs: converted from TensorFlow's graph when the process starts."""
 
-    def __init__(self, model: Model, *, threads: int = 1, maps: bool = True, half: bool = False) -> None:
+    def __init__(self, model: Classifier, *, threads: int = 1, maps: bool = True, half: bool = False) -> None:
         """Convert and compile the network; `half`: in bfloat16, where the processor has it.
 
         Raises ConfigError where OpenVINO is not installed, or the processor lacks bfloat16.
@@ -96,7 +100,7 @@ class OpenVINOEngine:
         self._compiled = core.compile_model(converted, "CPU", settings)
         check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if half else GOLDEN_TOLERANCE)
 
-    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
         """Score up to `batch` pictures; fewer are padded to the one shape that was compiled."""
         outputs = self._compiled(_padded(inputs, self.batch))
         # Copied out of the buffers that the next call writes into.
@@ -104,14 +108,14 @@ class OpenVINOEngine:
         return _inferred(named, len(inputs))
 
 
-def make_engine(kind: EngineKind, model: Model, *, threads: int = 1, maps: bool = True) -> Engine:
+def make_engine(kind: EngineKind, model: Classifier, *, threads: int = 1, maps: bool = True) -> Engine:
     """Make the engine of a kind; ConfigError where it cannot run here, or the model is not its card's."""
     if kind == "tensorflow":
         return TensorFlowEngine(model, threads=threads, maps=maps)
     return OpenVINOEngine(model, threads=threads, maps=maps, half=kind == "openvino-bf16")
 
 
-def check_golden(engine: Engine, card: ModelCard, tolerance: float) -> None:
+def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> None:
     """Raise ConfigError unless the engine gives the card's golden scores for the test pattern."""
     found = engine.infer(prepare(test_pattern(card.pixels.size), card.pixels)[None])
     if card.golden is None:
@@ -125,40 +129,34 @@ def check_golden(engine: Engine, card: ModelCard, tolerance: float) -> None:
             )
 
 
-def _load_tensorflow(threads: int) -> list[Any]:
-    """Load TensorFlow with our settings; gives the GPUs that it sees."""
+def _load_tensorflow(threads: int) -> int:
+    """Load TensorFlow with our settings; gives the number of GPUs that it sees."""
     _configure_process(threads)
-    import keras  # noqa: PLC0415  # TensorFlow is loaded in the worker's child only, and after its settings
-    import tensorflow as tf  # noqa: PLC0415
+    gpus = prepare_gpus()
+    import tensorflow as tf  # noqa: PLC0415  # in the worker's child only, and after its settings
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    gpus: list[Any] = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)
-    keras.mixed_precision.set_global_policy("mixed_float16" if gpus else "float32")
     return gpus
 
 
-def _forward(model: Model, batch: int, *, maps: bool, compiled: bool) -> Any:
+def _forward(model: Classifier, batch: int, *, maps: bool, compiled: bool) -> Any:
     """Build and fill the network; gives TensorFlow's function of one batch to its outputs, by name."""
     import tensorflow as tf  # noqa: PLC0415
 
-    from workers.inference import gradcam, weights  # noqa: PLC0415  # these import TensorFlow
-    from workers.inference.networks import densenet121 as densenet  # noqa: PLC0415  # these import TensorFlow
-
     card = model.card
-    network = densenet.build(card)
-    weights.load_weights(network, model)
-    forward_pass = densenet.inference(network, card)
-    kernel = tf.constant(network.get_layer(densenet.HEAD).kernel.numpy())
+    architecture = network_of(card)
+    network = architecture.build(card)
+    load_weights(network, model)
+    forward_pass = architecture.inference(network, card)
+    maps_of = architecture.maps(network, card)
     shape = (batch, card.pixels.size, card.pixels.size, card.pixels.channels)
 
     def forward(inputs: Any) -> dict[str, Any]:
-        normed, logits = forward_pass(inputs)
+        features, logits = forward_pass(inputs)
         outputs = {"probabilities": tf.sigmoid(tf.cast(logits, tf.float32))}
         if maps:
-            outputs["maps"] = gradcam.class_activation_maps(normed, kernel, final_relu=card.final_relu)
+            outputs["maps"] = maps_of(features)
         return outputs
 
     signature = [tf.TensorSpec(shape, tf.float32)]
@@ -172,14 +170,13 @@ def _padded(inputs: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
     return np.concatenate([inputs, padding])
 
 
-def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inferred:
+def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inference:
     none = np.empty((count, 0, 0, 0), dtype=np.float32)
-    return Inferred(outputs["probabilities"][:count], outputs["maps"][:count] if "maps" in outputs else none)
+    return Inference(outputs["probabilities"][:count], outputs["maps"][:count] if "maps" in outputs else none)
 
 
 def _configure_process(threads: int) -> None:
     """Set what TensorFlow reads from the environment when it is loaded."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if threads == 1:
         # XLA's own thread pool ignores TensorFlow's settings; with one thread a process it would make
         # several children fight for the cores.

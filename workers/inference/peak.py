@@ -8,21 +8,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.inference.pixels import Region
+from workers.inference.region import Region
 
 BOX_LEVEL: Final = 0.5
 """The box encloses the part of the map around its peak that is at least so high."""
 
 
 @dataclass(frozen=True, slots=True)
-class Focus:
+class Peak:
     """Where a map points to, in pixels of the original image."""
 
-    peak: tuple[int, int]
+    point: tuple[int, int]
     box: tuple[int, int, int, int]  # x, y, width, height
 
 
-def locate(map_: NDArray[np.float32], seen: Region) -> Focus | None:
+def locate(map_: NDArray[np.float32], region: Region) -> Peak | None:
     """Find the peak of one map (h, w) and the box around it on the part of an image that the map covers.
 
     The peak is found between the map's places, by a parabola through the highest one and its neighbours.
@@ -37,19 +37,19 @@ def locate(map_: NDArray[np.float32], seen: Region) -> Focus | None:
     _, labels, stats, _ = cv2.connectedComponentsWithStats((map_ >= BOX_LEVEL).astype(np.uint8))
     left, upper, box_columns, box_rows = (int(v) for v in stats[labels[peak_row, peak_column], :4])
     # Outwards, so that the box holds its peak also where a pixel is larger than a place of the map.
-    x, y = math.floor(left * seen.width / columns), math.floor(upper * seen.height / rows)
+    x, y = math.floor(left * region.width / columns), math.floor(upper * region.height / rows)
     at_column = peak_column + _vertex(map_[peak_row], peak_column)
     at_row = peak_row + _vertex(map_[:, peak_column], peak_row)
-    return Focus(
-        peak=(
-            seen.left + int((at_column + 0.5) * seen.width / columns),
-            seen.top + int((at_row + 0.5) * seen.height / rows),
+    return Peak(
+        point=(
+            region.left + int((at_column + 0.5) * region.width / columns),
+            region.top + int((at_row + 0.5) * region.height / rows),
         ),
         box=(
-            seen.left + x,
-            seen.top + y,
-            math.ceil((left + box_columns) * seen.width / columns) - x,
-            math.ceil((upper + box_rows) * seen.height / rows) - y,
+            region.left + x,
+            region.top + y,
+            math.ceil((left + box_columns) * region.width / columns) - x,
+            math.ceil((upper + box_rows) * region.height / rows) - y,
         ),
     )
 

@@ -1,6 +1,5 @@
 """From a decoded picture to the network's input, prepared as the model card says."""
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -8,8 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse import csr_array
 
-from config.cards.card import Preprocessing
-from workers.inference.formats.decode import Picture
+from config.cards.classification import Preprocessing
+from workers.inference.formats.picture import Picture
+from workers.inference.region import visible_region
 
 _PILLOW: Final = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
 
@@ -22,9 +22,8 @@ _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_f
 def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
     values: NDArray[Any] = picture.values
-    if pixels.center_crop:
-        top, left, side = center_square(picture.height, picture.width)
-        values = values[top : top + side, left : left + side]
+    seen = visible_region(pixels, picture.width, picture.height)
+    values = values[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
     if values.ndim == 3 and pixels.channels == 1:  # noqa: PLR2004  # height, width, colour
         # Pillow's conversion gives greys back as they are: a colour picture of greys is the grey picture.
         values = np.asarray(Image.fromarray(values).convert("L"))
@@ -37,31 +36,6 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
         plane = resized if resized.ndim == 2 else resized[..., channel]  # noqa: PLR2004  # grey goes to all
         np.subtract(plane * scale[channel], shift[channel], out=prepared[..., channel])
     return prepared
-
-
-def center_square(height: int, width: int) -> tuple[int, int, int]:
-    """Give top, left and side, in pixels, of the square that `center_crop` keeps of a picture."""
-    side = min(height, width)
-    # Not (height - side) // 2: torchxrayvision halves each first, a pixel further where only the side is odd.
-    return height // 2 - side // 2, width // 2 - side // 2, side
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """The part of a picture that a network sees, and that its maps cover; pixels of the picture."""
-
-    left: int
-    top: int
-    width: int
-    height: int
-
-
-def visible_region(pixels: Preprocessing, width: int, height: int) -> Region:
-    """Give what a card's network sees of a picture of `width` x `height` pixels."""
-    if not pixels.center_crop:
-        return Region(0, 0, width, height)
-    top, left, side = center_square(height, width)
-    return Region(left, top, side, side)
 
 
 def _resize(values: NDArray[Any], pixels: Preprocessing) -> NDArray[np.float32]:

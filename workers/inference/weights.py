@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards.card import Model, ModelCard
+from config.cards.classification import ClassificationCard
+from config.cards.model import Classifier, weights_file
 from config.errors import ConfigError
-from workers.inference.networks.densenet121 import seeded_weights
+from workers.inference.networks.network import network_of
 
 _OUTPUTS: Final = "outputs"
 
@@ -30,30 +31,31 @@ def arrays_sha256(arrays: list[NDArray[np.float32]]) -> str:
     return digest.hexdigest()
 
 
-def load_weights(network: Any, model: Model) -> None:
+def load_weights(network: Any, model: Classifier) -> None:
     """Fill a network of the card's architecture; ConfigError where hash, number or shapes do not fit."""
     card = model.card
-    if model.weights_file is None:
-        arrays = seeded_weights(network, card.seed or 0)
+    path = weights_file(model)
+    if path is None:
+        arrays = network_of(card).seeded_weights(network, card.seed or 0)
         _compare(card.name, "its seeded weights", arrays_sha256(arrays), card.sha256)
         network.set_weights(arrays)
         return
     try:
-        found = file_sha256(model.weights_file)
+        found = file_sha256(path)
     except OSError as error:
-        raise ConfigError(f"model {card.name}: {model.weights_file}: {error.strerror}") from error
-    _compare(card.name, model.weights_file.name, found, card.sha256)
-    arrays, outputs = read_arrays(card.name, model.weights_file)
+        raise ConfigError(f"model {card.name}: {path}: {error.strerror}") from error
+    _compare(card.name, path.name, found, card.sha256)
+    arrays, outputs = read_arrays(card.name, path)
     for index, (stored, said) in enumerate(zip(outputs, card.findings, strict=False), start=1):
         if stored != said:
             raise ConfigError(
-                f"model {card.name}: output {index} of {model.weights_file.name} is {stored}, the card's "
+                f"model {card.name}: output {index} of {path.name} is {stored}, the card's "
                 f"finding {index} is {said}; the card must name the outputs in their order"
             )
-    fill(network, arrays, card, model.weights_file.name)
+    fill(network, arrays, card, path.name)
 
 
-def fill(network: Any, arrays: list[NDArray[np.float32]], card: ModelCard, what: str) -> None:
+def fill(network: Any, arrays: list[NDArray[np.float32]], card: ClassificationCard, what: str) -> None:
     """Put arrays in the network's own order into it; ConfigError names the first that does not fit."""
     _compare_shapes(network, card, what, [array.shape for array in arrays])
     network.set_weights(arrays)
@@ -86,7 +88,7 @@ def read_arrays(name: str, path: Path) -> tuple[list[NDArray[np.float32]], tuple
         raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error
 
 
-def _compare_shapes(network: Any, card: ModelCard, what: str, found: list[tuple[int, ...]]) -> None:
+def _compare_shapes(network: Any, card: ClassificationCard, what: str, found: list[tuple[int, ...]]) -> None:
     variables = network.weights
     what = f"model {card.name}: {what}"
     built = f"{card.architecture} with {len(card.findings)} findings"

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
@@ -111,17 +111,6 @@ def fit_platt(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
         sample_weight=np.concatenate([target, 1 - target]),
     )
     return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), n_positive, n_negative)
-
-
-def apply_platt(probabilities: NDArray[np.generic], slope: float, intercept: float) -> NDArray[np.float64]:
-    """Return the calibrated probabilities, float64 of the same shape; NaN stays NaN.
-
-    Raises ValueError for a probability outside [0, 1].
-    """
-    p = probabilities.astype(np.float64)
-    _require_probabilities(p[~np.isnan(p)])
-    calibrated: NDArray[np.float64] = expit(slope * _logits(p) + intercept)
-    return calibrated
 
 
 def _logits(p: NDArray[np.float64]) -> NDArray[np.float64]:

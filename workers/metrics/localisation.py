@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.inference.peak import locate
-from workers.inference.pixels import Region
+from workers.inference.region import Region
 from workers.metrics.thresholds import wilson
 
 LEVEL: Final = 0.5
@@ -89,10 +89,10 @@ def localise(
     if reason:
         return Localisation(None, None, reason)
     values = map_.astype(np.float32)
-    focus = locate(values, seen)
-    if focus is None:
+    peak = locate(values, seen)
+    if peak is None:
         return Localisation(hit=False, iou=0.0, reason="the map has no positive value")
-    across, down = focus.peak[0] + 0.5 - drawn[:, 0], focus.peak[1] + 0.5 - drawn[:, 1]
+    across, down = peak.point[0] + 0.5 - drawn[:, 0], peak.point[1] + 0.5 - drawn[:, 1]
     hit = (across >= 0) & (across < drawn[:, 2]) & (down >= 0) & (down < drawn[:, 3])
     resized = cv2.resize(values, (seen.width, seen.height), interpolation=cv2.INTER_LINEAR)
     high = np.zeros_like(inside)
@@ -103,12 +103,12 @@ def localise(
 
 def summarise_localisations(results: Iterable[Localisation]) -> LocalisationSummary:
     """Summarise the images of one finding; those without a judgement are left out."""
-    judged = [one for one in results if one.hit is not None and one.iou is not None]
+    judged = [result for result in results if result.hit is not None and result.iou is not None]
     if not judged:
         return LocalisationSummary(0, 0, None, None, None, None, "no image with a map and a box")
-    hits = sum(one.hit is True for one in judged)
+    hits = sum(result.hit is True for result in judged)
     low, high = wilson(hits, len(judged))
-    mean = sum(one.iou or 0.0 for one in judged) / len(judged)
+    mean = sum(result.iou or 0.0 for result in judged) / len(judged)
     return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, mean)
 
 

@@ -57,18 +57,18 @@ def known_images(
     the scores can be used, and names no image or a NaN otherwise.
     Raises ValueError for other shapes and for another label.
     """
-    if labels.ndim != 1 or any(labels.shape != one.shape for one in scores):
-        raise ValueError(f"labels {labels.shape} and scores {[one.shape for one in scores]} do not match")
+    if labels.ndim != 1 or any(labels.shape != score.shape for score in scores):
+        raise ValueError(f"labels {labels.shape} and scores {[score.shape for score in scores]} do not match")
     known = (labels == 0) | (labels == 1)
     unknown = (labels == -1) | (labels != labels)  # noqa: PLR0124 - NaN, in an array of any type
     if not np.all(known | unknown):
         raise ValueError("a label is none of 0, 1, -1 and NaN")
     # In double precision, so that SQL on the stored numbers finds the same images over a threshold.
-    kept = [one[known].astype(np.float64) for one in scores]
+    kept = [score[known].astype(np.float64) for score in scores]
     reason = None
     if not known.any():
         reason = NO_IMAGE
-    elif any(np.isnan(one).any() for one in kept):
+    elif any(np.isnan(score).any() for score in kept):
         reason = "a score of a labelled image is NaN"
     return labels[known] == 1, kept, reason
 

@@ -6,61 +6,33 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from pydantic import ValidationError
 
-from config.cards.card import SHIPPED, Model, Preprocessing, list_models, problems_of, read_model
+from config.cards.card import problems_of
+from config.cards.classification import Preprocessing
+from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
 from config.errors import ConfigError
-from db.database import Database
-from db.runs import ModelFacts, find_or_write_model
 from workers.models.imported import ForeignWeights, drop_unnamed
-from workers.models.layouts import LAYOUTS, Layout, LayoutName, Resize
+from workers.models.layouts import LAYOUTS, Layout
+from workers.models.options import ImportOptions, require_options
 
 _KERAS_SUFFIXES: Final = frozenset({".h5", ".hdf5", ".keras"})
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
 
-@dataclass(frozen=True, slots=True)
-class ImportOptions:
-    """What the owner says about a weights file; None is what the layout, or the file itself, says.
-
-    `findings`: in the order of the outputs, "" for one that is to be dropped. `thresholds`: one for all or
-    one a finding. `mean` and `std`: one for all channels or one a channel, in units of `value * factor`;
-    instead of them `manifest` and `images`, of which they are computed.
-    """
-
-    layout: LayoutName
-    name: str | None = None
-    findings: tuple[str, ...] | None = None
-    thresholds: tuple[float, ...] | None = None
-    size: int | None = None
-    resize: Resize | None = None
-    center_crop: bool | None = None
-    factor: float | None = None
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    final_relu: bool | None = None
-    manifest: Path | None = None
-    images: Path | None = None
-    description: str | None = None
-    provenance: str | None = None
-    licence: str | None = None
-
-
-def add_folder(source: Path, models_dir: Path) -> Model:
+def add_folder(source: Path, models_dir: Path) -> Classifier:
     """Copy a model folder to `models_dir` after its network was built, filled and asked for the test pattern.
 
     Raises ConfigError where the name is taken, the card is wrong, or hash, number, shapes or golden scores
     are not the card's. Nothing is left then.
     """
-    card = read_model(source).card
+    card = require_classifier(read_model(source)).card
     _require_free(card.name, models_dir, "change it in the card, `name`")
-    if card.architecture == "stub":
-        raise ConfigError(f"{source}: architecture stub answers without a network; it is for tests only")
     if card.weights is not None and (Path(card.weights).is_absolute() or ".." in Path(card.weights).parts):
         raise ConfigError(f"{source}: weights is {card.weights!r}; the file must be in the model's folder")
     from workers.inference.engine import TensorFlowEngine  # noqa: PLC0415  # loads TensorFlow
@@ -69,33 +41,32 @@ def add_folder(source: Path, models_dir: Path) -> Model:
         # The copy is what is checked: nobody can change it between the check and its use.
         copied = Path(scratch) / card.name
         shutil.copytree(source, copied)
-        TensorFlowEngine(read_model(copied), threads=1, maps=False)
+        TensorFlowEngine(require_classifier(read_model(copied)), threads=1, maps=False)
         copied.rename(models_dir / card.name)
-    return read_model(models_dir / card.name)
+    return require_classifier(read_model(models_dir / card.name))
 
 
 def add_weights(
     source: Path,
     models_dir: Path,
-    told: ImportOptions,
+    options: ImportOptions,
     *,
-    max_pixels: int,
     trust_pickle: bool = False,
     half: bool = False,
-) -> Model:
-    """Make a model folder of a weights file; mean and std are computed where `told` names a manifest.
+) -> Classifier:
+    """Make a model folder of a weights file, as its layout and the options say.
 
-    `max_pixels`: larger pictures are passed over there. `trust_pickle` lets a pickle run its code. `half`
+    `trust_pickle` lets a pickle run its code. `half`
     stores float16. Raises ConfigError in one line where file, layout and what was told do not fit each
-    other, and ManifestError for a bad manifest; nothing is left then.
+    other, and TableError for a bad manifest; nothing is left then.
     """
-    name = told.name or default_name(source)
+    name = options.name or default_name(source)
     _require_free(name, models_dir, "choose another --name")
-    layout = LAYOUTS[told.layout]
-    _require_told(layout, told)
+    layout = LAYOUTS[options.layout]
+    require_options(layout, options)
     # Keras is loaded below; TensorFlow's greetings are no news to whoever adds a model.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    imported = _with_findings(_read(source, trust_pickle=trust_pickle), layout, told, source)
+    imported = _with_findings(_read(source, trust_pickle=trust_pickle), layout, options, source)
     if half:
         _require_half(imported, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
@@ -105,15 +76,15 @@ def add_weights(
     with _writing(models_dir), _one_line(source):
         facts: dict[str, Any] = {
             "name": name,
-            "description": told.description or layout.description,
+            "description": options.description or layout.description,
             "architecture": "densenet121",
             "findings": findings,
-            "thresholds": _thresholds(imported, layout, told),
-            "pixels": _pixels(imported.channels, layout, told, max_pixels),
-            "final_relu": layout.final_relu if told.final_relu is None else told.final_relu,
-            "provenance": f"{told.provenance or layout.provenance}; made of {source.name}, "
+            "thresholds": _thresholds(imported, layout, options),
+            "pixels": _pixels(imported.channels, layout, options),
+            "final_relu": layout.final_relu if options.final_relu is None else options.final_relu,
+            "provenance": f"{options.provenance or layout.provenance}; made of {source.name}, "
             f"SHA-256 {file_sha256(source)}",
-            "licence": told.licence or layout.licence,
+            "licence": options.licence or layout.licence,
         }
         return write_model(models_dir, facts, imported.arrays, half=half)
 
@@ -125,23 +96,6 @@ def default_name(source: Path) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:63] or "model"
 
 
-def register(database: Database, model: Model) -> int:
-    """Write a model to the database's table `model` before any run has used it; returns its id there.
-
-    Its folder is removed where the database cannot take it, so that the model is in both or in neither.
-    """
-    card = model.card
-    facts = ModelFacts(
-        card.name, card.sha256, card.model_dump_json(), card.fingerprint, card.findings, card.thresholds
-    )
-    try:
-        with database.write() as connection:
-            return find_or_write_model(connection, facts)
-    except BaseException:
-        shutil.rmtree(model.folder, ignore_errors=True)
-        raise
-
-
 # --- what must hold before anything is read or written -----------------------------------------------------
 
 
@@ -150,28 +104,6 @@ def _require_free(name: str, models_dir: Path, advice: str) -> None:
         raise ConfigError(f"there is a model {name!r} already in {models_dir}; remove it or {advice}")
     if name in list_models(SHIPPED):
         raise ConfigError(f"{name!r} is the name of a model that comes with Nightread; {advice}")
-
-
-def _require_told(layout: Layout, told: ImportOptions) -> None:
-    """Raise ConfigError where an option is missing that no file can stand in for."""
-    what = f"--layout {told.layout}"
-    if layout.pixels is None and (told.size is None or told.resize is None):
-        raise ConfigError(f"{what} needs --size and --resize: the file does not say what it was trained with")
-    if (told.manifest is None) != (told.images is None):
-        raise ConfigError("--manifest and --images belong together: mean and std are computed of both")
-    if (told.mean is None) != (told.std is None):
-        raise ConfigError("--mean and --std belong together")
-    if told.manifest is not None and told.mean is not None:
-        raise ConfigError("give either --mean and --std or --manifest and --images, not both")
-    if layout.statistics and told.manifest is None and told.mean is None:
-        raise ConfigError(
-            f"{what} needs --manifest and --images of the training images: mean and std are computed of "
-            "them, no file holds them (or give the numbers with --mean and --std)"
-        )
-    if not layout.statistics and told.manifest is not None:
-        raise ConfigError(f"{what} has mean and std of its own; leave --manifest and --images away")
-    if told.images is not None and not told.images.is_dir():
-        raise ConfigError(f"{told.images}: there is no such folder of images; see --images")
 
 
 def _require_half(imported: ForeignWeights, source: Path) -> None:
@@ -199,13 +131,13 @@ def _read(source: Path, *, trust_pickle: bool) -> ForeignWeights:
 
 
 def _with_findings(
-    imported: ForeignWeights, layout: Layout, told: ImportOptions, source: Path
+    imported: ForeignWeights, layout: Layout, options: ImportOptions, source: Path
 ) -> ForeignWeights:
     """Name the outputs, and drop those without a name."""
     names: Sequence[str | None] | None
     names, whence = imported.findings, "the file itself"
-    if told.findings is not None:
-        wanted = tuple(finding or None for finding in told.findings)
+    if options.findings is not None:
+        wanted = tuple(finding or None for finding in options.findings)
         if names is not None and wanted != tuple(names):
             raise ConfigError(
                 f"{source} names its outputs {_listed(names)}; --findings says {_listed(wanted)}: "
@@ -213,11 +145,11 @@ def _with_findings(
             )
         names, whence = wanted, "--findings"
     elif names is None:
-        names, whence = _layout_findings(imported, layout), f"--layout {told.layout}"
+        names, whence = _layout_findings(imported, layout), f"--layout {options.layout}"
     if names is None:
         raise ConfigError(
-            f"--layout {told.layout} needs --findings A,B,...: {source.name} has {imported.outputs} outputs "
-            "and does not say what they are, or which of them were trained"
+            f"--layout {options.layout} needs --findings A,B,...: {source.name} has "
+            f"{imported.outputs} outputs and does not say what they are, or which of them were trained"
         )
     if len(names) != imported.outputs:
         raise ConfigError(
@@ -240,23 +172,23 @@ def _listed(names: Sequence[str | None]) -> str:
     return ",".join(name or "" for name in names)
 
 
-def _thresholds(imported: ForeignWeights, layout: Layout, told: ImportOptions) -> tuple[float, ...]:
-    if told.thresholds is not None:
-        if len(told.thresholds) not in {1, imported.outputs}:
+def _thresholds(imported: ForeignWeights, layout: Layout, options: ImportOptions) -> tuple[float, ...]:
+    if options.thresholds is not None:
+        if len(options.thresholds) not in {1, imported.outputs}:
             raise ConfigError(
-                f"--thresholds has {len(told.thresholds)} numbers for {imported.outputs} findings; "
+                f"--thresholds has {len(options.thresholds)} numbers for {imported.outputs} findings; "
                 "give one for all or one a finding"
             )
-        return _spread(told.thresholds, imported.outputs)
+        return _spread(options.thresholds, imported.outputs)
     found = imported.thresholds or (None,) * imported.outputs
     return tuple(layout.threshold if one is None else one for one in found)
 
 
-def _pixels(channels: int, layout: Layout, told: ImportOptions, max_pixels: int) -> Preprocessing:
+def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocessing:
     given = {
-        field: getattr(told, field)
+        field: getattr(options, field)
         for field in ("size", "resize", "center_crop", "factor")
-        if getattr(told, field) is not None
+        if getattr(options, field) is not None
     }
     if layout.pixels is None:
         blank = {"factor": 1.0, "mean": (0.0,) * channels, "std": (1.0,) * channels}
@@ -265,14 +197,12 @@ def _pixels(channels: int, layout: Layout, told: ImportOptions, max_pixels: int)
         pixels = Preprocessing.model_validate(layout.pixels.model_dump() | given)
         if pixels.channels != channels:
             raise ConfigError(
-                f"the file's network takes {channels} channels, --layout {told.layout} has "
+                f"the file's network takes {channels} channels, --layout {options.layout} has "
                 f"{pixels.channels}; it is of another layout"
             )
-    mean, std = told.mean, told.std
-    if told.manifest is not None and told.images is not None:
-        from workers.training.statistics import sampled_statistics  # noqa: PLC0415  # not needed for the others
-
-        mean, std = sampled_statistics(told.manifest, told.images, pixels, max_pixels)
+    mean, std = options.mean, options.std
+    if options.sample is not None:
+        mean, std = options.sample(pixels)
     if mean is None or std is None:
         return pixels
     return Preprocessing.model_validate(

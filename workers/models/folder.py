@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy.special import expit
 
-from config.cards.card import CARD_FILE, Model, ModelCard, make_card, read_model
+from config.cards.card import problems_of
+from config.cards.classification import ClassificationCard
+from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
 from config.errors import ConfigError
-from workers.inference.networks import densenet121 as densenet
+from workers.inference.networks.network import network_of
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import fill, save_weights
 
@@ -21,7 +24,7 @@ WEIGHTS_FILE = "weights.npz"
 
 def write_model(
     models_dir: Path, facts: dict[str, Any], arrays: list[NDArray[np.float32]], *, half: bool = False
-) -> Model:
+) -> Classifier:
     """Write `models_dir/NAME/` with `card.yaml` and `weights.npz`; gives the model as it is read back.
 
     `facts` are the card's fields without sha256, weights and golden, which follow from the `arrays` (in the
@@ -31,14 +34,15 @@ def write_model(
     """
     placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
     try:
-        draft = make_card(facts | placeholders)
-    except ConfigError as error:
-        raise ConfigError(f"model {facts['name']}: its card would be wrong: {error}") from error
+        draft = ClassificationCard.model_validate(facts | placeholders)
+    except ValidationError as error:
+        problems = problems_of(error)
+        raise ConfigError(f"model {facts['name']}: its card would be wrong: {problems}") from error
     target = models_dir / draft.name
     if target.exists():
         raise ConfigError(f"{target} is there already; choose another --name or remove it")
     models_dir.mkdir(parents=True, exist_ok=True)
-    network = densenet.build(draft)
+    network = network_of(draft).build(draft)
     # What is stored is what is checked: the golden scores are those of the rounded weights.
     stored = [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
     fill(network, stored, draft, "the weights")
@@ -54,10 +58,10 @@ def write_model(
         write_card(folder, card)
         read_model(folder)  # what a worker would refuse must not be put in place
         shutil.move(folder, target)
-    return read_model(target)
+    return require_classifier(read_model(target))
 
 
-def golden_scores(network: Any, card: ModelCard) -> tuple[float, ...]:
+def golden_scores(network: Any, card: ClassificationCard) -> tuple[float, ...]:
     """Give the probabilities of a filled network for the test pattern, rounded to six digits."""
     pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
     _, logits = network(pattern, training=False)
@@ -65,7 +69,7 @@ def golden_scores(network: Any, card: ModelCard) -> tuple[float, ...]:
     return tuple(round(float(one), 6) for one in probabilities)
 
 
-def write_card(folder: Path, card: ModelCard) -> None:
+def write_card(folder: Path, card: ClassificationCard) -> None:
     """Write a card as a person would: fields in their order, numbers in one line."""
     fields = card.model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from config.cards.card import Preprocessing
+from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
 
 LayoutName = Literal["course", "chexnet-keras", "torchxrayvision", "torchvision", "keras"]

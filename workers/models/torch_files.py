@@ -3,39 +3,26 @@
 import importlib
 import math
 import pickle
-import re
+import pickletools
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from config.errors import ConfigError
 from workers.models.imported import ForeignWeights
+from workers.models.torch_keys import State, convert, own_keys
 
-_BLOCKS: Final = (6, 12, 24, 16)
-_GROWTH: Final = 32
-_BOTTLENECK: Final = 4 * _GROWTH
-_STEM: Final = 64
-_CHANNELS: Final = (1, 3)
-
-_EPSILON_DIFFERENCE: Final = 1e-5 - 1.001e-5
-"""PyTorch's epsilon of a batch norm less Keras': added to a variance, both divide by the same number."""
-
-_FIRST: Final = "features.conv0.weight"
-_HEAD_WEIGHT: Final = re.compile(r"classifier(\.\d+)*\.weight")
-# Files of old torchvision, CheXNet's copies among them, name a dense layer's parts norm.1, conv.1 ...
-_OLD_NAME: Final = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 _CONTAINERS: Final = ("state_dict", "model_state_dict", "model")
-_FOREIGN_CLASS: Final = re.compile(r"GLOBAL (\S+)")
+_PROGRAM: Final = "constants.pkl"  # what TorchScript keeps beside the arrays, and torch.save does not
+_PICKLES: Final = 4
+_OF_ARRAYS: Final = ("torch.", "collections.OrderedDict")
 _PICKLE_HEAD: Final = b"\x80"
 _ZIP_HEAD: Final = b"PK\x03\x04"
-
-_State = dict[str, NDArray[Any]]
 
 
 def read_torch(path: Path, *, trust_pickle: bool) -> ForeignWeights:
@@ -54,8 +41,8 @@ def read_torch(path: Path, *, trust_pickle: bool) -> ForeignWeights:
         state = _read_safetensors(path)
     else:
         state, module = _unpack(path, _load(path, trust_pickle=trust_pickle))
-    state, stored = _own_keys(path, state)
-    arrays = _convert(path, state)
+    state, stored = own_keys(path, state)
+    arrays = convert(path, state)
     outputs = len(arrays[-1])
     facts = _facts(path, module) | stored
     return ForeignWeights(
@@ -79,11 +66,11 @@ def _need(path: Path, package: str) -> Any:
         ) from error
 
 
-def _read_safetensors(path: Path) -> _State:
+def _read_safetensors(path: Path) -> State:
     _head(path)
     errors = _need(path, "safetensors").SafetensorError
     try:
-        state: _State = _need(path, "safetensors.numpy").load_file(path)
+        state: State = _need(path, "safetensors.numpy").load_file(path)
     except (KeyError, TypeError) as error:  # of a number format, bfloat16 among them
         raise ConfigError(f"{path}: {_line(error)}; save its arrays as float32") from error
     except (errors, OSError, ValueError) as error:
@@ -95,8 +82,7 @@ def _load(path: Path, *, trust_pickle: bool) -> Any:
     """Open what torch.save wrote; code in the file runs only where its owner trusts it."""
     head = _head(path)
     if head == _ZIP_HEAD:
-        if not zipfile.is_zipfile(path):
-            raise ConfigError(f"{path}: its end is missing; copy or download it again")
+        _require_arrays(path)
     elif not head.startswith(_PICKLE_HEAD):
         raise ConfigError(f"{path}: is not a file that torch.save wrote")
     torch = _need(path, "torch")
@@ -109,19 +95,43 @@ def _load(path: Path, *, trust_pickle: bool) -> Any:
         except pickle.UnpicklingError as error:
             if trust_pickle:
                 return _unpickle(torch, path)
-            foreign = _FOREIGN_CLASS.search(str(error))
-            if foreign is None:
+            foreign = _foreign_classes(torch, path, zipped=head == _ZIP_HEAD)
+            if not foreign:
                 raise _damaged(path, error) from error
             raise ConfigError(
-                f"{path}: is a pickle of Python objects ({foreign[1]}), not of arrays alone; opening it runs "
+                f"{path}: is a pickle of Python objects ({foreign[0]}), not of arrays alone; opening it runs "
                 "code from the file. --trust-pickle does so: only for a file whose origin you trust"
             ) from error
         except Exception as error:
-            if "TorchScript" in str(error):
-                raise ConfigError(
-                    f"{path}: is a TorchScript program; save the model's state_dict() instead"
-                ) from error
             raise _damaged(path, error) from error
+
+
+def _require_arrays(path: Path) -> None:
+    """Raise ConfigError for a zip that is cut, or that holds a program."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ConfigError(f"{path}: its end is missing; copy or download it again") from error
+    if any(name.rpartition("/")[2] == _PROGRAM for name in names):
+        raise ConfigError(f"{path}: is a TorchScript program; save the model's state_dict() instead")
+
+
+def _foreign_classes(torch: Any, path: Path, *, zipped: bool) -> list[str]:
+    """Name the classes in a pickle that are not of arrays; none where it cannot even be looked through."""
+    try:
+        if zipped:
+            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        # Several pickles, one after the other: a magic number, a version, the machine, and then the objects.
+        named: dict[str, None] = {}
+        with path.open("rb") as file:
+            for _ in range(_PICKLES):
+                for opcode, argument, _ in pickletools.genops(file):
+                    if opcode.name == "GLOBAL":
+                        named[str(argument).replace(" ", ".")] = None
+        return [name for name in named if not name.startswith(_OF_ARRAYS)]
+    except Exception:  # noqa: BLE001  # whatever a damaged pickle makes of its reader
+        return []
 
 
 def _unpickle(torch: Any, path: Path) -> Any:
@@ -148,7 +158,7 @@ def _head(path: Path) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
-def _unpack(path: Path, loaded: Any) -> tuple[_State, Any]:
+def _unpack(path: Path, loaded: Any) -> tuple[State, Any]:
     """Give the arrays by key, and the module where the file holds one."""
     torch = _need(path, "torch")
     for _ in _CONTAINERS:  # one may hold another
@@ -163,7 +173,7 @@ def _unpack(path: Path, loaded: Any) -> tuple[_State, Any]:
     return _arrays(torch, loaded.state_dict()), getattr(loaded, "module", loaded)  # DataParallel's inner one
 
 
-def _arrays(torch: Any, state: Mapping[Any, Any]) -> _State:
+def _arrays(torch: Any, state: Mapping[Any, Any]) -> State:
     return {
         str(key): value.detach().to("cpu", torch.float32).numpy()
         for key, value in state.items()
@@ -179,101 +189,6 @@ def _line(error: Exception) -> str:
     """Give an error in one line; torch puts its advice to developers around the reason."""
     reason = str(error).rpartition("WeightsUnpickler error:")[2]
     return next((line.strip() for line in reason.splitlines() if line.strip()), type(error).__name__)
-
-
-# --- arrays ------------------------------------------------------------------------------------------------
-
-
-def _own_keys(path: Path, state: _State) -> tuple[_State, dict[str, Any]]:
-    """Give the network's arrays under torchvision's present names, and what else is told among them."""
-    first = next((key for key in state if key.endswith(_FIRST)), None)
-    if first is None:
-        raise ConfigError(
-            f"{path}: is no DenseNet: {_FIRST} is not among its {len(state)} arrays"
-            + (f", the first is {next(iter(state))}" if state else "")
-        )
-    prefix = first.removesuffix(_FIRST)
-    own: _State = {}
-    facts: dict[str, Any] = {}
-    for key, value in state.items():
-        name = _OLD_NAME.sub(r"\1\2", key.removeprefix(prefix))
-        if name == "op_threshs":
-            facts["op_threshs"] = value
-        elif not name.endswith(".num_batches_tracked"):
-            own[name] = value
-    heads = [name for name in own if _HEAD_WEIGHT.fullmatch(name)]
-    if len(heads) == 1:
-        at = heads[0].removesuffix("weight")
-        own = {
-            "classifier." + name.removeprefix(at) if name.startswith(at) else name: value
-            for name, value in own.items()
-        }
-    return own, facts
-
-
-def _convert(path: Path, state: _State) -> list[NDArray[np.float32]]:
-    """Give the arrays in Keras' order and layout; ConfigError where they are not a DenseNet-121's."""
-    expected = dict(_shapes(state))
-    missing = [name for name in expected if name not in state]
-    unexpected = [name for name in state if name not in expected]
-    if not unexpected and missing and all(name.startswith("classifier.") for name in missing):
-        raise ConfigError(f"{path}: has no {missing[0]}: the head is missing, features alone find nothing")
-    if missing or unexpected:
-        differences = [
-            f"{what} {len(names)} arrays, the first is {names[0]}"
-            for what, names in (("it lacks", missing), ("it has other", unexpected))
-            if names
-        ]
-        raise ConfigError(
-            f"{path}: is no DenseNet-121 with one linear layer as head: {'; '.join(differences)}"
-        )
-    for name, shape in expected.items():
-        if state[name].shape != shape:
-            raise ConfigError(f"{path}: {name} is {state[name].shape}, DenseNet-121's is {shape}")
-        if not np.isfinite(state[name]).all():
-            raise ConfigError(f"{path}: {name} holds NaN or infinity; take an earlier checkpoint")
-    return [_to_keras(name, state[name]) for name in expected]
-
-
-def _shapes(state: _State) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Give DenseNet-121's keys in the order of Keras' variables, with PyTorch's shapes.
-
-    Channels and outputs are the state's own where they can be.
-    """
-    first, head = state[_FIRST], state.get("classifier.weight")
-    channels = first.shape[1] if first.ndim > 1 and first.shape[1] in _CHANNELS else _CHANNELS[-1]
-    outputs = max(1, head.shape[0]) if head is not None and head.ndim else 1
-    yield _FIRST, (_STEM, channels, 7, 7)
-    yield from _norm("features.norm0", _STEM)
-    width = _STEM
-    for block, depth in enumerate(_BLOCKS, start=1):
-        for layer in range(1, depth + 1):
-            at = f"features.denseblock{block}.denselayer{layer}."
-            yield from _norm(at + "norm1", width)
-            yield at + "conv1.weight", (_BOTTLENECK, width, 1, 1)
-            yield from _norm(at + "norm2", _BOTTLENECK)
-            yield at + "conv2.weight", (_GROWTH, _BOTTLENECK, 3, 3)
-            width += _GROWTH
-        if block < len(_BLOCKS):
-            yield from _norm(f"features.transition{block}.norm", width)
-            yield f"features.transition{block}.conv.weight", (width // 2, width, 1, 1)
-            width //= 2
-    yield from _norm("features.norm5", width)
-    yield "classifier.weight", (outputs, width)
-    yield "classifier.bias", (outputs,)
-
-
-def _norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
-    for part in ("weight", "bias", "running_mean", "running_var"):
-        yield f"{name}.{part}", (width,)
-
-
-def _to_keras(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    if name.endswith(".running_var"):
-        array = array.astype(np.float64) + _EPSILON_DIFFERENCE
-    # (out, in, height, width) to (height, width, in, out); a linear layer's (out, in) to (in, out)
-    turned = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T  # noqa: PLR2004  # a kernel's axes
-    return np.ascontiguousarray(turned, dtype=np.float32)
 
 
 # --- names and thresholds ----------------------------------------------------------------------------------

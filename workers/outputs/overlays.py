@@ -1,16 +1,19 @@
 """Overlays: a finding's map in colour on its radiograph, as a picture that a person can judge."""
 
-import os
-import tempfile
-from pathlib import Path
+import logging
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.inference.formats.decode import Picture
-from workers.inference.pixels import Region
+from config.files import write_whole
+from workers.inference.formats.picture import Picture
+from workers.inference.region import Region
+from workers.outputs.drawing import Drawing
+
+log = logging.getLogger(__name__)
 
 STORED_SIDE: Final = 512
 """The longer side, pixels, of the overlays that a run writes; `nightread heatmap` gives the full size."""
@@ -30,11 +33,11 @@ def render(
     picture: Picture,
     map_: NDArray[np.float32],
     longest_side: int | None = None,
-    seen: Region | None = None,
+    region: Region | None = None,
 ) -> NDArray[np.uint8]:
     """Lay one map (h, w), values 0-1, over a picture in OpenCV's `jet`: (height, width, 3) uint8, BGR.
 
-    `seen` is the part of the picture that the map covers; without it the whole.
+    `region` is the part of the picture that the map covers; without it the whole.
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
@@ -45,7 +48,7 @@ def render(
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale < 1.0:
         base = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
-    heat = _spread(map_, size, seen or Region(0, 0, picture.width, picture.height), scale)
+    heat = _spread(map_, size, region or Region(0, 0, picture.width, picture.height), scale)
     level = (heat * 255).astype(np.uint8)
     share = cv2.LUT(level, _KEPT)
     if base.ndim == 2:  # noqa: PLR2004  # grey is made three colours after the product, a third of the work
@@ -56,12 +59,12 @@ def render(
     return np.asarray(cv2.add(kept, cv2.applyColorMap(level, _ADDED)), dtype=np.uint8)
 
 
-def _spread(map_: NDArray[np.float32], size: tuple[int, int], seen: Region, scale: float) -> NDArray[Any]:
+def _spread(map_: NDArray[np.float32], size: tuple[int, int], region: Region, scale: float) -> NDArray[Any]:
     """Resize a map onto its part of a picture of `size` (width, height), which is `scale` of the original."""
-    left, top = round(seen.left * scale), round(seen.top * scale)
+    left, top = round(region.left * scale), round(region.top * scale)
     width, height = (
-        min(size[0] - left, round(seen.width * scale)),
-        min(size[1] - top, round(seen.height * scale)),
+        min(size[0] - left, round(region.width * scale)),
+        min(size[1] - top, round(region.height * scale)),
     )
     heat = np.zeros((size[1], size[0]), dtype=np.float32)
     shown = (max(1, width), max(1, height))
@@ -71,7 +74,7 @@ def _spread(map_: NDArray[np.float32], size: tuple[int, int], seen: Region, scal
     return heat
 
 
-def write(path: Path, overlay: NDArray[np.uint8]) -> None:
+def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
     """Write an overlay in the format that the path's ending names, whole or not at all; raises OSError."""
     jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
     parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
@@ -82,12 +85,35 @@ def write(path: Path, overlay: NDArray[np.uint8]) -> None:
     if not done:
         raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
+    write_whole(path, encoded.tobytes())
+
+
+class Overlays:
+    """The overlays of a run: JPEGs below one folder that all workers share."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the folder; what lies below it is made when it is needed."""
+        self._folder = folder
+
+    def write(self, drawing: Drawing) -> str | None:
+        """Write one overlay; its path below the folder, or None if the disk does not take it."""
+        path = overlay_path(drawing.run_id, drawing.image_index, drawing.finding)
         try:
-            file.write(encoded.tobytes())
-            file.flush()
-            Path(file.name).replace(path)
-        except BaseException:
-            os.unlink(file.name)  # noqa: PTH108
-            raise
-    path.chmod(0o644)
+            overlay = render(drawing.picture, drawing.map, STORED_SIDE, drawing.region)
+            write_overlay(self._folder / path, overlay)
+        except OSError as error:
+            # The scores and the map are kept: `nightread heatmap` can draw it later.
+            reason = error.strerror or type(error).__name__  # the path may hold a patient's number
+            log.warning("run %d: an overlay was not written: %s", drawing.run_id, reason)
+            return None
+        return path
+
+
+def overlay_path(run_id: int, image_index: str, finding: str) -> str:
+    """Name an overlay below the heatmaps' folder: run, finding, then the image's own path.
+
+    Whatever the image's name is, the overlay stays below the run's folder.
+    """
+    names = (part for part in PurePosixPath(image_index).parts if part.strip("/"))
+    parts = ["__" if part == ".." else part for part in names]
+    return str(PurePosixPath(f"run-{run_id:06d}", finding, *parts[:-1], f"{parts[-1]}.jpg"))

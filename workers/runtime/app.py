@@ -4,11 +4,7 @@ from celery import Celery
 
 from config.queues import celery_settings
 from config.settings import Settings, load_settings
-from jobs.errors import JobsError
-
-
-class NoBrokerError(JobsError):
-    """A worker, beat or Flower was started without a broker to connect to."""
+from workers.errors import NoBrokerError
 
 
 def make_app(settings: Settings) -> Celery:

@@ -8,34 +8,32 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy.exc import OperationalError
 from tenacity import (
     Retrying,
     before_sleep_log,
     retry_if_exception_type,
     stop_after_delay,
-    wait_exponential_jitter,
+    wait_exponential,
+    wait_random,
 )
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import ledger, queries, recovery
-from db.database import Database
+from db import ledger, recovery
+from db.database import Database, DatabaseAwayError
 from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from workers.errors import WrongModelError
 from workers.evaluation.figures import evaluate
 from workers.lease import LeaseKeeper
-from workers.scoring.scorer import Scorer, make_scorer
+from workers.scoring.kinds import make_scorer
+from workers.scoring.scorer import Scorer, ScorerOptions
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-class WrongModelError(ConfigError):
-    """This worker has another model under the name that a run was made with."""
 
 
 class Child:
@@ -48,7 +46,6 @@ class Child:
         self._broker = broker
         self._threads = threads
         self._scorer: Scorer | None = None
-        self._findings: dict[int, dict[str, int]] = {}
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def warm_up(self) -> None:
@@ -86,10 +83,8 @@ class Child:
             raise
         try:
             outcomes = scorer.score(held)
-            findings = self._finding_ids(held.run_id)
-            complete = partial(ledger.complete, self._database, held, outcomes, findings, scorer.engine)
-            return self._patiently(complete)
-        except OperationalError:
+            return self._patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine))
+        except DatabaseAwayError:
             # The database is away for longer than the lease; the reconciler takes the batch back.
             log.exception("%s: its results could not be written", what)
             raise
@@ -101,8 +96,8 @@ class Child:
     def _patiently(self, action: Callable[[], T]) -> T:
         """Try a transaction again while the database is away, for as long as a lease may last."""
         retrying = Retrying(
-            retry=retry_if_exception_type(OperationalError),
-            wait=wait_exponential_jitter(initial=0.1, max=5.0),
+            retry=retry_if_exception_type(DatabaseAwayError),
+            wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
             stop=stop_after_delay(self._settings.lease_seconds),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
@@ -118,7 +113,7 @@ class Child:
                 announce_evaluations(
                     self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
                 )
-        except (BrokerAwayError, OperationalError) as error:
+        except (BrokerAwayError, DatabaseAwayError) as error:
             log.warning("run %d: left to the reconciler: %s", run_id, error)
 
     def evaluate(self, evaluation_id: int) -> None:
@@ -138,22 +133,14 @@ class Child:
             model = find_model(name, self._settings.models)
             log.info("loading model %s", name)
             self._scorer = None  # frees the other one's memory first
-            self._scorer = make_scorer(
-                model,
-                engine=self._settings.engine,
-                threads=self._threads,
-                overlay_dir=self._settings.overlays,
-                max_pixels=self._settings.max_image_pixels,
+            options = ScorerOptions(
+                self._settings.engine, self._threads, self._settings.overlays, self._settings.max_image_pixels
             )
+            self._scorer = make_scorer(model, options)
             log.info("model %s is ready on %s", name, self._scorer.engine)
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
                 f"the run was made with another model {name} than this worker has (weights or card differ); "
-                "give all machines the same model folder and start the workers anew"
+                "give all machines the same model folder and start the workers again"
             )
         return self._scorer
-
-    def _finding_ids(self, run_id: int) -> dict[str, int]:
-        if run_id not in self._findings:
-            self._findings = {run_id: queries.finding_ids(self._database, run_id)}
-        return self._findings[run_id]

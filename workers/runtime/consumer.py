@@ -52,15 +52,19 @@ class StrictConsumer(Consumer):  # type: ignore[misc]  # celery has no types
         return on_message
 
 
+def _is_short_line(text: str) -> bool:
+    return text.isprintable() and len(text) <= _LONGEST_TEXT
+
+
 def _our_headers(message: Any) -> dict[str, Any] | None:
-    """Make a message's headers anew of what ours tell by them; None for a message that is none of ours."""
+    """Rebuild a message's headers from what ours say in them; None for a message that is none of ours."""
     try:
         args, kwargs, canvas = message.decode()
         texts = [message.headers[name] for name in ("task", "id", "argsrepr")]
         expires = message.headers.get("expires")
         ours = (
             texts[0] in _TASKS
-            and all(isinstance(one, str) and one.isprintable() and len(one) <= _LONGEST_TEXT for one in texts)
+            and all(isinstance(text, str) and _is_short_line(text) for text in texts)
             and isinstance(expires, str | None)
             and (type(args), type(kwargs)) == (list, dict)
             # Tasks to call afterwards, which Nightread never sends.

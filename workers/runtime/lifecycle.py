@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 REFUSED: Final = signal.SIGRTMIN
 """A child sends this to its worker when the model is not what its card says; the worker then ends."""
 
-_MEMORY_A_CHILD: Final = 2 << 30
+_CHILD_MEMORY: Final = 2 << 30
 """Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
 
 
@@ -38,15 +38,15 @@ def gpu_ids() -> list[str]:
     """Name the GPUs that this machine gives us, without loading TensorFlow. Not yet run on one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [one.strip() for one in visible.split(",") if one.strip() not in {"", "-1"}]
+        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in {"", "-1"}]
     return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
 def children_and_threads(settings: Settings) -> tuple[int, int]:
     """Give the number of children and of threads in each.
 
-    On a CPU one child a core with one thread each: two such children were measured at 10.8 images/s where
-    one child with two threads reached 10.1; fewer where the memory would not do.
+    One child per GPU, or one per core without a GPU: two children of one thread were measured at 10.8
+    images/s where one child of two threads reached 10.1. Fewer where the memory is too small for that many.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = gpu_ids()
@@ -56,7 +56,7 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
         children = len(gpus)
     else:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        children = max(1, min(cores, memory // _MEMORY_A_CHILD))
+        children = max(1, min(cores, memory // _CHILD_MEMORY))
     return children, settings.threads or max(1, cores // children)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import keras
 
-from workers.training.fit import Epoch, Plan, Reporter, State
+from workers.training.plan import Epoch, Plan, Reporter
+from workers.training.state import State
 from workers.training.validation import Validated
 
 

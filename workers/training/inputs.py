@@ -1,30 +1,30 @@
 """Pictures for training: decoded in parallel by tf.data, prepared by the very code that scoring uses."""
 
 import os
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from config.cards.card import Preprocessing
-from workers.inference.formats.decode import ImageUnusableError, read_picture
+from config.cards.classification import Preprocessing
+from config.failures import ImageUnusableError
+from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
 from workers.training.splits import Split
 
 _CACHED_SHARE: Final = 0.25
-"""Of the machine's memory; a split that fits in is decoded once, not once an epoch."""
+"""Of the machine's memory; a split that fits in is decoded once, not once per epoch."""
 
 
 class Inputs:
     """Makes a split's dataset and keeps count of the pictures that could not be read."""
 
-    def __init__(self, root: Path, pixels: Preprocessing, max_pixels: int) -> None:
-        """`root` is the folder that the manifest's names are relative to."""
-        self._root = root
+    def __init__(self, read: Callable[[str], Picture], pixels: Preprocessing) -> None:
+        """`read` gives the picture that the manifest names, or raises ImageUnusableError."""
+        self._picture = read
         self._pixels = pixels
-        self._max_pixels = max_pixels
         self._shape = (pixels.size, pixels.size, pixels.channels)
         self.unusable: dict[str, str] = {}
         """Image name -> reason; such images are left out."""
@@ -58,7 +58,7 @@ class Inputs:
     def _read(self, name: bytes) -> tuple[np.bool_, NDArray[np.float32]]:
         text = name.decode()
         try:
-            picture = read_picture(self._root, text, self._max_pixels)
+            picture = self._picture(text)
         except ImageUnusableError as error:
             self.unusable[text] = error.reason
             return np.False_, np.zeros(self._shape, dtype=np.float32)

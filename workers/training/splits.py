@@ -1,13 +1,14 @@
 """The two splits of a training: images with their labels, and whether patients are in both."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
-from jobs.tables.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +34,51 @@ class Split:
         return Split(self.manifest, self.sha256, findings, self.names, self.labels[:, columns], self.patients)
 
 
-def read_split(
-    manifest: Path, image_column: str | None = None, finding_columns: dict[str, str] | None = None
-) -> Split:
-    """Read a manifest whole; raises ManifestError for a bad one, ConfigError for one without labels."""
-    opened = Manifest(manifest, image_column=image_column, finding_columns=finding_columns)
-    if not opened.findings:
-        raise ConfigError(f"{manifest} has no labels to learn from; name their columns with --finding-column")
-    rows = list(opened)
+class LabelledRow(Protocol):
+    """A row of a manifest, as far as a training needs it; `labels` has one character per finding."""
+
+    @property
+    def image_index(self) -> str:
+        """The image's name."""
+
+    @property
+    def patient_id(self) -> str | None:
+        """Who is in the image, None where the manifest does not say."""
+
+    @property
+    def labels(self) -> str:
+        """`1`, `0` or `-` (unknown) per finding."""
+
+
+class LabelledTable(Protocol):
+    """A manifest with labels."""
+
+    path: Path
+    findings: tuple[str, ...]
+
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of the file and of how it is read."""
+
+    def __iter__(self) -> Iterator[LabelledRow]:
+        """Stream the rows."""
+
+
+def read_split(manifest: LabelledTable) -> Split:
+    """Read a manifest whole; raises what it raises, and ConfigError for one without labels."""
+    if not manifest.findings:
+        raise ConfigError(
+            f"{manifest.path} has no labels to learn from; name their columns with --finding-column"
+        )
+    rows = list(manifest)
     code = np.frombuffer("".join(row.labels for row in rows).encode("ascii"), dtype=np.uint8)
     labels = np.full(code.shape, -1, dtype=np.int8)
     labels[code == ord("0")], labels[code == ord("1")] = 0, 1
     return Split(
-        manifest,
-        opened.fingerprint(),
-        opened.findings,
+        manifest.path,
+        manifest.fingerprint(),
+        manifest.findings,
         tuple(row.image_index for row in rows),
-        labels.reshape(len(rows), len(opened.findings)),
+        labels.reshape(len(rows), len(manifest.findings)),
         tuple(row.patient_id for row in rows),
     )
 

@@ -1,17 +1,20 @@
 """Mean and standard deviation of an archive's pixels, computed once and frozen in a card."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from config.cards.card import Preprocessing
+from config.cards.classification import Preprocessing
 from config.errors import ConfigError
-from jobs.tables.manifest import Manifest
-from workers.inference.formats.decode import ImageUnusableError, Picture, read_picture
+from config.failures import ImageUnusableError
+from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation, one number per channel each, in units of `value * factor`."""
 
 SAMPLE: Final = 100
 """Images, as in the course; the mean of 100 radiographs is within a grey level of the archive's."""
@@ -23,10 +26,8 @@ def raw(pixels: Preprocessing) -> Preprocessing:
     return pixels.model_copy(update={"factor": 1.0, "mean": zeros, "std": ones})
 
 
-def pixel_statistics(
-    pictures: Iterable[Picture], pixels: Preprocessing
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Give mean and standard deviation a channel of resized pictures, in units of `value * factor`.
+def pixel_statistics(pictures: Iterable[Picture], pixels: Preprocessing) -> Statistics:
+    """Give mean and standard deviation per channel of resized pictures, in units of `value * factor`.
 
     ConfigError where there is no picture, or where all pixels are alike: dividing by 0 is no normalisation.
     """
@@ -40,29 +41,27 @@ def pixel_statistics(
         raise ConfigError("none of the sampled images could be read: mean and std cannot be computed")
     mean = sums / count
     # Rounded first: of pixels that are all alike, the sums' own rounding can leave a std of 1e-9.
-    std = tuple(round(float(one), 4) for one in np.sqrt(np.maximum(squares / count - mean**2, 0.0)))
+    std = tuple(
+        round(float(deviation), 4) for deviation in np.sqrt(np.maximum(squares / count - mean**2, 0.0))
+    )
     if not all(std):
         raise ConfigError("all pixels of the sampled images have one value: std would be 0")
-    return tuple(round(float(one), 4) for one in mean), std
+    return tuple(round(float(value), 4) for value in mean), std
 
 
 def sampled_statistics(
-    manifest: Path, images: Path, pixels: Preprocessing, max_pixels: int, seed: int = 0
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Give mean and std of `SAMPLE` images of a manifest, drawn with a seed; unreadable ones are passed over.
+    names: Sequence[str], read: Callable[[str], Picture], pixels: Preprocessing, seed: int = 0
+) -> Statistics:
+    """Give mean and std of `SAMPLE` of the images, drawn with a seed; unreadable ones are passed over.
 
-    Raises ManifestError for a bad manifest, ConfigError as `pixel_statistics`.
+    `read` gives an image's picture or raises ImageUnusableError. Raises ConfigError as `pixel_statistics`.
     """
-    names = [row.image_index for row in Manifest(manifest)]
     order = np.random.default_rng(seed).permutation(len(names))
-    return pixel_statistics(
-        islice(_readable(images, (names[index] for index in order), max_pixels), SAMPLE), pixels
-    )
+    pictures = _readable((names[index] for index in order), read)
+    return pixel_statistics(islice(pictures, SAMPLE), pixels)
 
 
-def _readable(images: Path, names: Iterable[str], max_pixels: int) -> Iterable[Picture]:
+def _readable(names: Iterable[str], read: Callable[[str], Picture]) -> Iterator[Picture]:
     for name in names:
-        try:
-            yield read_picture(images, name, max_pixels)
-        except ImageUnusableError:
-            continue
+        with suppress(ImageUnusableError):
+            yield read(name)

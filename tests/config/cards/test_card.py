@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 import yaml
-from support import STUB_CARD, write_card
+from support import CLASSIFIER_CARD, STUB_CARD, write_card
 
-from config.cards.card import SHIPPED, find_model, list_models, read_model
+from config.cards.model import (
+    SHIPPED,
+    Classifier,
+    find_model,
+    list_models,
+    read_model,
+    require_classifier,
+    weights_file,
+)
 from config.errors import ConfigError
 from config.findings import FINDINGS
-
-NETWORK_CARD: dict[str, Any] = STUB_CARD | {
-    "name": "mine",
-    "architecture": "densenet121",
-    "weights": "weights.npz",
-    "golden": [0.25] * len(FINDINGS),
-}
 
 
 def refusal(models: Path, card: dict[str, Any]) -> str:
@@ -29,8 +30,12 @@ def refusal(models: Path, card: dict[str, Any]) -> str:
     return str(caught.value).removeprefix(str(path))
 
 
+def classifier(folder: Path) -> Classifier:
+    return require_classifier(read_model(folder))
+
+
 def pixels(**fields: object) -> dict[str, Any]:
-    return {"pixels": STUB_CARD["pixels"] | fields}
+    return {"pixels": CLASSIFIER_CARD["pixels"] | fields}
 
 
 # --- cards that are right ----------------------------------------------------------------------------------
@@ -49,16 +54,16 @@ def test_shipped_cards_are_fit_for_no_clinical_use() -> None:
 
 def test_numbers_of_a_card_are_kept_in_their_order(tmp_path: Path) -> None:
     golden = [index / 100 for index in range(14)]
-    write_card(tmp_path, NETWORK_CARD | {"golden": golden})
+    write_card(tmp_path, CLASSIFIER_CARD | {"golden": golden})
     card = read_model(tmp_path / "mine").card
     assert card.findings == FINDINGS
     assert card.golden == tuple(golden)
 
 
 def test_weights_lie_beside_their_card(tmp_path: Path) -> None:
-    write_card(tmp_path, NETWORK_CARD)
-    assert read_model(tmp_path / "mine").weights_file == tmp_path / "mine" / "weights.npz"
-    assert read_model(SHIPPED / "untrained").weights_file is None
+    write_card(tmp_path, CLASSIFIER_CARD)
+    assert weights_file(classifier(tmp_path / "mine")) == tmp_path / "mine" / "weights.npz"
+    assert weights_file(classifier(SHIPPED / "untrained")) is None
 
 
 # --- cards that are not ------------------------------------------------------------------------------------
@@ -68,7 +73,7 @@ def test_weights_lie_beside_their_card(tmp_path: Path) -> None:
     "field", ["name", "sha256", "findings", "thresholds", "pixels", "provenance", "licence"]
 )
 def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
-    card = {name: value for name, value in STUB_CARD.items() if name != field}
+    card = {name: value for name, value in CLASSIFIER_CARD.items() if name != field}
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card), encoding="utf-8")
     with pytest.raises(ConfigError, match=f"card.yaml: {field}: Field required"):
         read_model(tmp_path)
@@ -97,7 +102,7 @@ def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
     ],
 )
 def test_wrong_value_is_named_with_its_field(tmp_path: Path, change: dict[str, Any], named: str) -> None:
-    assert named in refusal(tmp_path, NETWORK_CARD | change)
+    assert named in refusal(tmp_path, CLASSIFIER_CARD | change)
 
 
 @pytest.mark.parametrize(
@@ -116,11 +121,11 @@ def test_wrong_value_is_named_with_its_field(tmp_path: Path, change: dict[str, A
 def test_values_that_do_not_fit_together_are_explained(
     tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    assert said in refusal(tmp_path, NETWORK_CARD | change)
+    assert said in refusal(tmp_path, CLASSIFIER_CARD | change)
 
 
 def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
-    message = refusal(tmp_path, NETWORK_CARD | {"sha256": "?", "architecture": "?"})
+    message = refusal(tmp_path, CLASSIFIER_CARD | {"sha256": "?", "architecture": "?"})
     assert "sha256: " in message
     assert "architecture: " in message
 
@@ -152,12 +157,12 @@ def test_card_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "/etc", ".hidden", "", "two\nlines"])
 def test_finding_whose_name_is_no_folders_name_is_refused(tmp_path: Path, name: str) -> None:
-    assert "findings.0" in refusal(tmp_path, NETWORK_CARD | {"findings": [name, *FINDINGS[1:]]})
+    assert "findings.0" in refusal(tmp_path, CLASSIFIER_CARD | {"findings": [name, *FINDINGS[1:]]})
 
 
 @pytest.mark.parametrize("change", [{"mean": [float("nan")]}, {"factor": float("inf")}])
 def test_number_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
-    assert "finite number" in refusal(tmp_path, NETWORK_CARD | pixels(**change))
+    assert "finite number" in refusal(tmp_path, CLASSIFIER_CARD | pixels(**change))
 
 
 def test_missing_card_is_named(tmp_path: Path) -> None:
@@ -188,13 +193,13 @@ def test_shipped_models_are_found_where_the_user_has_no_folder(tmp_path: Path) -
 
 
 def test_unknown_model_is_an_error_that_lists_what_there_is(tmp_path: Path) -> None:
-    write_card(tmp_path, NETWORK_CARD)
+    write_card(tmp_path, CLASSIFIER_CARD)
     with pytest.raises(ConfigError, match=r"no model 'mnie'; there are: mine, .*untrained"):
         find_model("mnie", tmp_path)
 
 
 def test_card_that_was_copied_under_another_name_is_refused(tmp_path: Path) -> None:
-    write_card(tmp_path, NETWORK_CARD)
+    write_card(tmp_path, CLASSIFIER_CARD)
     (tmp_path / "mine").rename(tmp_path / "yours")
     with pytest.raises(ConfigError, match=r"name is 'mine', the folder's name is 'yours'"):
         find_model("yours", tmp_path)
@@ -203,13 +208,13 @@ def test_card_that_was_copied_under_another_name_is_refused(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["../mine", "../../mine", "sub/mine", "./mine/.", "..", ".", "", "mine\0"])
 def test_name_with_parts_of_a_path_is_refused(tmp_path: Path, name: str) -> None:
     for place in (tmp_path, tmp_path / "models" / "sub", tmp_path / "models"):
-        write_card(place, NETWORK_CARD)
-        (place / "card.yaml").write_text(yaml.safe_dump(NETWORK_CARD), encoding="utf-8")
+        write_card(place, CLASSIFIER_CARD)
+        (place / "card.yaml").write_text(yaml.safe_dump(CLASSIFIER_CARD), encoding="utf-8")
     with pytest.raises(ConfigError):
         find_model(name, tmp_path / "models")
 
 
 def test_absolute_path_is_no_name(tmp_path: Path) -> None:
-    write_card(tmp_path, NETWORK_CARD)
+    write_card(tmp_path, CLASSIFIER_CARD)
     with pytest.raises(ConfigError, match="there is no model"):
         find_model(str(tmp_path / "mine"), tmp_path / "models")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from sqlalchemy import Table, insert, select, update
-from support import STUB_CARD, make_run, write_card, write_manifest
+from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger, queries, schema
@@ -23,10 +23,10 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.outcomes import Failed
 from jobs.commands import report as report_cli
-from jobs.commands.app import app
-from jobs.commands.report import write_report
+from jobs.report.page import write_report
 from jobs.submit import Order, submit
-from workers.scoring.scorer import StubScorer
+from workers.commands.main import app
+from workers.scoring.stub import StubScorer
 
 IMAGES = 30
 PLAIN = str.maketrans("\N{EN DASH}\N{MINUS SIGN}\N{RIGHT SINGLE QUOTATION MARK}", "--'")
@@ -44,10 +44,10 @@ def add(database: Database, table: Table, *rows: dict[str, Any]) -> int:
 
 
 def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0) -> None:
-    """Score a run by the stub, failing each so-many-th image."""
+    """Score a run by the stub, failing every `fail_every`-th image."""
     scorer = StubScorer(find_model("stub", folder / "models").card)
-    for one in ledger.take_pending(database, 1_000, run_id):
-        held = ledger.claim(database, one.batch_id, "worker", 60)
+    for pending in ledger.take_pending(database, 1_000, run_id):
+        held = ledger.claim(database, pending.batch_id, "worker", 60)
         assert held is not None
         outcomes = [
             Failed(outcome.image_id, "read", "truncated", "ends early")
@@ -55,22 +55,22 @@ def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0
             else outcome
             for outcome in scorer.score(held)
         ]
-        assert ledger.complete(database, held, outcomes, queries.finding_ids(database, run_id))
+        assert ledger.complete(database, held, outcomes)
 
 
 def run_row(database: Database, run_id: int) -> Any:
     with database.read() as connection:
-        return connection.execute(select(schema.run).where(schema.run.c.id == run_id)).one()
+        return connection.execute(select(schema.runs.run).where(schema.runs.run.c.id == run_id)).one()
 
 
 def evaluate(
     database: Database, run_id: int, *, minute: int = 0, auroc: float = 0.9, **values: Any
 ) -> tuple[int, dict[str, int]]:
     """Write a finished evaluation: curves and all for the first finding, less for the others."""
-    ids = queries.finding_ids(database, run_id)
+    ids = finding_ids(database, run_id)
     evaluation = add(
         database,
-        schema.evaluation,
+        schema.evaluations.evaluation,
         {
             "run_id": run_id,
             "label_manifest_id": run_row(database, run_id).manifest_id,
@@ -100,13 +100,17 @@ def evaluate(
             shown = rest if alone else figures
             add(
                 database,
-                schema.evaluation_result,
+                schema.evaluations.evaluation_result,
                 {"evaluation_id": evaluation, "subgroup": subgroup, "finding_id": id_, **shown},
             )
         if place < 3:
             write_curves(database, evaluation, id_)
         for kind in THRESHOLD_KINDS:
-            add(database, schema.threshold_result, threshold_row(evaluation, id_, kind, positive=place < 3))
+            add(
+                database,
+                schema.evaluations.threshold_result,
+                threshold_row(evaluation, id_, kind, positive=place < 3),
+            )
     return evaluation, ids
 
 
@@ -115,7 +119,7 @@ def write_curves(database: Database, evaluation: int, finding_id: int) -> None:
     steps = np.linspace(0, 1, 30)
     add(
         database,
-        schema.curve_point,
+        schema.evaluations.curve_point,
         *(
             {**of, "curve": curve, "point": point, "x": float(x), "y": float(y), "threshold": 1 - float(x)}
             for curve, values in (("roc", steps**0.3), ("precision_recall", 1 - 0.6 * steps**2))
@@ -124,7 +128,7 @@ def write_curves(database: Database, evaluation: int, finding_id: int) -> None:
     )
     add(
         database,
-        schema.calibration_bin,
+        schema.evaluations.calibration_bin,
         *(
             {
                 **of,
@@ -156,10 +160,10 @@ def threshold_row(evaluation: int, finding_id: int, kind: str, *, positive: bool
 def draw_overlays(database: Database, folder: Path, run_id: int) -> list[str]:
     """Give the first finding four overlays, the second of them without its file; their paths."""
     rng = np.random.default_rng(0)
-    finding_id = queries.finding_ids(database, run_id)[FINDINGS[0]]
+    finding_id = finding_ids(database, run_id)[FINDINGS[0]]
     paths = []
     with database.write() as connection:
-        score = schema.score
+        score = schema.runs.score
         highest = connection.execute(
             select(score.c.image_id)
             .where(score.c.run_id == run_id, score.c.finding_id == finding_id)
@@ -188,8 +192,8 @@ def draw_overlays(database: Database, folder: Path, run_id: int) -> list[str]:
 def complete(database: Database, run_id: int) -> None:
     with database.write() as connection:
         connection.execute(
-            update(schema.run)
-            .where(schema.run.c.id == run_id)
+            update(schema.runs.run)
+            .where(schema.runs.run.c.id == run_id)
             .values(status="complete", finished_at=datetime.now(UTC) + timedelta(seconds=75))
         )
 
@@ -243,7 +247,7 @@ def test_report_states_run_model_and_that_every_image_is_accounted_for(
     page = report(database, tmp_path, run_id)
     told = words(section(page, "run"))
     with database.read() as connection:
-        fingerprint = connection.execute(select(schema.manifest.c.fingerprint)).scalar_one()
+        fingerprint = connection.execute(select(schema.archives.manifest.c.fingerprint)).scalar_one()
     for fact in (f"Run {run_id}, complete", fingerprint, "0" * 64, "manifest-30.csv", "Trained no", "UTC"):
         assert fact in told
     assert "30 images = 28 scored + 2 failed + 0 pending. The manifest has 30 rows." in told
@@ -326,11 +330,11 @@ def test_localisation_stands_only_where_boxes_were_compared(database: Database, 
     run_id = full_run(database, tmp_path)
     assert 'id="localisation"' not in report(database, tmp_path, run_id)
     boxes = {"fingerprint": "ab", "path": "/archive/boxes.csv", "created_at": datetime.now(UTC)}
-    evaluation, ids = evaluate(database, run_id, box_set_id=add(database, schema.box_set, boxes))
+    evaluation, ids = evaluate(database, run_id, box_set_id=add(database, schema.archives.box_set, boxes))
     figures = {"images": 8, "hits": 6, "pointing": 0.75, "ci_low": 0.409, "ci_high": 0.929, "mean_iou": 0.31}
     add(
         database,
-        schema.localisation_result,
+        schema.evaluations.localisation_result,
         {"evaluation_id": evaluation, "finding_id": ids["Effusion"], **figures},
         {"evaluation_id": evaluation, "finding_id": ids["Mass"], "images": 0, "hits": 0, "reason": "no box"},
     )
@@ -358,11 +362,11 @@ def test_change_without_a_comparison_is_said_to_be_untested(database: Database, 
 
 def test_change_is_the_newest_comparison_with_this_run(database: Database, tmp_path: Path) -> None:
     before, now = full_run(database, tmp_path), full_run(database, tmp_path)
-    ids = queries.finding_ids(database, now)
+    ids = finding_ids(database, now)
     for difference in (0.5, 0.031):
         comparison = add(
             database,
-            schema.comparison,
+            schema.evaluations.comparison,
             {
                 "run_a": now,
                 "run_b": before,
@@ -376,7 +380,7 @@ def test_change_is_the_newest_comparison_with_this_run(database: Database, tmp_p
         tested = {"ci_low": -0.01, "ci_high": 0.07, "z": 1.5, "p": 0.0001, "p_holm": 0.21}
         add(
             database,
-            schema.comparison_result,
+            schema.evaluations.comparison_result,
             {
                 **counts,
                 "finding_id": ids["Mass"],
@@ -412,12 +416,12 @@ def test_gallery_shows_the_three_highest_and_says_which_file_is_missing(
     run_id = full_run(database, tmp_path)
     part = section(report(database, tmp_path, run_id), "gallery")
     with database.read() as connection:
-        score = schema.score
+        score = schema.runs.score
         probabilities = connection.execute(
             select(score.c.probability).where(score.c.overlay_path.is_not(None)).order_by(score.c.probability)
         ).scalars()
         lowest, third, second, first = probabilities.all()
-    assert [float(one) for one in re.findall(r"<br>probability ([\d.]+),", part)] == pytest.approx(
+    assert [float(number) for number in re.findall(r"<br>probability ([\d.]+),", part)] == pytest.approx(
         [first, second, third], abs=6e-4
     )
     assert f"{lowest:.3f}" not in part
@@ -456,8 +460,8 @@ def test_a_run_that_goes_on_says_so_and_counts_what_is_pending(database: Databas
 def test_counts_that_disagree_are_a_warning(database: Database, tmp_path: Path) -> None:
     run_id = full_run(database, tmp_path)
     with database.write() as connection:
-        failed = schema.image_result.c.status == "failed"
-        connection.execute(schema.image_result.delete().where(failed))
+        failed = schema.runs.image_result.c.status == "failed"
+        connection.execute(schema.runs.image_result.delete().where(failed))
     told = words(section(report(database, tmp_path, run_id), "run"))
     assert "The counts disagree." in told
     assert "Each image has exactly one outcome" not in told
@@ -475,9 +479,13 @@ def test_a_run_without_labels_says_so_for_its_findings(database: Database, tmp_p
         "state": "done",
         "evaluated_at": datetime.now(UTC),
     }
-    of = {"evaluation_id": add(database, schema.evaluation, evaluation), "subgroup": "all"}
-    for id_ in queries.finding_ids(database, run_id).values():
-        add(database, schema.evaluation_result, {**of, "finding_id": id_, "n_positive": 0, "n_negative": 0})
+    of = {"evaluation_id": add(database, schema.evaluations.evaluation, evaluation), "subgroup": "all"}
+    for id_ in finding_ids(database, run_id).values():
+        add(
+            database,
+            schema.evaluations.evaluation_result,
+            {**of, "finding_id": id_, "n_positive": 0, "n_negative": 0},
+        )
     page = report(database, tmp_path, run_id)
     assert table_row(section(page, "auroc"), "Mass")[3] == "undefined: no labelled image"
     assert f"Without a plot (no labelled image): {', '.join(FINDINGS)}." in words(section(page, "curves"))
@@ -495,7 +503,7 @@ def test_a_card_with_little_in_it_and_names_with_markup_make_a_sound_page(
     run_id = submit(database, Settings(home=tmp_path), Order(manifest, tmp_path, "stub"))
     with database.write() as connection:
         connection.execute(
-            update(schema.model).values(card=json.dumps({"name": "theirs", "findings": names}))
+            update(schema.runs.model).values(card=json.dumps({"name": "theirs", "findings": names}))
         )
     score_all(database, tmp_path, run_id)
     complete(database, run_id)
@@ -513,7 +521,7 @@ def test_a_card_with_little_in_it_and_names_with_markup_make_a_sound_page(
 def test_patients_do_not_appear(database: Database, tmp_path: Path) -> None:
     run_id = full_run(database, tmp_path)
     with database.write() as connection:
-        connection.execute(update(schema.manifest_row).values(patient_id="Smith-4711"))
+        connection.execute(update(schema.archives.manifest_row).values(patient_id="Smith-4711"))
     assert "4711" not in report(database, tmp_path, run_id)
 
 
@@ -554,7 +562,7 @@ def test_command_replaces_an_older_report_whole_and_tells_its_size(
     assert done.exit_code == 0
     assert re.search(r"wrote \S+run\.html \(\d\.\d MB\)", done.stdout)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
-    assert [one.name for one in path.parent.iterdir()] == ["run.html"]
+    assert [file.name for file in path.parent.iterdir()] == ["run.html"]
     assert path.stat().st_mode & 0o777 == 0o644
 
 

@@ -19,14 +19,15 @@ from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, free_port, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.card import find_model
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
 from db.database import Database, clock
 from db.schedules import DueTime
-from db.schema import alert, evaluation, run, schedule_due
-from jobs.commands.schedule import app
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
+from db.schema.schedules import alert, schedule_due
 from jobs.errors import JobsError
 from jobs.schedules.schedule import (
     Action,
@@ -39,7 +40,8 @@ from jobs.schedules.schedule import (
     tick,
 )
 from jobs.schedules.webhook import deliver
-from workers.scoring.scorer import StubScorer
+from workers.commands.main import app
+from workers.scoring.stub import StubScorer
 
 BERLIN = "Europe/Berlin"
 SUNDAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -84,7 +86,7 @@ def test_the_hour_that_spring_leaves_out_loses_no_daily_time_and_doubles_none(
     cron: str, expected: list[tuple[int, ...]]
 ) -> None:
     times = acted_on(cron, BERLIN, berlin(2026, 3, 29, 0, 30), berlin(2026, 3, 29, 12, 0))
-    assert times == [berlin(*one) for one in expected]
+    assert times == [berlin(*moment) for moment in expected]
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_the_hour_that_spring_leaves_out_loses_no_daily_time_and_doubles_none(
 )
 def test_the_hour_that_autumn_has_twice_is_acted_on_once(cron: str, expected: list[tuple[int, ...]]) -> None:
     times = acted_on(cron, BERLIN, berlin(2026, 10, 25, 0, 30), berlin(2026, 10, 25, 12, 0))
-    assert times == [berlin(*one) for one in expected]
+    assert times == [berlin(*moment) for moment in expected]
 
 
 def test_what_is_due_every_hour_is_due_in_the_doubled_hour_too() -> None:
@@ -157,7 +159,7 @@ class Archive:
 
     def schedule(self, action: Action | None = None, cron: str = "0 2 * * *") -> int:
         scored = Score(
-            manifest=self.manifest, images=self.folder, model="stub", heatmaps="none", batch_size=4
+            manifest=self.manifest, images=str(self.folder), model="stub", heatmaps="none", batch_size=4
         )
         return schedules.add(
             self.database,
@@ -176,11 +178,10 @@ class Archive:
         """Do what workers do; gives the number of images scored."""
         stub = StubScorer(find_model("stub", self.settings.models).card)
         scored = 0
-        for one in ledger.take_pending(self.database, 1_000):
-            held = ledger.claim(self.database, one.batch_id, "worker", 60)
+        for batch in ledger.take_pending(self.database, 1_000):
+            held = ledger.claim(self.database, batch.batch_id, "worker", 60)
             assert held is not None
-            ids = queries.finding_ids(self.database, held.run_id)
-            assert ledger.complete(self.database, held, stub.score(held), ids)
+            assert ledger.complete(self.database, held, stub.score(held))
             scored += len(held.images)
         recovery.close_finished(self.database)
         with self.database.write() as connection:
@@ -198,7 +199,7 @@ class Archive:
         """Due time, state, run and evaluation of all that was due, as the view has it."""
         columns = (schedule_due.c[name] for name in ("due_at", "state", "run_id", "evaluation_id"))
         with self.database.read() as connection:
-            return [tuple(one) for one in connection.execute(select(*columns).order_by("due_at"))]
+            return [tuple(row) for row in connection.execute(select(*columns).order_by("due_at"))]
 
     def message(self) -> str:
         with self.database.read() as connection:
@@ -235,7 +236,7 @@ def test_each_night_scores_only_the_images_that_are_new(archive: Archive) -> Non
         scored.append(archive.night(night))
     assert scored == [6, 3, 5]
     assert archive.count("(SELECT DISTINCT image_index FROM scores) s") == archive.count("scores") / 14 == 14
-    progress = [(one.images, one.status) for one in queries.all_progress(archive.database)]
+    progress = [(found.images, found.status) for found in queries.all_progress(archive.database)]
     assert progress == [(5, "complete"), (3, "complete"), (6, "complete")]
 
 
@@ -287,7 +288,7 @@ def test_of_several_missed_times_only_the_latest_is_caught_up(archive: Archive) 
     archive.schedule()
     archive.night(NIGHTS[4] + HOUR)
     archive.night(NIGHTS[4] + 2 * HOUR)
-    assert [one[0] for one in archive.history()] == [NIGHTS[4]]
+    assert [due_at for due_at, *_ in archive.history()] == [NIGHTS[4]]
 
 
 def test_a_long_night_is_followed_by_one_catching_up_when_it_is_over(archive: Archive) -> None:
@@ -299,7 +300,7 @@ def test_a_long_night_is_followed_by_one_catching_up_when_it_is_over(archive: Ar
     archive.work()
     write_manifest(archive.manifest, 8)
     assert archive.night(NIGHTS[2] + HOUR) == 2
-    assert [one[0] for one in archive.history()] == [NIGHTS[0], NIGHTS[2]]
+    assert [due_at for due_at, *_ in archive.history()] == [NIGHTS[0], NIGHTS[2]]
 
 
 def test_many_reconcilers_at_once_make_one_run(archive: Archive) -> None:
@@ -400,8 +401,8 @@ def test_labels_of_a_file_are_read_anew_each_time(archive: Archive) -> None:
         found = connection.execute(
             text("SELECT label_set, labels_sha256 FROM evaluations ORDER BY evaluation_id")
         ).all()
-    assert [one.label_set for one in found] == ["manifest", "readers", "readers"]
-    assert len({one.labels_sha256 for one in found}) == 3
+    assert [evaluated.label_set for evaluated in found] == ["manifest", "readers", "readers"]
+    assert len({evaluated.labels_sha256 for evaluated in found}) == 3
 
 
 @pytest.mark.parametrize(
@@ -485,8 +486,8 @@ def let_the_pause_pass(archive: Archive) -> None:
 def stored(archive: Archive) -> tuple[int, bool]:
     """Tries, and whether it was delivered."""
     with archive.database.read() as connection:
-        one = connection.execute(select(alert.c.tries, alert.c.delivered_at)).one()
-    return one.tries, one.delivered_at is not None
+        row = connection.execute(select(alert.c.tries, alert.c.delivered_at)).one()
+    return row.tries, row.delivered_at is not None
 
 
 def test_an_alert_is_posted_once_as_json_without_a_patient(alerted: Archive, webhook: Webhook) -> None:
@@ -553,8 +554,9 @@ def test_the_webhooks_url_is_in_no_log_whatever_happens(
 
 def test_a_webhook_of_another_kind_stops_the_start_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIGHTREAD_WEBHOOK_URL", "ftp://host/secret-token")
-    with pytest.raises(ConfigError, match=r"NIGHTREAD_WEBHOOK_URL.*must start with https://") as refused:
+    with pytest.raises(ConfigError, match="NIGHTREAD_WEBHOOK_URL") as refused:
         load_settings()
+    assert "https://" in str(refused.value)
     assert "secret-token" not in str(refused.value)
 
 
@@ -579,7 +581,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def invoke(*arguments: str | Path) -> str:
     """Run a command; gives what it prints, raises what it raises."""
-    done = CliRunner().invoke(app, [str(one) for one in arguments], catch_exceptions=False)
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -698,12 +700,13 @@ def test_relative_paths_are_those_of_the_folder_where_the_schedule_was_added(
     monkeypatch.chdir(home)
     invoke("schedule", "add", "night", "--cron", "0 2 * * *", "score", "manifest.csv", "--images", ".")
     database = Database(f"sqlite:///{home / 'nightread.db'}")
-    (one,) = schedules.active(database)
+    (schedule,) = schedules.active(database)
     database.dispose()
-    assert json.loads(one.action)["manifest"] == str(home / "manifest.csv")
+    assert json.loads(schedule.action)["manifest"] == str(home / "manifest.csv")
 
 
 def test_the_commands_are_where_the_help_shows_them() -> None:
     root: Any = typer.main.get_command(app)
-    assert set(root.commands["schedule"].commands) == {"add", "list", "remove"}
-    assert set(root.commands["schedule"].commands["add"].commands) == {"score", "evaluate"}
+    group = root.load("schedule")
+    assert set(group.commands) == {"add", "list", "remove"}
+    assert set(group.commands["add"].commands) == {"score", "evaluate"}

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from config.findings import FINDINGS
+from db.boxes import Box
 from jobs.phantoms.archive import plan_archive, write_archive
-from jobs.tables.boxes import Box, read_boxes
-from jobs.tables.manifest import Manifest, ManifestError
+from jobs.tables.boxes import read_boxes
+from jobs.tables.manifest import Manifest
+from jobs.tables.table import TableError
 
 Write = Callable[..., Path]
 
@@ -33,8 +35,8 @@ def write(tmp_path: Path) -> Write:
     return write_boxes
 
 
-def failure(path: Path, **options: Any) -> ManifestError:
-    with pytest.raises(ManifestError) as caught:
+def failure(path: Path, **options: Any) -> TableError:
+    with pytest.raises(TableError) as caught:
         read_boxes(path, **options)
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(str(path))
@@ -218,4 +220,4 @@ def test_the_phantoms_list_is_read_as_it_was_drawn(tmp_path: Path) -> None:
         for box in phantom.boxes
     ]
     assert drawn
-    assert read_boxes(tmp_path / "boxes.csv").boxes == tuple(Box(*one) for one in drawn)
+    assert read_boxes(tmp_path / "boxes.csv").boxes == tuple(Box(*values) for values in drawn)

@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sqlalchemy import func, select, update
-from support import STUB_CARD, write_card
+from support import CLASSIFIER_CARD, STUB_CARD, finding_ids, write_card
 
+from config.failures import Reason, Stage
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import ledger, queries
-from db.boxes import BoxValues, find_or_write_boxes
+from db import ledger
+from db.boxes import Box, find_or_write_boxes
+from db.classifications import Classification, FindingScore
 from db.database import Database
 from db.errors import UnknownRunError
 from db.ledger import BatchImage
-from db.outcomes import Failed, FindingScore, Outcome, Scored
-from db.schema import box, box_set, localisation_result, model, run
+from db.outcomes import Failed, Outcome
+from db.schema.archives import box, box_set
+from db.schema.evaluations import localisation_result
+from db.schema.runs import model, run
 from jobs.submit import Order, submit
 from jobs.tables.boxes import read_boxes
 from workers.evaluation.localisation import localise_run
@@ -44,8 +48,8 @@ def scored(
     width: int = SIDE,
     height: int = SIDE,
     names: Sequence[str] = FINDINGS,
-) -> Scored:
-    return Scored(
+) -> Classification:
+    return Classification(
         image.image_id,
         width,
         height,
@@ -76,19 +80,19 @@ class Archive:
         for image in held.images:
             given = maps[image.image_index]
             if isinstance(given, str):
-                outcomes.append(Failed(image.image_id, "read", given, "for the test"))
+                outcomes.append(Failed(image.image_id, Stage.READ, Reason(given), "for the test"))
             else:
                 outcomes.append(scored(image, given, names=card["findings"], **size))
-        assert ledger.complete(self.database, held, outcomes, queries.finding_ids(self.database, run_id))
+        assert ledger.complete(self.database, held, outcomes)
         return run_id
 
-    def boxes(self, *boxes: BoxValues, fingerprint: str = "f" * 64) -> int:
+    def boxes(self, *boxes: Box, fingerprint: str = "f" * 64) -> int:
         with self.database.write() as connection:
             return find_or_write_boxes(connection, fingerprint=fingerprint, path="boxes.csv", boxes=boxes)
 
     def judged(self, run_id: int, box_set_id: int) -> dict[str, dict[str, Any]]:
         """The rows by their finding's name, without its id."""
-        ids = {id_: name for name, id_ in queries.finding_ids(self.database, run_id).items()}
+        ids = {id_: name for name, id_ in finding_ids(self.database, run_id).items()}
         rows = localise_run(self.database, run_id, box_set_id)
         return {ids.get(row.pop("finding_id"), "?"): row for row in rows}
 
@@ -101,8 +105,8 @@ def archive(database: Database, tmp_path: Path) -> Archive:
 def test_a_hot_place_in_the_box_is_a_hit_and_beside_it_is_none(archive: Archive) -> None:
     run_id = archive.run({"a.png": hot(2, 3), "b.png": hot(7, 7)})
     # Around the place's ten pixels; at half of its height the resized map reaches five beyond its middle.
-    on = archive.boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10), BoxValues("b.png", "Mass", 70, 70, 10, 10))
-    off = archive.boxes(BoxValues("a.png", "Mass", 60, 60, 10, 10), fingerprint="0" * 64)
+    on = archive.boxes(Box("a.png", "Mass", 30, 20, 10, 10), Box("b.png", "Mass", 70, 70, 10, 10))
+    off = archive.boxes(Box("a.png", "Mass", 60, 60, 10, 10), fingerprint="0" * 64)
     low, high = wilson(2, 2)
     (row,) = archive.judged(run_id, on).values()
     assert row.pop("mean_iou") > 0.5
@@ -116,9 +120,9 @@ def test_each_finding_is_judged_by_its_own_map_and_its_own_boxes(archive: Archiv
     maps[:, :, FINDINGS.index("Nodule")] = hot(9, 9)[:, :, 0]
     corner = (90.0, 90.0, 10.0, 10.0)
     boxes = archive.boxes(
-        BoxValues("a.png", "Nodule", *corner),
-        BoxValues("a.png", "Mass", *corner),
-        BoxValues("a.png", "Mass", 40, 40, 5, 5),
+        Box("a.png", "Nodule", *corner),
+        Box("a.png", "Mass", *corner),
+        Box("a.png", "Mass", 40, 40, 5, 5),
     )
     found = archive.judged(archive.run({"a.png": maps}), boxes)
     assert {name: (row["images"], row["hits"]) for name, row in found.items()} == {
@@ -129,18 +133,16 @@ def test_each_finding_is_judged_by_its_own_map_and_its_own_boxes(archive: Archiv
 
 def test_several_boxes_of_a_finding_are_one_image(archive: Archive) -> None:
     run_id = archive.run({"a.png": hot(2, 3)})
-    boxes = archive.boxes(*(BoxValues("a.png", "Mass", x, 20, 10, 10) for x in (30, 60)))
+    boxes = archive.boxes(*(Box("a.png", "Mass", x, 20, 10, 10) for x in (30, 60)))
     row = archive.judged(run_id, boxes)["Mass"]
     assert (row["images"], row["hits"]) == (1, 1)
     assert row["mean_iou"] < 0.5  # the second box counts against the map
 
 
 def test_the_map_covers_only_what_a_cropping_model_sees(archive: Archive) -> None:
-    card = STUB_CARD | {"pixels": STUB_CARD["pixels"] | {"center_crop": True}}
+    card = CLASSIFIER_CARD | {"pixels": CLASSIFIER_CARD["pixels"] | {"center_crop": True}}
     run_id = archive.run({"a.png": hot(0, 0)}, card, width=300, height=SIDE)
-    boxes = archive.boxes(
-        BoxValues("a.png", "Mass", 100, 0, 10, 10), BoxValues("a.png", "Nodule", 0, 0, 30, 10)
-    )
+    boxes = archive.boxes(Box("a.png", "Mass", 100, 0, 10, 10), Box("a.png", "Nodule", 0, 0, 30, 10))
     found = archive.judged(run_id, boxes)
     assert (found["Mass"]["hits"], found["Nodule"]["hits"]) == (1, 0)
 
@@ -152,7 +154,7 @@ def test_maps_are_read_in_the_order_of_the_runs_own_model(archive: Archive) -> N
     card = STUB_CARD | {"name": "two", "findings": names, "thresholds": [0.5, 0.5]}
     archive.run({"a.png": hot(9, 9)})  # its findings come first in the database
     row = archive.judged(
-        archive.run({"a.png": maps}, card), archive.boxes(BoxValues("a.png", "Mass", 50, 50, 10, 10))
+        archive.run({"a.png": maps}, card), archive.boxes(Box("a.png", "Mass", 50, 50, 10, 10))
     )["Mass"]
     assert (row["images"], row["hits"]) == (1, 1)
 
@@ -160,7 +162,7 @@ def test_maps_are_read_in_the_order_of_the_runs_own_model(archive: Archive) -> N
 def test_what_could_not_be_judged_is_counted_with_its_reason(archive: Archive) -> None:
     nan = np.full((10, 10, len(FINDINGS)), np.nan, np.float32)
     run_id = archive.run({"a.png": hot(2, 3), "b.png": "damaged", "c.png": None, "d.png": nan})
-    boxes = archive.boxes(*(BoxValues(f"{name}.png", "Mass", 30, 20, 10, 10) for name in "abcdef"))
+    boxes = archive.boxes(*(Box(f"{name}.png", "Mass", 30, 20, 10, 10) for name in "abcdef"))
     row = archive.judged(run_id, boxes)["Mass"]
     assert (row["images"], row["hits"]) == (1, 1)
     assert row["reason"].startswith("of 6 images with a box: 2 not in the run's manifest, ")
@@ -169,9 +171,9 @@ def test_what_could_not_be_judged_is_counted_with_its_reason(archive: Archive) -
 
 
 def test_a_run_without_maps_has_rows_that_say_so(archive: Archive) -> None:
-    row = archive.judged(
-        archive.run({"a.png": None}), archive.boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10))
-    )["Mass"]
+    row = archive.judged(archive.run({"a.png": None}), archive.boxes(Box("a.png", "Mass", 30, 20, 10, 10)))[
+        "Mass"
+    ]
     assert (row["images"], row["hits"]) == (0, 0)
     assert [row[name] for name in ("pointing", "ci_low", "ci_high", "mean_iou")] == [None] * 4
     assert row["reason"] == "of 1 images with a box: 1 without a stored map (imported, or --heatmaps none)"
@@ -181,7 +183,7 @@ def test_an_imported_run_whose_card_tells_nothing_of_pixels_has_rows_that_say_so
     run_id = archive.run({"a.png": None})
     with archive.database.write() as connection:
         connection.execute(update(model).values(card='{"name": "theirs"}'))
-    row = archive.judged(run_id, archive.boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10)))["Mass"]
+    row = archive.judged(run_id, archive.boxes(Box("a.png", "Mass", 30, 20, 10, 10)))["Mass"]
     assert (row["images"], row["pointing"]) == (0, None)
     assert "imported" in row["reason"]
 
@@ -189,7 +191,7 @@ def test_an_imported_run_whose_card_tells_nothing_of_pixels_has_rows_that_say_so
 def test_boxes_of_a_finding_that_the_model_lacks_are_reported(archive: Archive) -> None:
     run_id = archive.run({"a.png": hot(2, 3)})
     area = (30.0, 20.0, 10.0, 10.0)
-    boxes = archive.boxes(BoxValues("a.png", "Fracture", *area), BoxValues("a.png", "Mass", *area))
+    boxes = archive.boxes(Box("a.png", "Fracture", *area), Box("a.png", "Mass", *area))
     found = archive.judged(run_id, boxes)
     assert (found["Mass"]["images"], found["Mass"]["reason"]) == (1, None)
     assert (found["?"]["images"], found["?"]["pointing"]) == (0, None)
@@ -198,7 +200,7 @@ def test_boxes_of_a_finding_that_the_model_lacks_are_reported(archive: Archive) 
 
 def test_an_empty_map_is_a_miss(archive: Archive) -> None:
     run_id = archive.run({"a.png": np.zeros((10, 10, len(FINDINGS)), np.float32)})
-    row = archive.judged(run_id, archive.boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10)))["Mass"]
+    row = archive.judged(run_id, archive.boxes(Box("a.png", "Mass", 30, 20, 10, 10)))["Mass"]
     assert (row["images"], row["hits"], row["mean_iou"], row["reason"]) == (1, 0, 0.0, None)
 
 
@@ -209,7 +211,7 @@ def test_a_run_of_only_new_images_takes_each_map_from_the_newest_run_that_scored
     archive.run({"a.png": there}, STUB_CARD | {"name": "other", "description": "of another model"})
     run_id = archive.run({"a.png": "damaged", "b.png": there, "c.png": "damaged", "d.png": here})
     archive.run({"c.png": there, "d.png": there})  # later
-    boxes = archive.boxes(*(BoxValues(f"{name}.png", "Mass", 30, 20, 10, 10) for name in "abcd"))
+    boxes = archive.boxes(*(Box(f"{name}.png", "Mass", 30, 20, 10, 10) for name in "abcd"))
     with archive.database.write() as connection:
         connection.execute(update(run).where(run.c.id == run_id).values(only_new=True))
     row = archive.judged(run_id, boxes)["Mass"]
@@ -229,20 +231,20 @@ def test_an_image_of_the_same_name_in_another_archive_is_another_image(
         (tmp_path / name).mkdir()
         archives.append(Archive(database, tmp_path / name))
     first, second = (one.run({"a.png": hot(2, 3) if one is archives[0] else hot(8, 8)}) for one in archives)
-    boxes = archives[0].boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10))
+    boxes = archives[0].boxes(Box("a.png", "Mass", 30, 20, 10, 10))
     hits = [archives[0].judged(run_id, boxes)["Mass"]["hits"] for run_id in (first, second)]
     assert hits == [1, 0]
 
 
 def test_the_rows_are_those_of_the_table(archive: Archive) -> None:
     run_id = archive.run({"a.png": hot(2, 3)})
-    boxes = archive.boxes(BoxValues("a.png", "Mass", 30, 20, 10, 10))
+    boxes = archive.boxes(Box("a.png", "Mass", 30, 20, 10, 10))
     (row,) = localise_run(archive.database, run_id, boxes)
     assert set(row) == {column.name for column in localisation_result.columns} - {"evaluation_id"}
 
 
 def test_a_set_of_boxes_is_stored_once(archive: Archive) -> None:
-    mass = BoxValues("a.png", "Mass", 30.25, 20, 10, 10)
+    mass = Box("a.png", "Mass", 30.25, 20, 10, 10)
     first = archive.boxes(mass, mass)
     assert archive.boxes(mass, mass) == first
     assert archive.boxes(mass, fingerprint="0" * 64) != first
@@ -267,13 +269,7 @@ def test_nihs_984_boxes_are_judged_in_five_seconds(archive: Archive, real_data: 
         row, column = (one.y + one.height / 2) / 102.4, (one.x + one.width / 2) / 102.4
         maps[name] = hot(min(9, int(row)), min(9, int(column)))
     run_id = archive.run(maps, width=1024, height=1024)
-    boxes = archive.boxes(
-        *(
-            BoxValues(one.image_index, one.finding, one.x, one.y, one.width, one.height)
-            for one in listed.boxes
-        ),
-        fingerprint=listed.fingerprint,
-    )
+    boxes = archive.boxes(*listed.boxes, fingerprint=listed.fingerprint)
     begun = time.process_time()
     found = archive.judged(run_id, boxes)
     spent = time.process_time() - begun

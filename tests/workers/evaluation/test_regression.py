@@ -9,18 +9,19 @@ import pytest
 from sqlalchemy import text, update
 from support import STUB_CARD, write_card
 
-from config.cards.card import find_model, make_card
+from config.cards.model import find_model, make_card
 from config.settings import Settings
-from db import alerts, evaluations, ledger, queries, recovery, schedules
-from db.alerts import PairedTest
+from db import alerts, evaluations, ledger, recovery, schedules
+from db.alerts import RegressionCheck
+from db.classifications import Classification
 from db.database import Database
 from db.evaluations import EvaluationClaim
 from db.ledger import BatchImage, Claim
-from db.outcomes import Scored
-from db.schema import evaluation, run
+from db.schema.evaluations import evaluation
+from db.schema.runs import run
 from jobs.submit import Order, submit
-from workers.evaluation.regression import is_loss, watch
-from workers.scoring.scorer import StubScorer
+from workers.evaluation.regression import check_regression, is_loss
+from workers.scoring.stub import StubScorer
 
 BETTER = STUB_CARD | {"sha256": "a" * 64, "findings": ["Mass", "Hernia"], "thresholds": [0.5, 0.5]}
 WORSE = BETTER | {"sha256": "b" * 64}
@@ -32,8 +33,8 @@ IMAGES = 80
 def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", images))
-    return [one.scores[0].probability for one in outcomes if isinstance(one, Scored)]
+    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
+    return [one.scores[0].probability for one in outcomes if isinstance(one, Classification)]
 
 
 @dataclass
@@ -57,8 +58,7 @@ class Watching:
         for one in ledger.take_pending(self.database, 10):
             held = ledger.claim(self.database, one.batch_id, "worker", 60)
             assert held is not None
-            ids = queries.finding_ids(self.database, run_id)
-            assert ledger.complete(self.database, held, stub.score(held), ids)
+            assert ledger.complete(self.database, held, stub.score(held))
         (due,) = recovery.close_finished(self.database, run_id)
         claimed = evaluations.claim_evaluation(self.database, due, 60)
         assert claimed is not None
@@ -89,11 +89,11 @@ def watching(database: Database, tmp_path: Path) -> Watching:
     return Watching(database, tmp_path, schedules.add(database, name="night", **added))  # type: ignore[arg-type]
 
 
-def found(watching: Watching, held: EvaluationClaim) -> PairedTest:
-    """The watched change, of which there must be one."""
-    watched = watch(watching.database, held)
-    assert watched is not None
-    return watched
+def found(watching: Watching, held: EvaluationClaim) -> RegressionCheck:
+    """What the check found, of which there must be one."""
+    check = check_regression(watching.database, held)
+    assert check is not None
+    return check
 
 
 def test_a_model_that_finds_less_gives_an_alert_that_names_all_that_is_needed(watching: Watching) -> None:
@@ -114,10 +114,10 @@ def test_a_loss_is_written_with_its_comparison_and_its_alert_once(
     watching: Watching, caplog: pytest.LogCaptureFixture
 ) -> None:
     held = watching.after(WORSE)
-    watched = found(watching, held)
+    check = found(watching, held)
     for _ in range(2):
         with watching.database.write() as connection:
-            alerts.raise_loss(connection, watched)
+            alerts.raise_loss(connection, check)
     (raised,) = alerts.since(watching.database, datetime.now(UTC) - timedelta(minutes=1))
     assert (raised.kind, raised.schedule, raised.evaluation_id) == ("loss", "night", held.evaluation_id)
     assert caplog.text.count(raised.message) == 1
@@ -134,10 +134,10 @@ def test_a_loss_is_written_with_its_comparison_and_its_alert_once(
 
 def test_a_model_that_finds_more_is_compared_and_raises_nothing(watching: Watching) -> None:
     watching.end(watching.night(WORSE))
-    watched = found(watching, watching.night(BETTER))
-    assert watched.message is None
+    check = found(watching, watching.night(BETTER))
+    assert check.message is None
     with watching.database.write() as connection:
-        alerts.raise_loss(connection, watched)
+        alerts.raise_loss(connection, check)
     assert alerts.since(watching.database, NOW) == []
 
 
@@ -165,18 +165,18 @@ def test_a_loss_is_beyond_the_margin_and_significant(
 
 
 def test_the_first_evaluation_has_nothing_before_it(watching: Watching) -> None:
-    assert watch(watching.database, watching.night(BETTER)) is None
+    assert check_regression(watching.database, watching.night(BETTER)) is None
 
 
 def test_the_same_model_is_not_tested_against_itself(watching: Watching) -> None:
-    assert watch(watching.database, watching.after(BETTER)) is None
+    assert check_regression(watching.database, watching.after(BETTER)) is None
 
 
 def test_a_run_without_a_schedule_is_not_watched(watching: Watching) -> None:
     watching.end(watching.night(BETTER, scheduled=False))
     held = watching.night(WORSE, scheduled=False)
     assert held.schedule_id is None
-    assert watch(watching.database, held) is None
+    assert check_regression(watching.database, held) is None
 
 
 def test_an_evaluation_that_failed_hides_no_loss(watching: Watching) -> None:
@@ -189,7 +189,7 @@ def test_models_of_equal_weights_are_told_apart_by_their_cards(watching: Watchin
     watching.end(watching.night(BETTER))
     held = watching.night(OTHER_CARD)
     with watching.database.read() as connection:
-        before = alerts.before(connection, watching.schedule_id, held.evaluation_id, held.run_id)
+        before = alerts.predecessor(connection, watching.schedule_id, held.evaluation_id, held.run_id)
     assert before is not None
     assert before.model != before.model_now
     assert "a" * 12 not in before.model

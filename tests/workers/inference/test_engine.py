@@ -15,10 +15,12 @@ import pytest
 from numpy.typing import NDArray
 from support import ROOT
 
-from config.cards.card import SHIPPED, Model, ModelCard, read_model
+from config.cards.classification import ClassificationCard
+from config.cards.model import SHIPPED, Classifier, Model, read_model
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from jobs.phantoms.archive import draw, plan_archive
+from jobs.sources.folder import FolderSource
 from workers.inference import pixels
 from workers.inference.engine import (
     GOLDEN_TOLERANCE,
@@ -27,7 +29,9 @@ from workers.inference.engine import (
     check_golden,
     make_engine,
 )
-from workers.inference.formats.decode import Picture, read_picture
+from workers.inference.formats.decode import read_picture
+from workers.inference.formats.picture import Picture
+from workers.inference.networks.network import seeded_weights
 
 LIMIT = 64_000_000
 CORES = os.sched_getaffinity(0)
@@ -38,20 +42,20 @@ CORES = os.sched_getaffinity(0)
 
 
 @pytest.fixture(scope="module")
-def engine(tensorflow: Any, untrained: Model) -> TensorFlowEngine:
+def engine(tensorflow: Any, untrained: Classifier) -> TensorFlowEngine:
     """The engine of the shipped card: it is compiled once for this module."""
     assert tensorflow
     return TensorFlowEngine(untrained, threads=1)
 
 
 @pytest.fixture(scope="module")
-def network(engine: TensorFlowEngine, untrained: Model) -> Any:
+def network(engine: TensorFlowEngine, untrained: Classifier) -> Any:
     """The same network, not compiled, for autodiff and for saving."""
     assert engine.batch
     return build(untrained)
 
 
-def build(model: Model) -> Any:
+def build(model: Classifier) -> Any:
     from workers.inference import weights
     from workers.inference.networks import densenet121 as densenet
 
@@ -60,13 +64,13 @@ def build(model: Model) -> Any:
     return built
 
 
-def changed(model: Model, folder: Path | None = None, **fields: Any) -> Model:
+def changed(model: Classifier, folder: Path | None = None, **fields: Any) -> Classifier:
     """Give the model with other fields in its card, validated as a file's would be."""
-    card = ModelCard.model_validate(model.card.model_dump() | fields)
+    card = ClassificationCard.model_validate(model.card.model_dump() | fields)
     return Model(folder=folder or model.folder, card=card)
 
 
-def own_model(model: Model, **fields: Any) -> Model:
+def own_model(model: Classifier, **fields: Any) -> Classifier:
     """Give a model of another shape with seeded weights, and with the hash and golden scores they have."""
     from workers.inference import weights
     from workers.inference.networks import densenet121 as densenet
@@ -75,7 +79,7 @@ def own_model(model: Model, **fields: Any) -> Model:
     blanks = (0.5,) * len(findings)
     blank = changed(model, thresholds=blanks, golden=blanks, **fields)
     built = densenet.build(blank.card)
-    arrays = densenet.seeded_weights(built, blank.card.seed or 0)
+    arrays = seeded_weights(built, blank.card.seed or 0)
     built.set_weights(arrays)
     pattern = pixels.prepare(pixels.test_pattern(blank.card.pixels.size), blank.card.pixels)
     _, logits = built(pattern[None], training=False)
@@ -84,7 +88,7 @@ def own_model(model: Model, **fields: Any) -> Model:
 
 
 @pytest.fixture(scope="module")
-def saved(network: Any, untrained: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def saved(network: Any, untrained: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """The shipped model with its weights in a file."""
     from workers.inference import weights
 
@@ -96,13 +100,13 @@ def saved(network: Any, untrained: Model, tmp_path_factory: pytest.TempPathFacto
 # --- pictures ----------------------------------------------------------------------------------------------
 
 
-def of_phantoms(card: ModelCard, n: int, seed: int = 5) -> NDArray[np.float32]:
+def of_phantoms(card: ClassificationCard, n: int, seed: int = 5) -> NDArray[np.float32]:
     drawn = (Picture(draw(phantom)) for phantom in plan_archive(n, seed))
     return np.stack([pixels.prepare(picture, card.pixels) for picture in drawn])
 
 
 @pytest.fixture(scope="module")
-def phantoms(untrained: Model) -> NDArray[np.float32]:
+def phantoms(untrained: Classifier) -> NDArray[np.float32]:
     """Eight prepared phantoms: a full batch on a CPU."""
     return of_phantoms(untrained.card, 8)
 
@@ -133,19 +137,19 @@ def by_autodiff(network: Any, values: NDArray[np.float32]) -> NDArray[np.float32
     return divided.astype(np.float32)
 
 
-def watched(model: Model, monkeypatch: pytest.MonkeyPatch) -> TensorFlowEngine:
+def watched(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> TensorFlowEngine:
     """Compile an engine that gives, behind its maps, the features that it made them of."""
     import tensorflow as tf
 
-    from workers.inference import gradcam
+    from workers.inference.networks import densenet121
 
-    maps_of = gradcam.class_activation_maps
+    maps_of = densenet121.class_activation_maps
 
     def with_features(normed: Any, kernel: Any, *, final_relu: bool) -> Any:
         return tf.concat([maps_of(normed, kernel, final_relu=final_relu), normed], axis=-1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(gradcam, "class_activation_maps", with_features)
+        patched.setattr(densenet121, "class_activation_maps", with_features)
         return TensorFlowEngine(model, threads=1)
 
 
@@ -169,7 +173,7 @@ def assert_maps_are_grad_cam(engine: TensorFlowEngine, network: Any, inputs: NDA
 # --- scores ------------------------------------------------------------------------------------------------
 
 
-def test_test_pattern_has_the_golden_scores(engine: TensorFlowEngine, untrained: Model) -> None:
+def test_test_pattern_has_the_golden_scores(engine: TensorFlowEngine, untrained: Classifier) -> None:
     card = untrained.card
     found = engine.infer(pixels.prepare(pixels.test_pattern(card.pixels.size), card.pixels)[None])
     assert found.probabilities.dtype == np.float32
@@ -214,7 +218,7 @@ def test_different_pictures_get_different_scores(
 
 
 @pytest.fixture(scope="module")
-def seen_through(engine: TensorFlowEngine, untrained: Model) -> TensorFlowEngine:
+def seen_through(engine: TensorFlowEngine, untrained: Classifier) -> TensorFlowEngine:
     assert engine.batch
     return watched(untrained, pytest.MonkeyPatch())
 
@@ -228,11 +232,11 @@ def test_maps_of_phantoms_are_grad_cam_by_autodiff(
 
 
 def test_maps_of_real_radiographs_are_grad_cam_by_autodiff(
-    seen_through: TensorFlowEngine, network: Any, untrained: Model, real_data: Path
+    seen_through: TensorFlowEngine, network: Any, untrained: Classifier, real_data: Path
 ) -> None:
     root = real_data / "nih" / "images"
     names = sorted(path.name for path in root.glob("*.png"))[:8]
-    pictures = [read_picture(root, name, LIMIT) for name in names]
+    pictures = [read_picture(FolderSource(root), name, LIMIT) for name in names]
     inputs = np.stack([pixels.prepare(picture, untrained.card.pixels) for picture in pictures])
     assert len(inputs) == 8
     assert_maps_are_grad_cam(seen_through, network, inputs)
@@ -276,24 +280,24 @@ def test_map_without_a_positive_value_is_all_zero(
 
 
 @pytest.fixture(scope="module")
-def demo() -> Model:
+def demo() -> Classifier:
     return read_model(SHIPPED / "demo")
 
 
 @pytest.fixture(scope="module")
-def openvino(engine: TensorFlowEngine, demo: Model) -> Engine:
+def openvino(engine: TensorFlowEngine, demo: Classifier) -> Engine:
     assert engine.batch  # TensorFlow's settings are made first
     return make_engine("openvino", demo, threads=1)
 
 
 @pytest.fixture(scope="module")
-def reference(engine: TensorFlowEngine, demo: Model) -> Engine:
+def reference(engine: TensorFlowEngine, demo: Classifier) -> Engine:
     assert engine.batch
     return make_engine("tensorflow", demo, threads=1)
 
 
 def test_openvino_gives_tensorflows_scores_and_maps_of_phantoms(
-    openvino: Engine, reference: Engine, demo: Model
+    openvino: Engine, reference: Engine, demo: Classifier
 ) -> None:
     assert (openvino.name, reference.name) == ("openvino", "tensorflow")
     inputs = of_phantoms(demo.card, 5)
@@ -308,33 +312,34 @@ def test_openvino_gives_tensorflows_scores_and_maps_of_phantoms(
 
 
 def test_openvino_gives_tensorflows_scores_and_maps_of_real_radiographs(
-    openvino: Engine, reference: Engine, demo: Model, real_data: Path
+    openvino: Engine, reference: Engine, demo: Classifier, real_data: Path
 ) -> None:
     root = real_data / "nih" / "images"
     names = sorted(path.name for path in root.glob("*.png"))[:24]
     for first in range(0, len(names), 8):
-        pictures = [read_picture(root, name, LIMIT) for name in names[first : first + 8]]
+        pictures = [read_picture(FolderSource(root), name, LIMIT) for name in names[first : first + 8]]
         inputs = np.stack([pixels.prepare(picture, demo.card.pixels) for picture in pictures])
         ours, theirs = openvino.infer(inputs), reference.infer(inputs)
         assert np.abs(ours.probabilities - theirs.probabilities).max() <= 1e-4
         assert np.abs(ours.maps - theirs.maps).max() <= 1e-3
 
 
-def test_openvino_leaves_its_thread_to_every_core(openvino: Engine, demo: Model) -> None:
+def test_openvino_leaves_its_thread_to_every_core(openvino: Engine, demo: Classifier) -> None:
     openvino.infer(of_phantoms(demo.card, 1))
     # Pinned, each child's thread would sit on the first core, and the children share it.
     allowed = {os.sched_getaffinity(int(task.name)) == CORES for task in Path("/proc/self/task").iterdir()}
     assert allowed == {True}
 
 
-def test_openvinos_golden_scores_are_checked_too(openvino: Engine, demo: Model) -> None:
+def test_openvinos_golden_scores_are_checked_too(openvino: Engine, demo: Classifier) -> None:
     golden = list(demo.card.golden or ())
     golden[3] += 1e-3 if golden[3] < 0.5 else -1e-3
     assert f"the test pattern {FINDINGS[3]} is" in golden_refusal(openvino, changed(demo, golden=golden).card)
 
 
+@pytest.mark.tensorflow
 def test_bfloat16_is_refused_where_the_processor_lacks_it(
-    demo: Model, monkeypatch: pytest.MonkeyPatch
+    demo: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import openvino as ov
 
@@ -343,7 +348,7 @@ def test_bfloat16_is_refused_where_the_processor_lacks_it(
         make_engine("openvino-bf16", demo)
 
 
-def test_an_engine_that_is_not_installed_is_named(demo: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_is_not_installed_is_named(demo: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError, match=r"install nightread\[openvino\]"):
         make_engine("openvino", demo)
@@ -353,7 +358,7 @@ def test_an_engine_that_is_not_installed_is_named(demo: Model, monkeypatch: pyte
 
 
 def test_card_of_18_findings_without_final_relu_and_with_one_channel_has_its_grad_cams(
-    engine: TensorFlowEngine, untrained: Model, monkeypatch: pytest.MonkeyPatch
+    engine: TensorFlowEngine, untrained: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert engine.batch
     one_channel = untrained.card.pixels.model_dump() | {
@@ -371,14 +376,14 @@ def test_card_of_18_findings_without_final_relu_and_with_one_channel_has_its_gra
     assert_maps_are_grad_cam(other, build(model), inputs)
 
 
-def test_final_relu_changes_the_scores(engine: TensorFlowEngine, untrained: Model) -> None:
+def test_final_relu_changes_the_scores(engine: TensorFlowEngine, untrained: Classifier) -> None:
     assert engine.batch
     without = own_model(untrained, final_relu=False)
     assert without.card.sha256 == untrained.card.sha256
     assert without.card.golden != pytest.approx(untrained.card.golden, abs=GOLDEN_TOLERANCE)
 
 
-def test_card_of_one_finding_has_its_grad_cam(engine: TensorFlowEngine, untrained: Model) -> None:
+def test_card_of_one_finding_has_its_grad_cam(engine: TensorFlowEngine, untrained: Classifier) -> None:
     from workers.inference.gradcam import class_activation_maps
 
     assert engine.batch
@@ -395,7 +400,7 @@ def test_card_of_one_finding_has_its_grad_cam(engine: TensorFlowEngine, untraine
 
 
 def test_saved_weights_give_identical_scores(
-    engine: TensorFlowEngine, saved: Model, phantoms: NDArray[np.float32]
+    engine: TensorFlowEngine, saved: Classifier, phantoms: NDArray[np.float32]
 ) -> None:
     ours, theirs = engine.infer(phantoms), TensorFlowEngine(saved, threads=1).infer(phantoms)
     assert np.array_equal(ours.probabilities, theirs.probabilities)
@@ -403,16 +408,17 @@ def test_saved_weights_give_identical_scores(
 
 
 @pytest.mark.processes
-def test_seeded_weights_have_the_cards_hash_in_a_fresh_process(untrained: Model) -> None:
+def test_seeded_weights_have_the_cards_hash_in_a_fresh_process(untrained: Classifier) -> None:
     program = """
 import sys
 from pathlib import Path
-from config.cards.card import read_model
-from workers.inference import weights
-from workers.inference.networks import densenet121 as densenet
+from config.cards.model import read_model
+from workers.inference.networks.network import network_of
+from workers.inference.weights import arrays_sha256
 
 card = read_model(Path(sys.argv[1])).card
-print(weights.arrays_sha256(densenet.seeded_weights(densenet.build(card), card.seed)))
+network = network_of(card)
+print(arrays_sha256(network.seeded_weights(network.build(card), card.seed)))
 """
     command = [sys.executable, "-c", program, str(untrained.folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
@@ -427,7 +433,7 @@ def test_hash_is_over_the_bytes_of_the_arrays(engine: TensorFlowEngine) -> None:
     assert arrays_sha256(arrays) == hashlib.sha256(np.array([1, 2, 3], dtype="<f4").tobytes()).hexdigest()
 
 
-def refusal(network: Any, model: Model) -> str:
+def refusal(network: Any, model: Classifier) -> str:
     from workers.inference.weights import load_weights
 
     with pytest.raises(ConfigError) as caught:
@@ -437,7 +443,7 @@ def refusal(network: Any, model: Model) -> str:
 
 
 def test_seeded_weights_with_another_hash_are_refused_and_both_are_named(
-    network: Any, untrained: Model
+    network: Any, untrained: Classifier
 ) -> None:
     message = refusal(network, changed(untrained, sha256="a" * 64))
     assert "a" * 64 in message
@@ -445,14 +451,14 @@ def test_seeded_weights_with_another_hash_are_refused_and_both_are_named(
 
 
 def test_engine_of_a_model_with_another_hash_does_not_start(
-    engine: TensorFlowEngine, untrained: Model
+    engine: TensorFlowEngine, untrained: Classifier
 ) -> None:
     assert engine.batch
     with pytest.raises(ConfigError, match="SHA-256"):
         TensorFlowEngine(changed(untrained, seed=2018), threads=1)
 
 
-def test_file_with_one_other_byte_is_refused(network: Any, saved: Model, tmp_path: Path) -> None:
+def test_file_with_one_other_byte_is_refused(network: Any, saved: Classifier, tmp_path: Path) -> None:
     content = bytearray((saved.folder / "weights.npz").read_bytes())
     content[len(content) // 2] ^= 1
     (tmp_path / "weights.npz").write_bytes(content)
@@ -462,7 +468,7 @@ def test_file_with_one_other_byte_is_refused(network: Any, saved: Model, tmp_pat
     assert saved.card.sha256 in message
 
 
-def test_missing_file_is_named(network: Any, saved: Model, tmp_path: Path) -> None:
+def test_missing_file_is_named(network: Any, saved: Classifier, tmp_path: Path) -> None:
     message = refusal(network, changed(saved, tmp_path))
     assert str(tmp_path / "weights.npz") in message
     assert "No such file" in message
@@ -470,7 +476,7 @@ def test_missing_file_is_named(network: Any, saved: Model, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("kind", ["truncated", "text", "a lone array", "empty"])
 def test_file_that_is_no_npz_is_refused_though_its_hash_is_right(
-    network: Any, saved: Model, tmp_path: Path, kind: str
+    network: Any, saved: Classifier, tmp_path: Path, kind: str
 ) -> None:
     path = tmp_path / "weights.npz"
     if kind == "truncated":
@@ -487,7 +493,7 @@ def test_file_that_is_no_npz_is_refused_though_its_hash_is_right(
 
 
 def test_weights_for_another_number_of_findings_are_refused_and_the_shapes_are_named(
-    engine: TensorFlowEngine, saved: Model
+    engine: TensorFlowEngine, saved: Classifier
 ) -> None:
     from workers.inference.networks import densenet121 as densenet
 
@@ -507,7 +513,7 @@ def test_weights_for_another_number_of_findings_are_refused_and_the_shapes_are_n
 
 
 def test_weights_that_lack_an_array_are_refused_and_the_numbers_are_named(
-    network: Any, saved: Model, tmp_path: Path
+    network: Any, saved: Classifier, tmp_path: Path
 ) -> None:
     arrays = network.get_weights()
     path = tmp_path / "weights.npz"
@@ -521,7 +527,7 @@ def test_weights_that_lack_an_array_are_refused_and_the_numbers_are_named(
 # --- golden scores -----------------------------------------------------------------------------------------
 
 
-def golden_refusal(engine: Engine, card: ModelCard) -> str:
+def golden_refusal(engine: Engine, card: ClassificationCard) -> str:
     """Check the compiled engine against another card: compiling it again would not change what is tested."""
     with pytest.raises(ConfigError) as caught:
         check_golden(engine, card, GOLDEN_TOLERANCE)
@@ -531,7 +537,7 @@ def golden_refusal(engine: Engine, card: ModelCard) -> str:
 @pytest.mark.parametrize("index", [0, 6, 13])
 @pytest.mark.parametrize("difference", [-1e-3, 1e-3])
 def test_golden_score_that_is_off_by_a_thousandth_is_named_with_both_numbers(
-    engine: TensorFlowEngine, untrained: Model, index: int, difference: float
+    engine: TensorFlowEngine, untrained: Classifier, index: int, difference: float
 ) -> None:
     golden = list(untrained.card.golden or ())
     right = golden[index]
@@ -545,7 +551,7 @@ def test_golden_score_that_is_off_by_a_thousandth_is_named_with_both_numbers(
 
 
 def test_findings_in_another_order_than_the_outputs_are_refused(
-    engine: TensorFlowEngine, untrained: Model
+    engine: TensorFlowEngine, untrained: Classifier
 ) -> None:
     # Names and their golden scores change places, the weights do not.
     order = [0, 7, 2, 3, 4, 5, 6, 1, 8, 9, 10, 11, 12, 13]
@@ -561,13 +567,13 @@ def test_findings_in_another_order_than_the_outputs_are_refused(
 
 
 def test_other_preprocessing_than_the_golden_scores_had_is_refused(
-    engine: TensorFlowEngine, untrained: Model
+    engine: TensorFlowEngine, untrained: Classifier
 ) -> None:
     shifted = untrained.card.pixels.model_dump() | {"mean": (123.7, 116.8, 103.9)}
     assert "preprocessing" in golden_refusal(engine, changed(untrained, pixels=shifted).card)
 
 
-def test_network_that_answers_no_number_is_refused(engine: TensorFlowEngine, untrained: Model) -> None:
+def test_network_that_answers_no_number_is_refused(engine: TensorFlowEngine, untrained: Classifier) -> None:
     import tensorflow as tf
 
     other = copy.copy(engine)

@@ -9,9 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from config.cards.card import Preprocessing
+from config.cards.classification import Preprocessing
+from jobs.sources.folder import FolderSource
 from workers.inference import pixels
-from workers.inference.formats.decode import Picture, read_picture
+from workers.inference.formats.decode import read_picture
+from workers.inference.formats.picture import Picture
+from workers.inference.region import visible_region
 
 Resize = Literal["nearest", "bilinear", "linear", "gaussian"]
 METHODS: dict[Resize, Image.Resampling] = {
@@ -176,7 +179,7 @@ def radiographs(real_data: Path) -> list[tuple[Path, Picture]]:
             by_mode[picture.mode].append(file)
     chosen = by_mode["L"][:2] + by_mode["RGBA"][:1]
     assert len(chosen) == 3
-    return [(file, read_picture(file.parent, file.name, LIMIT)) for file in chosen]
+    return [(file, read_picture(FolderSource(file.parent), file.name, LIMIT)) for file in chosen]
 
 
 def by_keras(file: Path, size: int) -> NDArray[np.float32]:
@@ -189,14 +192,16 @@ def by_keras(file: Path, size: int) -> NDArray[np.float32]:
     return loaded
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nearest_is_what_keras_loads(shape: tuple[int, ...], tmp_path: Path) -> None:
     file = tmp_path / "drawn.png"
     Image.fromarray(drawn(shape)).save(file)
-    found = pixels.prepare(read_picture(tmp_path, file.name, LIMIT), as_it_is(96, 3, "nearest"))
+    found = pixels.prepare(read_picture(FolderSource(tmp_path), file.name, LIMIT), as_it_is(96, 3, "nearest"))
     assert np.array_equal(found, by_keras(file, 96))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("size", [224, 320])
 def test_nearest_of_radiographs_is_what_keras_loads(
     radiographs: list[tuple[Path, Picture]], size: int
@@ -292,7 +297,9 @@ def test_linear_is_what_chexnet_keras_computed_with_the_scikit_image_of_its_time
     ],
 )
 def test_square_is_the_largest_in_the_middle(height: int, width: int, expected: tuple[int, int, int]) -> None:
-    assert pixels.center_square(height, width) == expected
+    seen = visible_region(as_it_is(96, 1, "nearest", center_crop=True), width, height)
+    assert (seen.top, seen.left, seen.height) == expected
+    assert seen.width == seen.height
 
 
 @pytest.mark.parametrize("resize", [*METHODS, *SKIMAGE])

@@ -9,7 +9,8 @@ from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
-from workers.metrics.calibration import Calibration, Platt, apply_platt, calibrate, fit_platt
+from db.calibration import platt
+from workers.metrics.calibration import Calibration, Platt, calibrate, fit_platt
 
 
 def simulated(
@@ -107,7 +108,7 @@ def test_calibrated_probabilities_are_calibrated() -> None:
     fitted = fit_platt(labels, p)
     assert fitted.slope is not None
     assert fitted.intercept is not None
-    calibrated = apply_platt(p, fitted.slope, fitted.intercept)
+    calibrated = np.array([platt(fitted.slope, fitted.intercept, raw) for raw in p.tolist()])
     before, after = calibrate(labels, p), calibrate(labels, calibrated)
     assert before.expected_error is not None
     assert after.expected_error is not None
@@ -122,22 +123,8 @@ def test_separated_classes_and_probabilities_of_0_and_1_have_a_finite_fit() -> N
     assert fitted.slope is not None
     assert fitted.intercept is not None
     # Platt's targets of two and two images are 1/4 and 3/4, which two distinct logits fit exactly.
-    assert apply_platt(p, fitted.slope, fitted.intercept) == pytest.approx(np.array([0.25, 0.25, 0.75, 0.75]))
-
-
-def test_apply_is_the_identity_for_slope_1_and_intercept_0_and_keeps_nan_and_shape() -> None:
-    p = np.array([[0.0, 0.3], [1.0, np.nan]], np.float32)
-    calibrated = apply_platt(p, 1, 0)
-    assert calibrated.dtype == np.float64
-    assert calibrated == pytest.approx(p, abs=1e-7, nan_ok=True)
-
-
-@given(st.floats(0.01, 5), st.floats(-5, 5), st.lists(st.floats(0, 1), min_size=2, max_size=20))
-@settings(deadline=None)
-def test_positive_slope_keeps_the_order(slope: float, intercept: float, drawn: list[float]) -> None:
-    calibrated = apply_platt(np.sort(drawn), slope, intercept)
-    assert np.all(np.diff(calibrated) >= 0)
-    assert np.all((calibrated >= 0) & (calibrated <= 1))
+    calibrated = [platt(fitted.slope, fitted.intercept, raw) for raw in p.tolist()]
+    assert calibrated == pytest.approx([0.25, 0.25, 0.75, 0.75])
 
 
 @pytest.mark.parametrize(
@@ -161,5 +148,3 @@ def test_programming_errors_are_raised() -> None:
             judge(np.array([0, 1]), np.array([0.5]))
         with pytest.raises(ValueError, match="outside"):
             judge(np.array([0, 1]), np.array([0.5, 1.5]))
-    with pytest.raises(ValueError, match="outside"):
-        apply_platt(np.array([-0.1]), 1, 0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from workers.inference.peak import locate
-from workers.inference.pixels import Region
+from workers.inference.region import Region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
 from workers.metrics.thresholds import wilson
 
@@ -45,9 +45,9 @@ def test_several_boxes_are_one_region_and_overlap_counts_once() -> None:
 
 def test_peak_is_the_one_that_a_run_stores() -> None:
     map_ = np.array([[0.0, 0.2, 1.0, 0.8], [0.0, 0.1, 0.3, 0.2]], np.float32)
-    focus = locate(map_, Region(0, 0, 400, 200))
-    assert focus is not None
-    x, y = focus.peak
+    peak = locate(map_, Region(0, 0, 400, 200))
+    assert peak is not None
+    x, y = peak.point
     assert localise(map_, np.array([[x, y, 1, 1]]), 400, 200).hit is True
     for beside in ([x + 1, y, 1, 1], [x - 1, y, 1, 1], [x, y + 1, 1, 1], [x, y - 1, 1, 1]):
         assert localise(map_, np.array([beside]), 400, 200).hit is False

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.cards.card import SHIPPED, Model, read_model
+from config.cards.model import SHIPPED, Classifier, read_model
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Phantom, draw, plan_archive
-from workers.inference.engine import Inferred, TensorFlowEngine
-from workers.inference.formats.decode import Picture
+from workers.inference.engine import Inference, TensorFlowEngine
+from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
-from workers.inference.pixels import prepare, visible_region
+from workers.inference.pixels import prepare
+from workers.inference.region import visible_region
 from workers.metrics.auroc import delong
 
 # Of another seed than the training's, so of other patients.
@@ -21,19 +22,19 @@ WIDE = {"Cardiomegaly", "Edema", "Emphysema", "Fibrosis"}
 
 
 @pytest.fixture(scope="module")
-def demo() -> Model:
+def demo() -> Classifier:
     return read_model(SHIPPED / "demo")
 
 
 @pytest.fixture(scope="module")
-def inferred(tensorflow: Any, demo: Model) -> Inferred:
+def inferred(tensorflow: Any, demo: Classifier) -> Inference:
     assert tensorflow
     engine = TensorFlowEngine(demo, threads=1)
     inputs = np.stack([prepare(Picture(draw(phantom)), demo.card.pixels) for phantom in UNSEEN])
     parts = [
         engine.infer(inputs[first : first + engine.batch]) for first in range(0, len(inputs), engine.batch)
     ]
-    return Inferred(
+    return Inference(
         np.concatenate([part.probabilities for part in parts]), np.concatenate([part.maps for part in parts])
     )
 
@@ -42,7 +43,7 @@ def truth(finding: str) -> NDArray[np.int8]:
     return np.array([finding in phantom.findings for phantom in UNSEEN], dtype=np.int8)
 
 
-def test_findings_of_unseen_phantoms_are_told_apart(demo: Model, inferred: Inferred) -> None:
+def test_findings_of_unseen_phantoms_are_told_apart(demo: Classifier, inferred: Inference) -> None:
     areas = [
         delong(truth(finding), inferred.probabilities[:, index]).auroc or 0.0
         for index, finding in enumerate(demo.card.findings)
@@ -51,10 +52,10 @@ def test_findings_of_unseen_phantoms_are_told_apart(demo: Model, inferred: Infer
     assert min(areas) >= 0.75, "the smallest is measured over 603 phantoms, and stands in the card"
 
 
-def points_at(phantom: Phantom, finding: str, map_: NDArray[np.float32], demo: Model) -> bool:
-    focus = locate(map_, visible_region(demo.card.pixels, 1024, 1024))
-    assert focus is not None
-    x, y = focus.peak
+def points_at(phantom: Phantom, finding: str, map_: NDArray[np.float32], demo: Classifier) -> bool:
+    peak = locate(map_, visible_region(demo.card.pixels, 1024, 1024))
+    assert peak is not None
+    x, y = peak.point
     return any(
         box.x <= x <= box.x + box.width and box.y <= y <= box.y + box.height
         for box in phantom.boxes
@@ -62,7 +63,7 @@ def points_at(phantom: Phantom, finding: str, map_: NDArray[np.float32], demo: M
     )
 
 
-def test_peaks_of_true_positives_lie_in_the_drawn_boxes(demo: Model, inferred: Inferred) -> None:
+def test_peaks_of_true_positives_lie_in_the_drawn_boxes(demo: Classifier, inferred: Inference) -> None:
     hits = [
         points_at(phantom, finding, inferred.maps[row, :, :, index], demo)
         for index, finding in enumerate(demo.card.findings)
@@ -74,7 +75,7 @@ def test_peaks_of_true_positives_lie_in_the_drawn_boxes(demo: Model, inferred: I
     assert sum(hits) / len(hits) >= 0.8
 
 
-def test_card_tells_what_was_measured(demo: Model) -> None:
+def test_card_tells_what_was_measured(demo: Classifier) -> None:
     figures = demo.card.figures or {}
     areas = figures["AUROC on unseen phantoms"]
     assert set(areas) == set(FINDINGS)

@@ -17,11 +17,14 @@ import pytest
 from numpy.typing import NDArray
 from support import ROOT
 
-from config.cards.card import Model, ModelCard, Preprocessing
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Classifier
 from config.errors import ConfigError
+from jobs.sources.folder import FolderSource
 from workers.inference import pixels
 from workers.inference.formats.decode import read_picture
-from workers.models.keras_files import _plan, read_keras
+from workers.models.keras_files import read_keras
+from workers.models.plan import plan
 
 Arrays = list[NDArray[np.float32]]
 
@@ -229,11 +232,11 @@ def own_maps(source: Original, inputs: NDArray[np.float32]) -> NDArray[np.float3
 
 
 @pytest.fixture(scope="module")
-def course(untrained: Model, real_data: Path) -> tuple[ModelCard, NDArray[np.float32]]:
+def course(untrained: Classifier, real_data: Path) -> tuple[ClassificationCard, NDArray[np.float32]]:
     """Three real radiographs prepared as the course does, and a card that says so."""
     root = real_data / "nih" / "images"
     names = sorted(path.name for path in root.glob("*.png"))[:3]
-    pictures = [read_picture(root, name, 64_000_000) for name in names]
+    pictures = [read_picture(FolderSource(root), name, 64_000_000) for name in names]
     plain = Preprocessing(size=320, channels=3, resize="nearest", factor=1, mean=(0, 0, 0), std=(1, 1, 1))
     values = [pixels.prepare(picture, plain) for picture in pictures]
     frozen = plain.model_copy(
@@ -244,7 +247,7 @@ def course(untrained: Model, real_data: Path) -> tuple[ModelCard, NDArray[np.flo
 
 
 @pytest.fixture(scope="module")
-def networks(course: tuple[ModelCard, NDArray[np.float32]]) -> dict[bool, Any]:
+def networks(course: tuple[ClassificationCard, NDArray[np.float32]]) -> dict[bool, Any]:
     """Nightread's own network, with the final ReLU and without."""
     from workers.inference.networks import densenet121 as densenet
 
@@ -255,7 +258,7 @@ def networks(course: tuple[ModelCard, NDArray[np.float32]]) -> dict[bool, Any]:
 
 
 def test_real_radiographs_have_the_originals_probabilities_and_grad_cams(
-    saved: Saved, course: tuple[ModelCard, NDArray[np.float32]], networks: dict[bool, Any]
+    saved: Saved, course: tuple[ClassificationCard, NDArray[np.float32]], networks: dict[bool, Any]
 ) -> None:
     from workers.inference import gradcam, weights
     from workers.inference.networks import densenet121 as densenet
@@ -280,7 +283,7 @@ def test_real_radiographs_have_the_originals_probabilities_and_grad_cams(
     assert maps_off <= 1e-3
 
 
-def test_plan_has_the_networks_own_names_and_shapes(untrained: Model) -> None:
+def test_plan_has_the_networks_own_names_and_shapes(untrained: Classifier) -> None:
     from workers.inference.networks import densenet121 as densenet
 
     kernels_and_gammas = [
@@ -288,7 +291,7 @@ def test_plan_has_the_networks_own_names_and_shapes(untrained: Model) -> None:
         for variable in densenet.build(untrained.card).weights
         if variable.path.endswith(("/kernel", "/gamma"))
     ]
-    assert list(_plan(channels=3)) == kernels_and_gammas[:-1]
+    assert [(layer.keras, layer.shape) for layer in plan(channels=3)] == kernels_and_gammas[:-1]
 
 
 @pytest.mark.parametrize(
@@ -347,7 +350,7 @@ def by_hand(
 ) -> list[tuple[str, dict[str, NDArray[Any]]]]:
     """Make a DenseNet-121's layers: name, and arrays by role."""
     layers: list[tuple[str, dict[str, NDArray[Any]]]] = []
-    for name, shape in _plan(channels):
+    for name, _, shape in plan(channels):
         roles = ("kernel",) if len(shape) == 4 else ("gamma", "beta", "moving_mean", "moving_variance")
         layers.append((name, {role: rng.random(shape, dtype=np.float32) for role in roles}))
     head = {"kernel": rng.random((1024, outputs)), "bias": rng.random(outputs)}
@@ -532,7 +535,7 @@ def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
 def test_keras_file_that_unpacks_to_too_much_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.models.keras_files._LARGEST_MEMBER", 1_000_000)
+    monkeypatch.setattr("workers.models.hdf5._LARGEST_MEMBER", 1_000_000)
     with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("model.weights.h5", bytes(1_000_001))
     assert "1,000,001 bytes" in refusal(tmp_path / "a.keras")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.cards.card import Model
+from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.models import torch_files
 from workers.models.imported import ForeignWeights, drop_unnamed
@@ -54,7 +54,7 @@ def torch_key(path: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def network(tensorflow: Any, untrained: Model) -> Any:
+def network(tensorflow: Any, untrained: Classifier) -> Any:
     """DenseNet-121 with 14 findings as Keras builds it."""
     assert tensorflow
     from workers.inference.networks import densenet121 as densenet

@@ -1,19 +1,20 @@
 """Overlays show where a map points, leave the rest as it was, and appear whole or not at all."""
 
+import os
 import resource
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from config.cards.card import Model
-from workers.inference.formats.decode import Picture
+from config.cards.model import Classifier
+from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
-from workers.inference.pixels import Region, visible_region
+from workers.inference.region import Region, visible_region
 from workers.outputs import overlays
 
 RNG = np.random.default_rng(3)
@@ -117,22 +118,22 @@ def test_peak_and_box_are_where_the_map_is_high() -> None:
     map_ = one_place(2, 7)
     map_[2, 6] = 0.5
     map_[9, 0] = 0.9  # high too, but apart from the peak
-    focus = locate(map_, Region(0, 0, 1000, 2000))
-    assert focus is not None
+    peak = locate(map_, Region(0, 0, 1000, 2000))
+    assert peak is not None
     # A parabola through 0, 1 and, on the left, 0.5 has its top a sixth of a place to the left.
-    assert focus.peak == (733, 500)
-    assert focus.box == (600, 400, 200, 200)
+    assert peak.point == (733, 500)
+    assert peak.box == (600, 400, 200, 200)
 
 
-def test_map_of_a_cropped_picture_points_into_the_square_that_the_network_saw(untrained: Model) -> None:
+def test_map_of_a_cropped_picture_points_into_the_square_that_the_network_saw(untrained: Classifier) -> None:
     pixels = untrained.card.pixels.model_copy(update={"center_crop": True})
     seen = visible_region(pixels, width=1500, height=1000)
     assert seen == Region(250, 0, 1000, 1000)
-    focus = locate(one_place(2, 7), seen)
-    assert focus is not None
-    assert (focus.peak, focus.box) == ((1000, 250), (950, 200, 100, 100))
+    peak = locate(one_place(2, 7), seen)
+    assert peak is not None
+    assert (peak.point, peak.box) == ((1000, 250), (950, 200, 100, 100))
     grey = Picture(np.full((100, 150), 100, dtype=np.uint8))
-    drawn = overlays.render(grey, one_place(0, 9), seen=visible_region(pixels, 150, 100))
+    drawn = overlays.render(grey, one_place(0, 9), region=visible_region(pixels, 150, 100))
     coloured = np.argwhere((drawn != 100).any(axis=-1))
     assert coloured.min(axis=0).tolist() == [0, 110]
     assert coloured.max(axis=0)[1] == 124, "nothing is drawn on what the network did not see"
@@ -154,11 +155,11 @@ def test_box_lies_in_the_image_and_holds_the_peak(
     width: int, height: int, rows: int, columns: int, seed: int
 ) -> None:
     map_ = np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
-    focus = locate(map_ / map_.max(), Region(0, 0, width, height))
-    assert focus is not None
-    x, y, box_width, box_height = focus.box
-    assert 0 <= x <= focus.peak[0] < x + box_width <= width
-    assert 0 <= y <= focus.peak[1] < y + box_height <= height
+    peak = locate(map_ / map_.max(), Region(0, 0, width, height))
+    assert peak is not None
+    x, y, box_width, box_height = peak.box
+    assert 0 <= x <= peak.point[0] < x + box_width <= width
+    assert 0 <= y <= peak.point[1] < y + box_height <= height
 
 
 # --- what is written ---------------------------------------------------------------------------------------
@@ -167,7 +168,7 @@ def test_box_lies_in_the_image_and_holds_the_peak(
 @pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.png", "not/yet/there/a.jpg"])
 def test_overlay_is_written_in_the_format_of_its_name(tmp_path: Path, name: str) -> None:
     drawn = overlays.render(Picture(np.full((64, 64), 100, dtype=np.uint8)), one_place(4, 7))
-    overlays.write(tmp_path / name, drawn)
+    overlays.write_overlay(tmp_path / name, drawn)
     found = cv2.imread(str(tmp_path / name))
     assert found is not None
     assert np.abs(found.astype(int) - drawn).mean() < (4 if name.lower().endswith("jpg") else 1e-9)
@@ -175,13 +176,13 @@ def test_overlay_is_written_in_the_format_of_its_name(tmp_path: Path, name: str)
 
 
 def test_written_overlay_can_be_read_by_others(tmp_path: Path) -> None:
-    overlays.write(tmp_path / "a.jpg", as_bgr(GREY))
+    overlays.write_overlay(tmp_path / "a.jpg", as_bgr(GREY))
     assert (tmp_path / "a.jpg").stat().st_mode & 0o777 == 0o644
 
 
 def test_overlay_replaces_an_older_one(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"older")
-    overlays.write(tmp_path / "a.png", as_bgr(GREY))
+    overlays.write_overlay(tmp_path / "a.png", as_bgr(GREY))
     found = cv2.imread(str(tmp_path / "a.png"))
     assert found is not None
     assert np.array_equal(found, as_bgr(GREY))
@@ -190,27 +191,27 @@ def test_overlay_replaces_an_older_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.xyz", "a"])
 def test_name_of_no_known_format_is_an_os_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError, match=name):
-        overlays.write(tmp_path / name, as_bgr(GREY))
+        overlays.write_overlay(tmp_path / name, as_bgr(GREY))
     assert not list(tmp_path.iterdir())
 
 
 def test_picture_that_the_format_cannot_hold_is_an_os_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"wide\.jpg"):
-        overlays.write(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), dtype=np.uint8))
+        overlays.write_overlay(tmp_path / "wide.jpg", np.zeros((1, 70_000, 3), dtype=np.uint8))
     assert not list(tmp_path.iterdir())
 
 
 def test_folder_that_is_a_file_is_an_os_error_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "folder").touch()
     with pytest.raises(OSError, match="folder"):
-        overlays.write(tmp_path / "folder" / "a.jpg", as_bgr(GREY))
+        overlays.write_overlay(tmp_path / "folder" / "a.jpg", as_bgr(GREY))
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_place_that_is_taken_by_a_folder_is_an_os_error_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").mkdir()
     with pytest.raises(IsADirectoryError):
-        overlays.write(tmp_path / "a.jpg", as_bgr(GREY))
+        overlays.write_overlay(tmp_path / "a.jpg", as_bgr(GREY))
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
 
 
@@ -221,8 +222,32 @@ def test_write_that_breaks_off_leaves_the_older_overlay_and_no_part_of_the_new_o
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
-            overlays.write(tmp_path / "a.jpg", as_bgr(GREY))
+            overlays.write_overlay(tmp_path / "a.jpg", as_bgr(GREY))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert [path.name for path in tmp_path.iterdir()] == ["a.jpg"]
     assert (tmp_path / "a.jpg").read_bytes() == b"older"
+
+
+# --- where overlays lie ------------------------------------------------------------------------------------
+
+_parts = st.sampled_from(["..", ".", "", "a", "b.png", "...", "~", " ", "-", "a\\..\\b", "\n"]) | st.text(
+    max_size=8
+)
+NAMES = st.lists(_parts, min_size=1, max_size=8).map("/".join)
+
+
+@given(image_index=NAMES, finding=st.sampled_from(("Mass", "Nodule", "Edema")))
+@settings(max_examples=500)
+def test_overlay_never_leaves_its_runs_folder(image_index: str, finding: str) -> None:
+    # Such names mean a folder, or are refused when they are read, before there is anything to draw.
+    assume(set(image_index.split("/")) - {"", ".", ".."})
+    path = overlays.overlay_path(7, image_index, finding)
+    folder = f"/overlays/run-000007/{finding}"
+    assert PurePosixPath(os.path.normpath(f"/overlays/{path}")).is_relative_to(folder)
+
+
+def test_images_of_the_same_name_in_different_folders_have_overlays_of_their_own() -> None:
+    assert overlays.overlay_path(7, "a/x.png", "Mass") == "run-000007/Mass/a/x.png.jpg"
+    assert overlays.overlay_path(7, "b/x.png", "Mass") == "run-000007/Mass/b/x.png.jpg"
+    assert overlays.overlay_path(7, "a/x.jpg", "Mass") != overlays.overlay_path(7, "a/x.png", "Mass")

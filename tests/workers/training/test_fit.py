@@ -14,19 +14,30 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from config.cards.card import Model, Preprocessing, read_model
+from config.cards.classification import Preprocessing
+from config.cards.model import Classifier, Model, read_model, weights_file
 from config.errors import ConfigError
 from config.findings import FINDINGS
-from workers.inference.formats.decode import Picture, read_picture
+from jobs.tables.manifest import Manifest
+from workers.archive import archive_statistics, picture_reader
+from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
 from workers.training import statistics
-from workers.training.fit import Plan, State, train
+from workers.training.fit import train
+from workers.training.plan import Plan, ReadPicture
 from workers.training.plots import plot_classes, plot_curve
 from workers.training.splits import Overlap, Split, class_frequencies, overlap, read_split
+from workers.training.state import State
 from workers.training.statistics import pixel_statistics, sampled_statistics
 from workers.training.validation import Validated
 
 LIMIT = 64_000_000
+
+
+def reader(folder: Path) -> ReadPicture:
+    """The function from a name in a folder to its picture."""
+    return picture_reader(str(folder), LIMIT)
+
 
 Arrays = list[NDArray[np.float32]]
 
@@ -67,7 +78,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 def test_labels_are_1_and_0_and_a_blank_one_is_unknown(manifest: Path) -> None:
-    split = read_split(manifest)
+    split = read_split(Manifest(manifest))
     assert split.findings == tuple(name for name in FINDINGS if name in {"Mass", "Hernia", "Edema"})
     columns = {name: split.labels[:, index].tolist() for index, name in enumerate(split.findings)}
     assert columns == {"Mass": [1, 0, -1], "Hernia": [0, -1, 1], "Edema": [-1, 1, 0]}
@@ -80,7 +91,7 @@ def test_labels_are_1_and_0_and_a_blank_one_is_unknown(manifest: Path) -> None:
 def test_a_row_of_nihs_file_without_labels_is_unknown_and_no_finding_is_0(tmp_path: Path) -> None:
     path = tmp_path / "nih.csv"
     path.write_text("Image Index,Finding Labels\na.png,No Finding\nb.png,\nc.png,Hernia|Mass\n")
-    split = read_split(path)
+    split = read_split(Manifest(path))
     assert split.findings == FINDINGS
     assert not split.labels[0].any()
     assert (split.labels[1] == -1).all()
@@ -91,21 +102,24 @@ def test_a_row_of_nihs_file_without_labels_is_unknown_and_no_finding_is_0(tmp_pa
 def test_columns_of_other_names_are_read_and_the_hash_tells_them_apart(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("picture,tumour\na.png,1\nb.png,0\n")
-    split = read_split(path, "picture", {"tumour": "Mass"})
+    split = read_split(Manifest(path, image_column="picture", finding_columns={"tumour": "Mass"}))
     assert (split.findings, split.labels.tolist()) == (("Mass",), [[1], [0]])
-    assert split.sha256 != read_split(path, "picture", {"tumour": "Nodule"}).sha256
+    assert (
+        split.sha256
+        != read_split(Manifest(path, image_column="picture", finding_columns={"tumour": "Nodule"})).sha256
+    )
 
 
 def test_a_manifest_without_labels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.csv"
     path.write_text("Image\na.png\n")
     with pytest.raises(ConfigError, match=r"no labels to learn from.*--finding-column") as caught:
-        read_split(path)
+        read_split(Manifest(path))
     assert str(path) in str(caught.value)
 
 
 def test_only_gives_the_findings_in_the_order_asked_for(manifest: Path) -> None:
-    split = read_split(manifest)
+    split = read_split(Manifest(manifest))
     chosen = split.only(("Edema", "Mass"))
     assert chosen.findings == ("Edema", "Mass")
     assert chosen.labels.tolist() == [[-1, 1], [1, 0], [0, -1]]
@@ -115,7 +129,7 @@ def test_only_gives_the_findings_in_the_order_asked_for(manifest: Path) -> None:
 
 def test_only_names_a_finding_that_is_not_labelled(manifest: Path) -> None:
     with pytest.raises(ConfigError, match=r"no labels for Nodule, mass$") as caught:
-        read_split(manifest).only(("Mass", "Nodule", "mass"))
+        read_split(Manifest(manifest)).only(("Mass", "Nodule", "mass"))
     assert str(manifest) in str(caught.value)
 
 
@@ -376,16 +390,16 @@ def listing(folder: Path, names: list[str]) -> Path:
 def test_unreadable_images_of_the_sample_are_passed_over(images: Path) -> None:
     (images / "text.png").write_text("no picture")
     manifest = listing(images, ["missing.png", "0.png", "text.png", "1.png"])
-    expected = pixel_statistics([read_picture(images, name, LIMIT) for name in ("0.png", "1.png")], pixels())
-    assert sampled_statistics(manifest, images, pixels(), LIMIT) == expected
+    expected = pixel_statistics([reader(images)(name) for name in ("0.png", "1.png")], pixels())
+    assert archive_statistics(manifest, str(images), pixels(), LIMIT) == expected
     with pytest.raises(ConfigError, match="none of the sampled images"):
-        sampled_statistics(listing(images, ["missing.png", "text.png"]), images, pixels(), LIMIT)
+        archive_statistics(listing(images, ["missing.png", "text.png"]), str(images), pixels(), LIMIT)
 
 
 def test_the_sample_is_drawn_with_a_seed(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SAMPLE", 3)
-    manifest = listing(images, [f"{number}.png" for number in range(12)])
-    drawn = [sampled_statistics(manifest, images, pixels(), LIMIT, seed) for seed in (0, 0, 1)]
+    names = [f"{number}.png" for number in range(12)]
+    drawn = [sampled_statistics(names, reader(images), pixels(), seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
 
@@ -393,7 +407,7 @@ def test_the_sample_is_drawn_with_a_seed(images: Path, monkeypatch: pytest.Monke
 def test_real_radiographs_have_pillows_mean_and_std(real_data: Path) -> None:
     paths = sorted((real_data / "nih" / "images").glob("*.png"))[:4]
     shape = pixels(64)
-    pictures = [read_picture(path.parent, path.name, LIMIT) for path in paths]
+    pictures = [reader(path.parent)(path.name) for path in paths]
     values = [
         np.asarray(Image.open(path).convert("L").resize((64, 64), Image.Resampling.BILINEAR))
         for path in paths
@@ -449,13 +463,13 @@ def test_a_datasets_pictures_are_what_scoring_prepares_in_the_manifests_order(
 
     shape = pixels(channels=channels, mean=(90.0,) * channels, std=(40.0,) * channels)
     split = twelve()
-    inputs = Inputs(images, shape, LIMIT)
+    inputs = Inputs(reader(images), shape)
     dataset = inputs.dataset(split, 5)
     assert [len(labels) for _, labels in dataset] == [5, 5, 2]
     pictures, order = collected(dataset)
     assert order == list(range(12))
     assert pictures.dtype == np.float32
-    expected = np.stack([prepare(read_picture(images, name, LIMIT), shape) for name in split.names])
+    expected = np.stack([prepare(reader(images)(name), shape) for name in split.names])
     assert np.array_equal(pictures, expected)
     assert inputs.unusable == {}
 
@@ -468,7 +482,7 @@ def test_unreadable_pictures_are_left_out_and_counted_once_with_their_reason(ima
     whole = (images / "3.png").read_bytes()
     (images / "cut.png").write_bytes(whole[: len(whole) // 2])
     names = ["0.png", "text.png", "1.png", "missing.png", "cut.png", "../2.png", "2.png"]
-    inputs = Inputs(images, pixels(**SCALED), LIMIT)
+    inputs = Inputs(reader(images), pixels(**SCALED))
     dataset = inputs.dataset(numbered(names), 4)
     for _ in range(2):
         pictures, order = collected(dataset)
@@ -486,7 +500,7 @@ def test_unreadable_pictures_are_left_out_and_counted_once_with_their_reason(ima
 def test_shuffling_is_seeded_new_each_epoch_and_labels_follow_their_pictures(images: Path) -> None:
     from workers.training.inputs import Inputs
 
-    inputs = Inputs(images, pixels(**SCALED), LIMIT)
+    inputs = Inputs(reader(images), pixels(**SCALED))
     straight, _ = collected(inputs.dataset(twelve(), 5))
     orders = []
     for seed in (7, 7, 8):
@@ -507,7 +521,7 @@ def test_shuffling_is_seeded_new_each_epoch_and_labels_follow_their_pictures(ima
 def test_flipping_mirrors_some_pictures_and_others_the_next_time(images: Path) -> None:
     from workers.training.inputs import Inputs
 
-    inputs = Inputs(images, pixels(**SCALED), LIMIT)
+    inputs = Inputs(reader(images), pixels(**SCALED))
     straight, _ = collected(inputs.dataset(twelve(), 5))
     dataset = inputs.dataset(twelve(), 5, shuffle=7, flip=True)
     mirrored = []
@@ -530,7 +544,15 @@ def test_flipping_mirrors_some_pictures_and_others_the_next_time(images: Path) -
 def plan_of(folder: Path, **fields: Any) -> Plan:
     split = split_of([[0, 1], [1, 0]])
     plain = Plan(
-        "mine", split, replace(split, sha256="b" * 64), Overlap(0, 0, known=True), folder, folder, pixels()
+        "mine",
+        split,
+        replace(split, sha256="b" * 64),
+        Overlap(0, 0, known=True),
+        str(folder),
+        str(folder),
+        reader(folder),
+        reader(folder),
+        pixels(),
     )
     return replace(plain, **fields)
 
@@ -541,8 +563,8 @@ def plan_of(folder: Path, **fields: Any) -> Plan:
         {"train": replace(split_of([[0, 1], [1, 0]]), sha256="c" * 64)},
         {"valid": replace(split_of([[0, 1], [1, 0]]), sha256="c" * 64)},
         {"train": split_of([[0], [1]])},
-        {"images": Path("elsewhere")},
-        {"valid_images": Path("elsewhere")},
+        {"images": "elsewhere"},
+        {"valid_images": "elsewhere"},
         {"pixels": pixels(64)},
         {"final_relu": False},
         {"batch": 8},
@@ -572,7 +594,7 @@ def test_what_no_card_could_say_is_refused_before_the_training(
     def never(*_: Any) -> None:
         pytest.fail("it began")
 
-    from workers.training.fit import Reporter
+    from workers.training.plan import Reporter
 
     with pytest.raises(ConfigError, match="name") as caught:
         train(plan_of(tmp_path, **fields), tmp_path / "models", tmp_path / "kept", Reporter(*[never] * 4))
@@ -738,23 +760,23 @@ FACTS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def network(tensorflow: Any) -> Any:
     """The network that FACTS describe."""
-    from config.cards.card import ModelCard
+    from config.cards.classification import ClassificationCard
     from workers.inference.networks import densenet121 as densenet
 
     assert tensorflow
     draft = {"sha256": "0" * 64, "weights": "weights.npz", "golden": (0.5, 0.5)}
-    return densenet.build(ModelCard.model_validate(FACTS | draft))
+    return densenet.build(ClassificationCard.model_validate(FACTS | draft))
 
 
 @pytest.fixture(scope="module")
 def arrays(network: Any) -> Arrays:
-    from workers.inference.networks.densenet121 import seeded_weights
+    from workers.inference.networks.network import seeded_weights
 
     return seeded_weights(network, 4)
 
 
 @pytest.fixture(scope="module")
-def models(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Model]:
+def models(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Classifier]:
     """Two models of the same weights, one stored as float16."""
     from workers.models.folder import write_model
 
@@ -765,16 +787,16 @@ def models(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     }
 
 
-def stored_arrays(model: Model) -> tuple[Arrays, tuple[str, ...]]:
+def stored_arrays(model: Classifier) -> tuple[Arrays, tuple[str, ...]]:
     """Read a model's file as it is: its arrays in order, and its outputs' names."""
-    assert model.weights_file is not None
-    with np.load(model.weights_file, allow_pickle=False) as stored:
+    assert weights_file(model) is not None
+    with np.load(weights_file(model), allow_pickle=False) as stored:
         names = tuple(str(name) for name in stored["outputs"])
         return [stored[key] for key in sorted(stored.files) if key != "outputs"], names
 
 
 def test_a_model_folder_holds_the_card_and_the_weights_and_nothing_else(
-    models: dict[str, Model], arrays: Arrays
+    models: dict[str, Classifier], arrays: Arrays
 ) -> None:
     model = models["whole"]
     assert model == read_model(model.folder)
@@ -789,7 +811,7 @@ def test_a_model_folder_holds_the_card_and_the_weights_and_nothing_else(
     assert all(np.array_equal(one, other) for one, other in zip(stored, arrays, strict=True))
 
 
-def test_float16_halves_the_size(models: dict[str, Model], arrays: Arrays) -> None:
+def test_float16_halves_the_size(models: dict[str, Classifier], arrays: Arrays) -> None:
     whole, half = ((models[name].folder / "weights.npz").stat().st_size for name in ("whole", "half"))
     # The frames of 600 arrays stay as they are.
     assert half == pytest.approx(whole / 2, rel=0.01)
@@ -802,7 +824,7 @@ def test_float16_halves_the_size(models: dict[str, Model], arrays: Arrays) -> No
 
 @pytest.mark.parametrize("name", ["whole", "half"])
 def test_golden_scores_are_those_of_the_stored_weights(
-    network: Any, models: dict[str, Model], name: str
+    network: Any, models: dict[str, Classifier], name: str
 ) -> None:
     from workers.inference import weights
     from workers.models.folder import golden_scores
@@ -814,12 +836,12 @@ def test_golden_scores_are_those_of_the_stored_weights(
     assert len(set(card.golden)) == 2
 
 
-def test_golden_scores_of_rounded_weights_are_not_those_of_the_whole(models: dict[str, Model]) -> None:
+def test_golden_scores_of_rounded_weights_are_not_those_of_the_whole(models: dict[str, Classifier]) -> None:
     assert models["whole"].card.golden != models["half"].card.golden
 
 
 def test_a_card_that_names_the_outputs_in_another_order_is_refused(
-    network: Any, models: dict[str, Model]
+    network: Any, models: dict[str, Classifier]
 ) -> None:
     from workers.inference import weights
 
@@ -871,7 +893,7 @@ def test_a_training_of_a_taken_name_is_refused_before_it_begins(tmp_path: Path) 
     def never(*_: Any) -> None:
         pytest.fail("it began")
 
-    from workers.training.fit import Reporter
+    from workers.training.plan import Reporter
 
     (tmp_path / "models" / "mine").mkdir(parents=True)
     with pytest.raises(ConfigError, match="is there already; choose another --name"):

@@ -1,6 +1,7 @@
 """DenseNet-121 (Huang et al., CVPR 2017) with a sigmoid head, built in code; no file can change its graph."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import keras
@@ -8,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from config.cards.card import ModelCard
+from config.cards.classification import ClassificationCard
+from workers.inference.gradcam import class_activation_maps
+from workers.inference.networks.network import Network
 
 LAST_NORM: Final = "bn"
 """Keras' name of the last batch norm: the layer that Grad-CAM looks at."""
@@ -21,7 +24,7 @@ _PAD_1: Final = ((0, 0), (1, 1), (1, 1), (0, 0))
 _PAD_3: Final = ((0, 0), (3, 3), (3, 3), (0, 0))
 
 
-def build(card: ModelCard) -> Any:
+def build(card: ClassificationCard) -> Any:
     """Build a card's network from input (N, size, size, channels) to two outputs.
 
     The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card
@@ -36,7 +39,7 @@ def build(card: ModelCard) -> Any:
     return keras.Model(trunk.input, [normed, logits], name=card.architecture)
 
 
-def inference(network: Any, card: ModelCard) -> Callable[[Any], tuple[Any, Any]]:
+def inference(network: Any, card: ClassificationCard) -> Callable[[Any], tuple[Any, Any]]:
     """Give the function of a filled network as it is computed when nothing is learned any more.
 
     From (N, size, size, channels) to the last batch norm's output (N, h, w, 1024) and the logits
@@ -109,21 +112,10 @@ def inference(network: Any, card: ModelCard) -> Callable[[Any], tuple[Any, Any]]
     return forward
 
 
-def seeded_weights(network: Any, seed: int) -> list[NDArray[np.float32]]:
-    """Make initial weights that are the same on every machine: He uniform kernels, identity batch norms.
+def maps(network: Any, card: ClassificationCard) -> Callable[[Any], Any]:
+    """Give the function from the last batch norm's output (N, h, w, 1024) to maps (N, h, w, findings)."""
+    kernel = tf.constant(network.get_layer(HEAD).kernel.numpy())
+    return partial(class_activation_maps, kernel=kernel, final_relu=card.final_relu)
 
-    RandomState's stream is frozen for good and its uniform numbers need no library function of the
-    platform, so the arrays, and their hash, depend on the seed alone.
-    """
-    stream = np.random.RandomState(seed)
-    arrays = []
-    for variable in network.weights:
-        shape = tuple(variable.shape)
-        role = variable.path.rsplit("/", 1)[-1]
-        if role == "kernel":
-            limit = np.sqrt(6.0 / np.prod(shape[:-1]))
-            values = (2.0 * stream.random_sample(shape) - 1.0) * limit
-        else:
-            values = np.full(shape, 1.0 if role in {"gamma", "moving_variance"} else 0.0)
-        arrays.append(values.astype(np.float32))
-    return arrays
+
+NETWORK: Final = Network(build=build, inference=inference, maps=maps)

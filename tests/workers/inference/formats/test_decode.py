@@ -1,16 +1,11 @@
 """What is read from an archive's folder, in which form, and what is refused with which reason."""
 
-import ast
 import io
-import os
-import re
 import struct
 import subprocess
 import sys
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +16,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import ROOT
 
-from db.imports import NO_SCORE, STAGE
-from workers.inference.formats.decode import ImageUnusableError, decode, read_picture
+from config.failures import ImageUnusableError, Reason
+from jobs.sources.folder import FolderSource
+from workers.inference.formats.decode import decode, read_picture
 
 LIMIT = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -77,7 +73,7 @@ def images(tmp_path: Path) -> Path:
 
 def refusal(root: Path, image_index: str) -> str:
     with pytest.raises(ImageUnusableError) as caught:
-        read_picture(root, image_index, LIMIT)
+        read_picture(FolderSource(root), image_index, LIMIT)
     return caught.value.reason
 
 
@@ -180,8 +176,8 @@ def test_cmyk_jpeg_becomes_rgb_and_is_not_inverted() -> None:
 def test_format_is_told_by_content_and_not_by_name(images: Path) -> None:
     (images / "jpeg.png").write_bytes(JPEG)
     (images / "without_ending").write_bytes(PLAIN)
-    assert read_picture(images, "jpeg.png", LIMIT).values.shape == GREY.shape
-    assert np.array_equal(read_picture(images, "without_ending", LIMIT).values, GREY)
+    assert read_picture(FolderSource(images), "jpeg.png", LIMIT).values.shape == GREY.shape
+    assert np.array_equal(read_picture(FolderSource(images), "without_ending", LIMIT).values, GREY)
 
 
 def test_bytes_after_the_end_of_a_png_change_nothing() -> None:
@@ -315,11 +311,13 @@ def test_picture_of_900_million_pixels_is_refused_by_its_header(images: Path) ->
     program = """
 import resource, sys, time
 from pathlib import Path
-from workers.inference.formats.decode import ImageUnusableError, read_picture
+from config.failures import ImageUnusableError, Reason
+from jobs.sources.folder import FolderSource
+from workers.inference.formats.decode import read_picture
 
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
 try:
-    read_picture(Path(sys.argv[1]), "bomb.png", 64_000_000)
+    read_picture(FolderSource(Path(sys.argv[1])), "bomb.png", 64_000_000)
 except ImageUnusableError as error:
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(error.reason, grown, time.monotonic() - start)
@@ -339,141 +337,17 @@ def test_file_with_more_bytes_than_its_pixels_can_have_is_not_read(images: Path)
     assert refusal(images, "sparse.png") == "too_large"
 
 
-# --- paths -------------------------------------------------------------------------------------------------
-
-
-def test_picture_in_a_folder_below_the_root_is_read(images: Path) -> None:
-    (images / "a" / "b").mkdir(parents=True)
-    (images / "a" / "b" / "deep.png").write_bytes(PLAIN)
-    assert np.array_equal(read_picture(images, "a/b/deep.png", LIMIT).values, GREY)
-
-
-def test_missing_file_is_missing(images: Path) -> None:
-    assert refusal(images, "absent.png") == "missing"
-    assert refusal(images, "absent/absent.png") == "missing"
-    assert refusal(images, "good.png/absent.png") == "missing"
-    assert refusal(images / "absent", "absent.png") == "missing"
-
-
-@pytest.mark.parametrize("name", ["nul\0.png", "x" * 300, "a/" * 3000 + "deep.png", "half\ud800.png"])
-def test_name_that_no_file_can_have_is_missing(images: Path, name: str) -> None:
-    assert refusal(images, name) == "missing"
-
-
-@pytest.mark.parametrize(
-    "name", ["../../etc/passwd", "../" * 40 + "etc/passwd", "/etc/passwd", "..", "../elsewhere/secret.png"]
-)
-def test_path_that_leaves_the_root_is_refused(images: Path, name: str) -> None:
-    assert refusal(images, name) == "outside_root"
-
-
-def test_folder_whose_name_begins_like_the_root_lies_outside(images: Path) -> None:
-    (images.parent / "images-2").mkdir()
-    (images.parent / "images-2" / "secret.png").write_bytes(PLAIN)
-    assert refusal(images, "../images-2/secret.png") == "outside_root"
-
-
-def test_link_that_leaves_the_root_is_refused(images: Path) -> None:
-    (images / "link.png").symlink_to(images.parent / "elsewhere" / "secret.png")
-    (images / "linked").symlink_to(images.parent / "elsewhere")
-    (images / "relative.png").symlink_to("../elsewhere/secret.png")
-    assert refusal(images, "link.png") == "outside_root"
-    assert refusal(images, "linked/secret.png") == "outside_root"
-    assert refusal(images, "relative.png") == "outside_root"
-
-
-def test_link_within_the_root_is_followed(images: Path) -> None:
-    (images / "link.png").symlink_to("good.png")
-    (images / "folder").symlink_to(images)
-    assert np.array_equal(read_picture(images, "link.png", LIMIT).values, GREY)
-    assert np.array_equal(read_picture(images, "folder/good.png", LIMIT).values, GREY)
-
-
-def test_root_may_itself_be_a_link(images: Path) -> None:
-    link = images.parent / "archive"
-    link.symlink_to(images)
-    assert np.array_equal(read_picture(link, "good.png", LIMIT).values, GREY)
-    assert refusal(link, "../elsewhere/secret.png") == "outside_root"
-
-
-def test_link_to_itself_is_unreadable(images: Path) -> None:
-    (images / "loop.png").symlink_to("loop.png")
-    assert refusal(images, "loop.png") == "unreadable"
-
-
-@pytest.mark.parametrize("name", ["folder.png", "", "."])
-def test_folder_is_not_a_file(images: Path, name: str) -> None:
-    (images / "folder.png").mkdir()
-    assert refusal(images, name) == "not_a_file"
-
-
-@pytest.mark.timeout(20)
-def test_named_pipe_is_not_waited_for(images: Path) -> None:
-    os.mkfifo(images / "pipe.png")
-    assert refusal(images, "pipe.png") == "not_a_file"
-
-
-def test_empty_file_is_empty(images: Path) -> None:
-    (images / "empty.png").touch()
-    assert refusal(images, "empty.png") == "empty"
-
-
-def test_refused_files_are_closed(images: Path) -> None:
-    (images / "empty.png").touch()
-    (images / "folder.png").mkdir()
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    for name in ("empty.png", "folder.png", "good.png"):
-        for _ in range(10):
-            _attempt(images, name)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
-
-
-@contextmanager
-def _as_nobody() -> Iterator[None]:
-    """Take another user's rights for a while: no permission stops root."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_file_without_the_right_to_read_it_is_unreadable() -> None:
-    # pytest's own folders are closed to other users, so that those would be what cannot be read.
-    with tempfile.TemporaryDirectory(dir="/tmp") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "closed.png").write_bytes(PLAIN)
-        (folder / "open.png").write_bytes(PLAIN)
-        (folder / "closed.png").chmod(0o000)
-        (folder / "open.png").chmod(0o444)
-        with _as_nobody():
-            assert np.array_equal(read_picture(folder, "open.png", LIMIT).values, GREY)
-            assert refusal(folder, "closed.png") == "unreadable"
-
-
 # --- nothing else comes out --------------------------------------------------------------------------------
 
 
 def _attempt(root: Path, name: str) -> str | None:
     """Give the reason of the refusal; every other exception is the test's failure."""
     try:
-        read_picture(root, name, LIMIT)
+        read_picture(FolderSource(root), name, LIMIT)
     except ImageUnusableError as error:
         return error.reason
     return None
 
-
-def documented() -> set[tuple[str, str]]:
-    """Read stage and reason of each row of the table."""
-    page = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
-    return set(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, flags=re.MULTILINE))
-
-
-READ_REASONS = {reason for stage, reason in documented() if stage == "read"}
 
 _chunks = st.builds(
     chunk,
@@ -513,49 +387,6 @@ def test_any_bytes_decode_or_are_refused_with_a_documented_reason(scratch: Path,
     @settings(max_examples=200, deadline=None)
     def check(content: bytes) -> None:
         (scratch / "any.png").write_bytes(content)
-        assert _attempt(scratch, "any.png") in READ_REASONS | {None}
+        assert _attempt(scratch, "any.png") in {*Reason, None}
 
     check()
-
-
-@given(name=st.text(max_size=60) | st.lists(st.sampled_from(["..", ".", "a", "/", "\0", ""])).map("/".join))
-@settings(max_examples=200, deadline=None)
-def test_any_name_is_refused_with_a_documented_reason(scratch: Path, name: str) -> None:
-    assert _attempt(scratch / "empty", name) in READ_REASONS
-
-
-def _raised(source: Path) -> set[tuple[str, str]]:
-    """Find stage and reason wherever a module makes an ImageUnusableError or a Failed."""
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    named: dict[str, set[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            texts = {one.value for one in _branches(node.value) if isinstance(one.value, str)}
-            named.setdefault(node.targets[0].id, set()).update(texts)
-    found = set()
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
-            continue
-        if node.func.id == "ImageUnusableError":
-            stage, reason = "read", node.args[0]
-        elif node.func.id == "Failed":
-            stage, reason = ast.literal_eval(node.args[1]), node.args[2]
-        else:
-            continue
-        if isinstance(reason, ast.Name):
-            found |= {(stage, text) for text in named[reason.id]}
-        elif isinstance(reason, ast.Constant):
-            found.add((stage, str(reason.value)))
-        else:  # an ImageUnusableError's own reason, handed on
-            assert ast.unparse(reason) == "error.reason"
-    return found
-
-
-def _branches(value: ast.expr) -> list[ast.Constant]:
-    ends = [value.body, value.orelse] if isinstance(value, ast.IfExp) else [value]
-    return [end for end in ends if isinstance(end, ast.Constant)]
-
-
-def test_every_reason_in_the_source_stands_in_the_table_and_no_other() -> None:
-    sources = [path for folder in ("db", "jobs", "workers") for path in (ROOT / folder).rglob("*.py")]
-    assert set().union({(STAGE, NO_SCORE)}, *map(_raised, sources)) == documented()

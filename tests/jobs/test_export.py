@@ -14,14 +14,15 @@ import pytest
 from sqlalchemy import insert, inspect, text
 
 import db.database
-import jobs.commands.export
+import jobs.export
 from config.findings import FINDINGS
 from db.database import Database
-from db.manifests import finding_ids
-from db.schema import evaluation, evaluation_result, manifest
+from db.manifests import find_or_write_findings
+from db.schema.archives import manifest
+from db.schema.evaluations import evaluation, evaluation_result
 from db.upgrade import upgrade
-from jobs.commands.export import EXPORTS, write_csv, write_file, write_parquet
-from jobs.tables.scores import ImportOrder, import_scores
+from jobs.export import EXPORTS, write_csv, write_file, write_parquet
+from jobs.imports import ImportOrder, import_scores
 
 NAMES = ("b/10.png", "b/9.png", "B.png", "a b.png", "a_b.png", "ab.png", "é.png", "nothing.png")
 """Names that languages sort in other ways than bytes do; the last one has no score."""
@@ -36,7 +37,7 @@ def imported(database: Database, folder: Path) -> int:
     folder.mkdir(exist_ok=True)
     lines = [",".join(("Image Index", *FINDINGS))]
     for image, name in enumerate(NAMES):
-        cells = ["" if name == "nothing.png" else str(probability(image, one)) for one in range(14)]
+        cells = ["" if name == "nothing.png" else str(probability(image, finding)) for finding in range(14)]
         if name == "ab.png":
             cells[3] = ""
         lines.append(",".join((name, *cells)))
@@ -52,7 +53,7 @@ def imported(database: Database, folder: Path) -> int:
 def evaluated(database: Database, run_id: int) -> None:
     """Two rows of figures, one of them without any."""
     with database.write() as connection:
-        finding_id = finding_ids(connection, ["Mass"])["Mass"]
+        finding_id = find_or_write_findings(connection, ["Mass"])["Mass"]
         evaluation_id = connection.execute(
             insert(evaluation)
             .values(
@@ -173,7 +174,7 @@ def test_parquet_keeps_the_types_of_the_columns(database: Database, tmp_path: Pa
 def test_parquet_and_csv_hold_the_same_values(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.commands.export, "_ROWS", 10)  # several row groups
+    monkeypatch.setattr(jobs.export, "AT_ONCE", 10)  # several row groups
     run_id = imported(database, tmp_path)
     for wide in (False, True):
         read = frame(database, run_id, tmp_path / "scores.parquet", wide=wide)
@@ -234,12 +235,11 @@ def test_a_broken_off_export_leaves_the_file_that_was_there_and_no_other(
 
 
 def test_a_reader_that_stands_still_is_not_cut_off(
-    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.database, "IDLE_TRANSACTION_MS", 100)
-    monkeypatch.setattr(jobs.commands.export, "_ROWS", 40)
-    database = Database(postgresql_url)
-    upgrade(database)
+    monkeypatch.setattr(jobs.export, "AT_ONCE", 40)
+    database = Database(ready_postgresql_url)
     run_id = imported(database, tmp_path)
     with database.read() as connection:
         limit = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()

@@ -1,34 +1,36 @@
 """Every image of a batch gets exactly one outcome, and it is its own."""
 
 import logging
-import os
 import resource
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import STUB_CARD
+from support import CLASSIFIER_CARD
 
-from config.cards.card import ModelCard
+from config.cards.classification import ClassificationCard
+from db.classifications import Classification
 from db.ledger import BatchImage, Claim
-from db.outcomes import Failed, Outcome, Scored
-from workers.inference.engine import Inferred
-from workers.inference.formats.decode import Picture, read_picture
-from workers.scoring import scorer as scoring
-from workers.scoring.scorer import NetworkScorer, StubScorer, overlay_path
+from db.outcomes import Failed, Outcome
+from workers.inference.engine import Inference
+from workers.inference.formats.decode import Readable, read_picture
+from workers.inference.formats.picture import Picture
+from workers.outputs.overlays import Overlays
+from workers.scoring import classification
+from workers.scoring.classification import ClassificationScorer
 
 FINDINGS = ("Mass", "Nodule", "Edema")
-CARD = ModelCard.model_validate(
-    STUB_CARD
-    | {"findings": FINDINGS, "thresholds": (0.5, 0.25, 1.0)}
-    | {"pixels": STUB_CARD["pixels"] | {"size": 32, "factor": 1 / 255}}
+CARD = ClassificationCard.model_validate(
+    CLASSIFIER_CARD
+    | {"findings": FINDINGS, "thresholds": (0.5, 0.25, 1.0), "golden": (0.5,) * 3}
+    | {"pixels": CLASSIFIER_CARD["pixels"] | {"size": 32, "factor": 1 / 255}}
 )
 WIDTH, HEIGHT = 60, 45
 
@@ -49,13 +51,13 @@ class FakeEngine:
     not_finite: float = np.nan
     calls: list[int] = field(default_factory=list)
 
-    def infer(self, inputs: NDArray[np.float32]) -> Inferred:
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
         assert 1 <= len(inputs) <= self.batch
         self.calls.append(len(inputs))
         mean = inputs.mean(axis=(1, 2, 3))
         probabilities = np.stack([mean, np.full_like(mean, 0.25), np.full_like(mean, 0.75)], axis=-1)
         probabilities[mean > self.not_finite_above, 1] = self.not_finite
-        return Inferred(probabilities, np.repeat(self.maps[None], len(inputs), axis=0))
+        return Inference(probabilities, np.repeat(self.maps[None], len(inputs), axis=0))
 
 
 def name_of(grey: int) -> str:
@@ -89,12 +91,13 @@ def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
         heatmaps=heatmaps,
         model=CARD.name,
         card_sha256=CARD.fingerprint,
+        findings={name: position for position, name in enumerate(CARD.findings, start=1)},
         images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
     )
 
 
-def scorer(overlays: Path, engine: FakeEngine | None = None) -> NetworkScorer:
-    return NetworkScorer(CARD, engine or FakeEngine(), overlay_dir=overlays, max_pixels=100_000)
+def scorer(overlays: Path, engine: FakeEngine | None = None) -> ClassificationScorer:
+    return ClassificationScorer(CARD, engine or FakeEngine(), overlays=Overlays(overlays), max_pixels=100_000)
 
 
 def by_image(outcomes: list[Outcome]) -> dict[int, Outcome]:
@@ -103,9 +106,9 @@ def by_image(outcomes: list[Outcome]) -> dict[int, Outcome]:
     return found
 
 
-def only(outcomes: list[Outcome]) -> Scored:
+def only(outcomes: list[Outcome]) -> Classification:
     (outcome,) = outcomes
-    assert isinstance(outcome, Scored)
+    assert isinstance(outcome, Classification)
     return outcome
 
 
@@ -133,7 +136,7 @@ def test_every_image_gets_its_own_outcome_whatever_stands_beside_it(
             assert isinstance(outcome, Failed)
             assert (outcome.stage, outcome.reason) == ("read", BAD[name])
         else:
-            assert isinstance(outcome, Scored)
+            assert isinstance(outcome, Classification)
             assert (outcome.width, outcome.height) == (WIDTH, HEIGHT)
             assert [score.finding for score in outcome.scores] == list(FINDINGS)
             assert outcome.scores[0].probability == pytest.approx(int(name[:3]) / 255, abs=1e-5)
@@ -161,7 +164,9 @@ def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
     names = [name_of(number) for number in range(8)]
     for name in names:
         assert cv2.imwrite(str(tmp_path / name), grey)
-    ours = NetworkScorer(CARD, FakeEngine(), overlay_dir=tmp_path / "overlays", max_pixels=1_000_000)
+    ours = ClassificationScorer(
+        CARD, FakeEngine(), overlays=Overlays(tmp_path / "overlays"), max_pixels=1_000_000
+    )
     held = claim(tmp_path, names, "all")
     process = psutil.Process()
     resident = []
@@ -173,7 +178,9 @@ def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
 
 
 def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path) -> None:
-    small = NetworkScorer(CARD, FakeEngine(), overlay_dir=tmp_path, max_pixels=WIDTH * HEIGHT - 1)
+    small = ClassificationScorer(
+        CARD, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=WIDTH * HEIGHT - 1
+    )
     (outcome,) = small.score(claim(archive, [name_of(0)]))
     assert isinstance(outcome, Failed)
     assert outcome.reason == "too_large"
@@ -182,18 +189,18 @@ def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path
 def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(root: Path, image_index: str, max_pixels: int) -> Picture:
-        if image_index == name_of(15):
+    def read(source: Readable, name: str, max_pixels: int) -> Picture:
+        if name == name_of(15):
             raise MemoryError
-        return read_picture(root, image_index, max_pixels)
+        return read_picture(source, name, max_pixels)
 
-    monkeypatch.setattr(scoring, "read_picture", read)
+    monkeypatch.setattr(classification, "read_picture", read)
     found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))
     failed = found[101]
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.reason) == ("read", "too_large")
-    assert isinstance(found[100], Scored)
-    assert isinstance(found[102], Scored)
+    assert isinstance(found[100], Classification)
+    assert isinstance(found[102], Classification)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -206,8 +213,8 @@ def test_score_that_is_no_number_fails_its_image_and_no_other(
     failed = found[101]
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.reason) == ("score", "not_finite")
-    assert isinstance(found[100], Scored)
-    assert isinstance(found[102], Scored)
+    assert isinstance(found[100], Classification)
+    assert isinstance(found[102], Classification)
     assert not any(name_of(255) in path for path in files(tmp_path))
 
 
@@ -284,7 +291,7 @@ def test_disk_that_takes_no_overlay_costs_no_score(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     for outcome in found.values():
-        assert isinstance(outcome, Scored)
+        assert isinstance(outcome, Classification)
         assert outcome.maps
         assert all(one.overlay_path is None and one.peak for one in outcome.scores)
     assert not files(tmp_path)
@@ -298,47 +305,8 @@ def test_overlay_folder_that_is_a_file_costs_no_score(archive: Path, tmp_path: P
     assert found.scores[0].probability == pytest.approx(1.0)
 
 
-# --- where overlays lie ------------------------------------------------------------------------------------
-
-_parts = st.sampled_from(["..", ".", "", "a", "b.png", "...", "~", " ", "-", "a\\..\\b", "\n"]) | st.text(
-    max_size=8
-)
-NAMES = st.lists(_parts, min_size=1, max_size=8).map("/".join)
-
-
-@given(image_index=NAMES, finding=st.sampled_from(FINDINGS))
-@settings(max_examples=500)
-def test_overlay_never_leaves_its_runs_folder(image_index: str, finding: str) -> None:
-    # Such names mean a folder, or are refused when they are read, before there is anything to draw.
-    assume(set(image_index.split("/")) - {"", ".", ".."})
-    path = overlay_path(7, image_index, finding)
-    folder = f"/overlays/run-000007/{finding}"
-    assert PurePosixPath(os.path.normpath(f"/overlays/{path}")).is_relative_to(folder)
-
-
-def test_images_of_the_same_name_in_different_folders_have_overlays_of_their_own() -> None:
-    assert overlay_path(7, "a/x.png", "Mass") == "run-000007/Mass/a/x.png.jpg"
-    assert overlay_path(7, "b/x.png", "Mass") == "run-000007/Mass/b/x.png.jpg"
-    assert overlay_path(7, "a/x.jpg", "Mass") != overlay_path(7, "a/x.png", "Mass")
-
-
 def test_image_in_a_folder_has_its_overlay_in_a_folder(archive: Path, tmp_path: Path) -> None:
     (archive / "sub" / "folder").mkdir(parents=True, exist_ok=True)
     (archive / "sub" / "folder" / "x.png").write_bytes((archive / name_of(255)).read_bytes())
     scorer(tmp_path).score(claim(archive, ["sub/folder/x.png"], "all"))
     assert "run-000007/Mass/sub/folder/x.png.jpg" in files(tmp_path)
-
-
-# --- the stub ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("heatmaps", ["none", "positive"])
-def test_stub_answers_the_same_to_the_same_name(tmp_path: Path, heatmaps: str) -> None:
-    held = claim(tmp_path, ["a.png", "b.png", "a.png"], heatmaps)
-    first, second, third = StubScorer(CARD).score(held)
-    assert isinstance(first, Scored)
-    assert isinstance(second, Scored)
-    assert isinstance(third, Scored)
-    assert first.scores == third.scores != second.scores
-    assert all(0 <= one.probability < 1 for one in first.scores)
-    assert (first.maps is None) == (heatmaps == "none")

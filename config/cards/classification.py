@@ -1,0 +1,140 @@
+"""The card of a network that gives each finding a probability and a map."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from config.cards.card import (
+    Findings,
+    Frozen,
+    ModelName,
+    Numbers,
+    Probability,
+    Sha256,
+    require_one_per_finding,
+)
+
+ARCHITECTURES: Final[dict[str, str]] = {
+    "densenet121": "workers.inference.networks.densenet121",
+}
+"""The networks that a card may name, each with its module, which only a worker's process loads."""
+
+
+class Preprocessing(Frozen):
+    """How a decoded picture becomes the network's input: x = (value * factor - mean) / std."""
+
+    size: Annotated[int, Field(ge=32, le=2048, description="Height and width of the input, pixels.")]
+    channels: Literal[1, 3]
+    resize: Annotated[
+        Literal["nearest", "bilinear", "linear", "gaussian"],
+        Field(
+            description="The library that the model was trained with; the picture is stretched to a square. "
+            "nearest: Pillow, as Keras' load_img(target_size=...). bilinear: Pillow, antialiased, as "
+            "torchvision's transforms.Resize of Pillow's pictures. linear: scikit-image's resize(order=1, "
+            "anti_aliasing=False), its default before 0.15. gaussian: scikit-image's resize(order=1, "
+            "anti_aliasing=True, mode='constant') with mid-grey outside, as torchxrayvision's XRayResizer."
+        ),
+    ]
+    factor: Annotated[float, Field(gt=0, description="Multiplies the grey value 0-255 first.")]
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+    center_crop: Annotated[
+        bool,
+        Field(
+            description="Whether the largest square in the picture's middle is all that is resized, as by "
+            "torchxrayvision's XRayCenterCrop."
+        ),
+    ] = False
+
+    @model_validator(mode="after")
+    def _one_number_per_channel(self) -> Self:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(f"mean and std need {self.channels} numbers, one per channel")
+        return self
+
+
+class Training(Frozen):
+    """What a model was trained on, and how: enough to do it again."""
+
+    train_sha256: str
+    valid_sha256: str
+    train_images: int
+    valid_images: int
+    unusable_images: int = 0
+    shared_patients: int
+    started_from: Annotated[
+        str | None, Field(description="Fingerprint of the model that the training started from.")
+    ] = None
+    epochs: int
+    best_epoch: int
+    batch: int
+    learning_rate: float
+    flip: bool
+    seed: int
+
+
+class ClassificationCard(Frozen):
+    """A network's card: what it is, how its pixels are prepared, what it must answer to a known picture."""
+
+    kind: Literal["classification"] = "classification"
+    name: ModelName
+    description: str
+    architecture: Annotated[str, Field(description="The network, by its name in ARCHITECTURES.")]
+    sha256: Annotated[Sha256, Field(description="Of the weights: of the file, or of the seeded arrays.")]
+    weights: Annotated[
+        str | None, Field(description="File beside the card. None: initialised from `seed`.")
+    ] = None
+    seed: int | None = None
+    findings: Findings
+    thresholds: Numbers
+    pixels: Preprocessing
+    final_relu: Annotated[
+        bool, Field(description="Whether a ReLU stands between the last batch norm and the pooling.")
+    ] = True
+    golden: Annotated[
+        Numbers, Field(description="The probabilities for the test pattern; checked before the first batch.")
+    ]
+    sensitive_thresholds: Annotated[
+        Numbers | None,
+        Field(description="Thresholds that reached `wanted_sensitivity` on the validation split."),
+    ] = None
+    wanted_sensitivity: Probability | None = None
+    training: Annotated[Training | None, Field(description="What `nightread train` made the model from.")] = (
+        None
+    )
+    figures: Annotated[
+        dict[str, dict[str, float]] | None,
+        Field(description="What was measured: a name, then one number per finding."),
+    ] = None
+    trained: bool = True
+    clinical_use: bool = False
+    provenance: str
+    licence: str
+
+    @field_validator("architecture")
+    @classmethod
+    def _known(cls, architecture: str) -> str:
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"{architecture!r} is no network; there are: {', '.join(ARCHITECTURES)}")
+        return architecture
+
+    @field_validator("golden", mode="before")
+    @classmethod
+    def _there(cls, golden: object) -> object:
+        if golden is None:
+            raise ValueError(
+                "golden is missing: without it a worker cannot tell a wrong model from a right one"
+            )
+        return golden
+
+    @model_validator(mode="after")
+    def _weights_and_numbers_fit(self) -> Self:
+        require_one_per_finding(
+            self.findings,
+            thresholds=self.thresholds,
+            sensitive_thresholds=self.sensitive_thresholds,
+            golden=self.golden,
+        )
+        if (self.weights is None) == (self.seed is None):
+            raise ValueError("exactly one of weights and seed must be given")
+        return self

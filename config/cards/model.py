@@ -1,0 +1,105 @@
+"""Model folders: a card beside its weights, the user's own before those that come with Nightread."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Generic, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from config.cards.card import problems_of
+from config.cards.classification import ClassificationCard
+from config.cards.stub import StubCard
+from config.errors import ConfigError
+
+SHIPPED: Final = Path(__file__).parents[1] / "models"
+"""The models that come with Nightread."""
+
+CARD_FILE: Final = "card.yaml"
+
+Card = ClassificationCard | StubCard
+
+CARDS: Final[dict[str, type[Card]]] = {
+    "classification": ClassificationCard,
+    "stub": StubCard,
+}
+"""The kinds of card, by the field `kind`; a card that does not say is the first one's."""
+
+DEFAULT_KIND: Final = "classification"
+
+CardT_co = TypeVar("CardT_co", bound=Card, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Model(Generic[CardT_co]):
+    """A model's folder with its card."""
+
+    folder: Path
+    card: CardT_co
+
+
+Classifier = Model[ClassificationCard]
+
+
+def weights_file(model: Classifier) -> Path | None:
+    """Give the file of the weights, None where they come from the card's seed."""
+    return None if model.card.weights is None else model.folder / model.card.weights
+
+
+def require_classifier(model: Model[Card]) -> Classifier:
+    """Give the model as one that has a network; ConfigError for one of another kind."""
+    if not isinstance(model.card, ClassificationCard):
+        raise ConfigError(
+            f"model {model.card.name} is of the kind {model.card.kind}, which has no network; a model of the "
+            "kind classification is needed"
+        )
+    return Model(model.folder, model.card)
+
+
+def read_model(folder: Path) -> Model[Card]:
+    """Read the card of one model folder; ConfigError says what is wrong with it."""
+    path = folder / CARD_FILE
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return Model(folder, make_card(content))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def make_card(content: Any) -> Card:
+    """Validate a card's fields; ConfigError names those that are wrong."""
+    kind = content.get("kind", DEFAULT_KIND) if isinstance(content, dict) else DEFAULT_KIND
+    if kind not in CARDS:
+        raise ConfigError(f"kind: is {kind!r}; there are: {', '.join(CARDS)}")
+    try:
+        return CARDS[kind].model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(problems_of(error)) from error
+
+
+def list_models(models_dir: Path) -> list[str]:
+    """Names of the user's and the shipped models, the user's first."""
+    folders = [path.parent for root in (models_dir, SHIPPED) for path in sorted(root.glob(f"*/{CARD_FILE}"))]
+    return list(dict.fromkeys(folder.name for folder in folders))
+
+
+def find_model(name: str, models_dir: Path) -> Model[Card]:
+    """Find a model by its folder's name, the user's before the shipped; ConfigError lists what there is."""
+    for root in (models_dir, SHIPPED):
+        if (root / name / CARD_FILE).is_file() and (root / name).parent == root:
+            model = read_model(root / name)
+            if model.card.name != name:
+                raise ConfigError(
+                    f"{root / name / CARD_FILE}: name is {model.card.name!r}, the folder's name is {name!r}; "
+                    "they must be the same"
+                )
+            return model
+    raise ConfigError(
+        f"there is no model {name!r}; there are: {', '.join(list_models(models_dir)) or 'none'}"
+    )

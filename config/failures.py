@@ -1,0 +1,58 @@
+"""Why an image has no scores: the fixed list of stages and reasons, and the error that carries one of them.
+
+What is read with `SELECT ... FROM failures` are these words; docs/failures.md says what to do about each.
+"""
+
+from enum import StrEnum
+
+
+class Stage(StrEnum):
+    """Where on the data's way an image failed."""
+
+    READ = "read"
+    """Fetching, checking, decoding and preparing the picture."""
+    SCORE = "score"
+    """The network's answer."""
+    IMPORT = "import"
+    """Another system's scores."""
+    WORKER = "worker"
+    """The process itself, not the image's content as far as anybody knows."""
+
+
+class Reason(StrEnum):
+    """Why an image failed, for good: scoring it again without a change gives the same reason."""
+
+    MISSING = "missing"
+    """The source has no such image, or none can have such a name."""
+    OUTSIDE_ROOT = "outside_root"
+    """The name or a link leaves the images' root; nothing was read."""
+    UNREADABLE = "unreadable"
+    """It is there, and reading it is refused."""
+    NOT_A_FILE = "not_a_file"
+    """A folder, a pipe or a device."""
+    EMPTY = "empty"
+    """0 bytes."""
+    TOO_LARGE = "too_large"
+    """More pixels, bytes or parts than the limits allow, or than the memory holds."""
+    WRONG_FORMAT = "wrong_format"
+    """No format that is read, whatever its name says."""
+    TRUNCATED = "truncated"
+    """The file ends before its picture does."""
+    DAMAGED = "damaged"
+    """A wrong checksum, or content that cannot be decoded."""
+    NOT_FINITE = "not_finite"
+    """The network gave a score that is no number."""
+    NO_SCORE = "no_score"
+    """An imported file has no number for it."""
+    WORKER_DIED = "worker_died"
+    """Each worker that had this image alone died."""
+
+
+class ImageUnusableError(Exception):
+    """An image that cannot be scored, now or later, for a reason of its own."""
+
+    def __init__(self, reason: Reason, message: str) -> None:
+        """Keep the reason beside the message."""
+        super().__init__(message)
+        self.reason = reason
+        self.message = message

@@ -1,0 +1,98 @@
+"""The answer of a classifying network: one probability per finding, with the map that it looked by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import Connection
+
+from db.database import insert_rows
+from db.outcomes import BatchKeys
+from db.schema.runs import image_result, score
+from db.states import ImageStatus
+
+
+@dataclass(frozen=True, slots=True)
+class FindingScore:
+    """A finding's probability and, in pixels of the original image, its map's peak and box (x, y, w, h)."""
+
+    finding: str
+    probability: float
+    peak: tuple[int, int] | None = None
+    box: tuple[int, int, int, int] | None = None
+    overlay_path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """An image's answer by a classifying network; `maps` are float16 bytes (*map_shape, findings)."""
+
+    image_id: int
+    width: int
+    height: int
+    scores: tuple[FindingScore, ...]
+    maps: bytes | None = None
+    map_shape: tuple[int, int] | None = None
+
+    @classmethod
+    def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
+        """Write scored images and their findings."""
+        insert_rows(
+            connection,
+            image_result,
+            (
+                "run_id",
+                "image_id",
+                "batch_id",
+                "status",
+                "width",
+                "height",
+                "maps",
+                "map_height",
+                "map_width",
+            ),
+            (
+                (
+                    keys.run_id,
+                    classification.image_id,
+                    keys.batch_id,
+                    ImageStatus.SCORED,
+                    classification.width,
+                    classification.height,
+                    classification.maps,
+                    *(classification.map_shape or (None, None)),
+                )
+                for classification in outcomes
+            ),
+        )
+        nowhere = (None, None, None, None)
+        insert_rows(
+            connection,
+            score,
+            (
+                "run_id",
+                "image_id",
+                "finding_id",
+                "probability",
+                "peak_x",
+                "peak_y",
+                "box_x",
+                "box_y",
+                "box_width",
+                "box_height",
+                "overlay_path",
+            ),
+            (
+                (
+                    keys.run_id,
+                    classification.image_id,
+                    keys.findings[value.finding],
+                    value.probability,
+                    *(value.peak or nowhere[:2]),
+                    *(value.box or nowhere),
+                    value.overlay_path,
+                )
+                for classification in outcomes
+                for value in classification.scores
+            ),
+        )

@@ -1,0 +1,7 @@
+"""The tables, for SQLite and PostgreSQL alike; people read the views instead (db/views.py)."""
+
+# All of them, so that the metadata is whole for whoever imports any.
+from db.schema import archives, evaluations, runs, schedules
+from db.schema.base import metadata
+
+__all__ = ["archives", "evaluations", "metadata", "runs", "schedules"]

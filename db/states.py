@@ -1,0 +1,111 @@
+"""The states that a ledger's rows go through, by the words that stand in the tables and views."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class RunStatus(StrEnum):
+    """How far a run is; the column `run.status`."""
+
+    RUNNING = "running"
+    """Batches are announced and scored."""
+
+    EVALUATING = "evaluating"
+    """Every image has its outcome; the closing evaluation is due or at work."""
+
+    COMPLETE = "complete"
+    """The closing evaluation is written."""
+
+    CANCELLED = "cancelled"
+    """Its owner stopped it; it can be resumed."""
+
+    BROKEN = "broken"
+    """An outcome is missing or the evaluation was given up; `run.message` says which."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens to the run by itself."""
+        return self not in {RunStatus.RUNNING, RunStatus.EVALUATING}
+
+
+class BatchState(StrEnum):
+    """How far a batch is; the column `batch.state`."""
+
+    PENDING = "pending"
+    """It waits to be announced."""
+
+    QUEUED = "queued"
+    """Its message was sent to the broker, and no worker has claimed it yet."""
+
+    RUNNING = "running"
+    """A worker holds its lease."""
+
+    DONE = "done"
+    """Each of its images has an outcome."""
+
+    SPLIT = "split"
+    """It was tried too often; batches of one image each stand in its place."""
+
+
+OPEN_BATCHES: Final = (BatchState.PENDING, BatchState.QUEUED, BatchState.RUNNING)
+"""States of the batches that a run still waits for."""
+
+CLAIMABLE_BATCHES: Final = (BatchState.PENDING, BatchState.QUEUED)
+"""States in which a worker may take a batch's lease; `pending` where an older message was late."""
+
+
+class ImageStatus(StrEnum):
+    """How an image ended in a run; the column `image_result.status`."""
+
+    SCORED = "scored"
+    """It has a score for each finding of the model."""
+
+    FAILED = "failed"
+    """It cannot be scored; `image_result.reason` says why."""
+
+
+class EvaluationState(StrEnum):
+    """How far an evaluation is; the column `evaluation.state`."""
+
+    DUE = "due"
+    """It waits to be announced."""
+
+    QUEUED = "queued"
+    """Its message was sent to the broker, and no worker has claimed it yet."""
+
+    RUNNING = "running"
+    """A worker holds its lease."""
+
+    DONE = "done"
+    """Its figures are written."""
+
+    FAILED = "failed"
+    """It was tried too often and given up; `evaluation.message` says so."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens to the evaluation."""
+        return self in {EvaluationState.DONE, EvaluationState.FAILED}
+
+
+CLAIMABLE_EVALUATIONS: Final = (EvaluationState.DUE, EvaluationState.QUEUED)
+"""States in which a worker may take an evaluation's lease."""
+
+OPEN_EVALUATIONS: Final = (*CLAIMABLE_EVALUATIONS, EvaluationState.RUNNING)
+"""States of the evaluations whose figures are still to come."""
+
+
+class DueState(StrEnum):
+    """What became of a schedule's due time; the column `schedule_due.state`."""
+
+    DUE = "due"
+    """It is noted and not acted on yet."""
+
+    BEGUN = "begun"
+    """Its run or its evaluation was made."""
+
+    NOTHING_NEW = "nothing_new"
+    """There was no image that the schedule's last run had not scored, by the same manifest and model."""
+
+    FAILED = "failed"
+    """No run could be made of it; `schedule_due.message` says why."""

@@ -1,0 +1,48 @@
+"""Arguments and options that several commands have, and how their values are read."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from jobs.submit import Heatmaps
+
+RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")]
+ManifestArgument = Annotated[Path, typer.Argument(help="CSV with one image per row; .csv or .csv.gz.")]
+ImagesOption = Annotated[
+    str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")
+]
+ModelOption = Annotated[str | None, typer.Option(help="The model's name. Default: NIGHTREAD_MODEL.")]
+BatchOption = Annotated[int, typer.Option(min=1, max=4096, help="Images per batch.")]
+HeatmapsOption = Annotated[
+    Heatmaps,
+    typer.Option(
+        help="none: scores only. positive: maps of all findings, and an overlay for each finding over "
+        "its threshold. all: an overlay for every finding."
+    ),
+]
+ImageColumnOption = Annotated[
+    str | None, typer.Option(help="Column of the image names, if it is not recognised.")
+]
+FindingColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's labels: 0, 1 or blank; repeatable."),
+]
+
+NEEDS_BROKER: Final = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
+
+
+def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str] | None:
+    """Read the values LEFT=RIGHT of a repeatable option, whose form `form` shows in the error."""
+    read = {}
+    for value in given or []:
+        left, _, right = value.partition("=")
+        if not (left and right):
+            raise typer.BadParameter(f"{value!r} is not {form}", param_hint=option)
+        read[left] = right
+    return read or None
+
+
+def column_mapping(finding_column: list[str] | None) -> dict[str, str] | None:
+    """Read the pairs COLUMN=FINDING of --finding-column."""
+    return pairs(finding_column, "--finding-column", "COLUMN=FINDING")

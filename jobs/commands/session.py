@@ -1,0 +1,33 @@
+"""What a command begins with: its settings, its log, and its database, made or upgraded if embedded."""
+
+from config.logs import configure_logging
+from config.settings import Settings, load_settings
+from db.database import Database
+from db.errors import DatabaseError
+from db.upgrade import require_current, upgrade
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database; the embedded one is made or upgraded first, another must be current."""
+    database = Database(settings.database)
+    if settings.embedded_database:
+        try:
+            require_current(database)
+        except DatabaseError:
+            upgrade(database)
+    else:
+        require_current(database)
+    return database
+
+
+def quiet_settings() -> Settings:
+    """Read the settings, for a command that a person waits for: its log has warnings only, or everything."""
+    settings = load_settings()
+    configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
+    return settings
+
+
+def ready() -> tuple[Settings, Database]:
+    """Read the settings and open the database, for a command that a person waits for."""
+    settings = quiet_settings()
+    return settings, open_database(settings)

@@ -1,0 +1,43 @@
+"""What `nightread --version` shows: what a report of a fault must name, read without changing anything."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from config.settings import Settings, load_settings
+from db import upgrade
+from db.database import Database, DriverError
+from db.errors import DatabaseError
+from jobs.console import say
+
+
+def print_versions() -> None:
+    """Print the versions of Nightread, Python, the configured engine and the configured database."""
+    say(f"nightread {version('nightread')}")
+    say(f"Python {platform.python_version()}")
+    settings = load_settings()
+    say(f"engine {settings.engine}: {_engine(settings)}")
+    say(f"database: {_revision(settings)}")
+
+
+def _engine(settings: Settings) -> str:
+    package = settings.engine.partition("-")[0]
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return f"{package} is not installed"
+
+
+def _revision(settings: Settings) -> str:
+    """Give the migration at which the database stands; connecting would make an SQLite file."""
+    file = settings.database.partition("sqlite:///")[2].partition("?")[0]
+    if file and not Path(file).is_file():
+        return f"none yet at {file}"
+    try:
+        database = Database(settings.database)
+        found = upgrade.version(database)
+    except DatabaseError as error:
+        return str(error)
+    except DriverError as error:
+        return f"does not answer: {' '.join(str(error.orig).split())}"
+    return f"{database.where} at revision {found}" if found else f"{database.where} has no tables yet"

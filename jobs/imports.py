@@ -1,0 +1,145 @@
+"""The producer of an import: another system's scores, with labels where there are any, become a run."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from config.cards.card import FindingName
+from db.database import Database
+from db.imports import ImportedScores, write_imported
+from db.manifests import ManifestRow
+from db.runs import ModelFacts
+from jobs.errors import InputError
+from jobs.sources.source import open_source
+from jobs.tables.columns import UNKNOWN
+from jobs.tables.manifest import Manifest
+from jobs.tables.scores import read_scores
+from jobs.tables.table import TableError, fingerprint_of
+
+_THRESHOLD: Final = 0.5
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # as a model card's
+_FINDING_NAME: Final[TypeAdapter[str]] = TypeAdapter(FindingName)
+
+
+class ImportOrderError(InputError):
+    """What is asked for cannot be done; the message names the option."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOrder:
+    """Which scores to take, under which name, and where labels and images are, if anywhere."""
+
+    scores: Path
+    name: str
+    labels: Path | None = None
+    images: Path | None = None
+    image_column: str | None = None
+    finding_columns: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedRun:
+    """The run that the scores are, whether it was written now, and how they and the labels match."""
+
+    run_id: int
+    new: bool
+    images: int
+    findings: int
+    unlabelled: int
+    """Images of the scores that the labels do not have."""
+    unscored: int
+    """Images of the labels that the scores do not have."""
+
+
+def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
+    """Check both files and commit the scores as a run, or find the run that they are already.
+
+    Raises TableError where a file is wrong, ImportOrderError where a name is; nothing is written then.
+    """
+    _check_names(order)
+    scores = read_scores(order.scores, image_column=order.image_column, finding_columns=order.finding_columns)
+    labels = None if order.labels is None else _open_labels(order.labels)
+    described = {} if labels is None else {row.image_index: row for row in labels}
+    labelled = () if labels is None else labels.findings
+    unknown = UNKNOWN * len(labelled)
+    imported = ImportedScores(
+        root=open_source(order.images or order.scores.parent).root,
+        path=str(order.scores.resolve()),
+        fingerprint=_fingerprint(labels, order),
+        version=version("nightread"),
+        model=_model(scores.findings, order),
+        labelled=labelled,
+        rows=[described.get(image) or ManifestRow(image, labels=unknown) for image in scores.images],
+        probabilities=scores.probabilities,
+    )
+    run_id, new = write_imported(database, imported)
+    images, matched = len(scores.images), len(described.keys() & set(scores.images))
+    return ImportedRun(
+        run_id,
+        new,
+        images,
+        len(scores.findings),
+        unlabelled=images - matched,
+        unscored=len(described) - matched,
+    )
+
+
+def _open_labels(path: Path) -> Manifest:
+    try:
+        return Manifest(path)
+    except TableError as error:
+        if "--image-column" not in error.advice:
+            raise
+        # The option is about the columns of the scores.
+        raise TableError(path, error.problem, "Name it Image Index.", error.line) from None
+
+
+def _check_names(order: ImportOrder) -> None:
+    if not _NAME.fullmatch(order.name):
+        raise ImportOrderError(
+            f"--name {order.name!r}: a name has lower-case letters, digits, dots, dashes and underscores"
+        )
+    for name in (order.finding_columns or {}).values():
+        try:
+            _FINDING_NAME.validate_python(name.strip())
+        except ValidationError:
+            raise ImportOrderError(
+                f"--finding-column: {name!r} is no finding's name; it begins with a letter or a digit, and "
+                "has at most 100 characters, no slash among them"
+            ) from None
+
+
+def _fingerprint(labels: Manifest | None, order: ImportOrder) -> str:
+    """Return the SHA-256, in hex, of both files and of how they are read."""
+    columns = None if order.finding_columns is None else [*order.finding_columns.items()]
+    labelled = None if labels is None else labels.fingerprint()
+    return fingerprint_of(order.scores, ["scores", order.image_column, columns, labelled])
+
+
+def _model(findings: tuple[str, ...], order: ImportOrder) -> ModelFacts:
+    thresholds = [_THRESHOLD] * len(findings)
+    with order.scores.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    card = json.dumps(
+        {
+            "name": order.name,
+            "description": f"scores imported from {order.scores.name}",
+            "architecture": "imported",
+            "sha256": sha256,
+            "findings": findings,
+            "thresholds": thresholds,
+            "trained": True,
+            "clinical_use": False,
+            "provenance": str(order.scores.resolve()),
+            "licence": "unknown",
+        }
+    )
+    fingerprint = hashlib.sha256(card.encode()).hexdigest()
+    return ModelFacts(order.name, sha256, card, fingerprint, findings, thresholds)

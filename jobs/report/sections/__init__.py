@@ -1,0 +1,1 @@
+"""The sections of the report, one module each: what its part of the template says, read from the views."""

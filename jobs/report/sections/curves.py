@@ -1,0 +1,49 @@
+"""The section "Curves and calibration": the stored points of each finding, drawn."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from db.answers import Rows, read_rows
+from db.database import Connection
+from jobs.report import plots
+
+
+def drawn(
+    connection: Connection, evaluation_id: int, aucs: Rows, at_card: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Draw the curves of each finding; `at_card`: its row of thresholds at the card's threshold."""
+    return plots.plots(
+        [row | {"card": at_card.get(row["finding"])} for row in aucs],
+        _curves(connection, evaluation_id),
+        _bins(connection, evaluation_id),
+    )
+
+
+def _curves(connection: Connection, evaluation_id: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
+    """Give each finding's points (x, y), from the highest threshold to the lowest, by finding and curve."""
+    curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for row in read_rows(
+        connection,
+        "SELECT finding, curve, x, y FROM curves WHERE evaluation_id = :evaluation_id ORDER BY point",
+        evaluation_id=evaluation_id,
+    ):
+        curves.setdefault((row["finding"], row["curve"]), []).append((row["x"], row["y"]))
+    return curves
+
+
+def _bins(connection: Connection, evaluation_id: int) -> dict[str, list[tuple[float, float, int]]]:
+    """Give each finding's bins with an image: mean probability, share of positive images, images."""
+    bins: dict[str, list[tuple[float, float, int]]] = {}
+    for row in read_rows(
+        connection,
+        """
+        SELECT finding, mean_probability, share_positive, images FROM calibration
+        WHERE evaluation_id = :evaluation_id AND mean_probability IS NOT NULL AND share_positive IS NOT NULL
+        ORDER BY bin
+        """,
+        evaluation_id=evaluation_id,
+    ):
+        bins.setdefault(row["finding"], []).append(
+            (row["mean_probability"], row["share_positive"], row["images"])
+        )
+    return bins

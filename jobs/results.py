@@ -1,0 +1,59 @@
+"""What a person reads of a run when it has ended: its AUC table, its failures, and what it raised."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from db import alerts, queries
+from db.database import Database
+from jobs.console import print_table, say, warn
+
+_ALERTS_SHOWN: Final = timedelta(days=7)
+
+
+def print_auc(database: Database, run_id: int) -> None:
+    """Print the newest AUC table of a run."""
+    rows = queries.auc_table(database, run_id)
+    card = queries.model_card(database, run_id)
+    print_table(
+        ("finding", "positive", "negative", "AUROC", "95% interval"),
+        (
+            (
+                row.finding,
+                row.n_positive,
+                row.n_negative,
+                None if row.auroc is None else f"{row.auroc:.3f}",
+                None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
+            )
+            for row in rows
+        ),
+        title=f"run {run_id}, model {card['name']} ({card['sha256'][:12]})",
+    )
+    say(f"{card['name']}: {card['description']}")
+    if not card["trained"]:
+        say("It is untrained: these figures show that the machinery works, nothing else.", style="yellow")
+    if not card["clinical_use"]:
+        say("Not for clinical use.")
+
+
+def print_localisation(database: Database, evaluation_id: int) -> None:
+    """Print how well the maps of an evaluation's run point at the boxes."""
+    print_table(
+        ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", ""),
+        queries.localisation_table(database, evaluation_id),
+        title="heatmaps against drawn boxes",
+    )
+
+
+def print_failures(database: Database, run_id: int) -> None:
+    """Print how many images failed and why, if any did."""
+    rows = queries.failure_reasons(database, run_id)
+    if rows:
+        print_table(
+            ("stage", "reason", "images", "one of them"), rows, title="images that could not be scored"
+        )
+
+
+def print_alerts(database: Database) -> None:
+    """Print the alerts of the last days, one per line, oldest first."""
+    for alert in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
+        warn(f"alert {alert.alert_id}, {alert.raised_at:%Y-%m-%d %H:%M} UTC: {alert.message}")

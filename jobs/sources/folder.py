@@ -1,0 +1,84 @@
+"""Images in a folder: read below it and nowhere else, whatever a manifest or a link says."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from config.failures import ImageUnusableError, Reason
+from jobs.errors import SourceError
+
+
+class FolderSource:
+    """A folder of images, named by its path or as file:///path."""
+
+    def __init__(self, root: str | Path) -> None:
+        """Take the folder; whether it is there is asked by `require`."""
+        self._folder = Path(str(root).removeprefix("file://")).resolve()
+        self.root = str(self._folder)
+
+    def require(self) -> None:
+        """Raise SourceError unless the folder is there and may be listed."""
+        try:
+            with os.scandir(self._folder):
+                pass
+        except FileNotFoundError:
+            raise SourceError(f"{self.root}: there is no such folder of images; see --images") from None
+        except NotADirectoryError:
+            raise SourceError(f"{self.root} is a file, no folder of images; see --images") from None
+        except OSError as error:
+            raise SourceError(f"{self.root}: the folder of images cannot be read: {error.strerror}") from None
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Read the bytes of one file that really lies below the folder.
+
+        Symbolic links are followed within the folder and refused where they leave it. What was opened is
+        checked once more, so that a link that is swapped after the first look opens nothing else.
+        """
+        root = Path(os.path.realpath(self._folder))
+        descriptor = _open_below(root, name)
+        try:
+            opened = Path(f"/proc/self/fd/{descriptor}")
+            if opened.parent.is_dir() and not Path(os.path.realpath(opened)).is_relative_to(root):
+                raise _outside()
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise ImageUnusableError(Reason.NOT_A_FILE, "is a folder or a device, not a file")
+            if status.st_size == 0:
+                raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
+            if status.st_size > max_bytes:
+                raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {status.st_size:,} bytes")
+            # Only now: fdopen refuses a folder with an error of its own.
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                return file.read(status.st_size)  # not more, should it grow
+        except OSError as error:
+            raise ImageUnusableError(Reason.UNREADABLE, f"cannot be read: {error.strerror}") from None
+        finally:
+            os.close(descriptor)
+
+
+def _open_below(root: Path, name: str) -> int:
+    """Open what a name means below `root`; gives the descriptor."""
+    try:
+        path = Path(os.path.realpath(root / name))
+        if path.is_relative_to(root):
+            # O_NONBLOCK: opening a named pipe must not wait for a writer.
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except ValueError:  # a NUL or half of a surrogate pair
+        raise ImageUnusableError(Reason.MISSING, "no file can have such a name") from None
+    except FileNotFoundError:
+        raise ImageUnusableError(Reason.MISSING, "there is no such file below the images' folder") from None
+    except NotADirectoryError:
+        raise ImageUnusableError(Reason.MISSING, "a part of its path is a file, not a folder") from None
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise ImageUnusableError(
+                Reason.NOT_A_FILE, "is a socket, or a device that is not there"
+            ) from None
+        reason = Reason.MISSING if error.errno == errno.ENAMETOOLONG else Reason.UNREADABLE
+        raise ImageUnusableError(reason, f"cannot be opened: {error.strerror}") from None
+    raise _outside()
+
+
+def _outside() -> ImageUnusableError:
+    return ImageUnusableError(Reason.OUTSIDE_ROOT, "its path leaves the images' folder")

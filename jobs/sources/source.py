@@ -1,0 +1,47 @@
+"""Where the images of an archive come from: the kinds of source, by the scheme of the root's URI."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from jobs.errors import SourceError
+from jobs.sources.folder import FolderSource
+
+
+class ImageSource(Protocol):
+    """An archive's images below one root; safe to use by many threads at once."""
+
+    root: str
+    """The root as the ledger keeps it: absolute, the same from whatever folder it was named."""
+
+    def require(self) -> None:
+        """Raise SourceError unless the root is there and may be read."""
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Give the content of the image that the manifest calls `name`.
+
+        Raises ImageUnusableError where that is the image's own fault; a name that leaves the root is refused,
+        and so is content of more than `max_bytes`.
+        """
+
+
+SOURCES: Final[dict[str, Callable[[str], ImageSource]]] = {
+    "file": FolderSource,
+}
+"""The kinds of source by URI scheme. A root without a scheme is a path."""
+
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
+
+
+def open_source(root: str | Path) -> ImageSource:
+    """Open the source of a root, such as `/archive/images`; SourceError for a scheme that is not known."""
+    root = str(root)
+    scheme = _SCHEME.match(root)
+    kind = SOURCES.get(scheme[1] if scheme else "file")
+    if kind is None:
+        raise SourceError(
+            f"{root}: images cannot be read from {root.partition('://')[0]}://; there are: a path, "
+            f"{', '.join(f'{name}://' for name in SOURCES)}"
+        )
+    return kind(root)

@@ -1,0 +1,219 @@
+"""The base of every CSV that people hand in: from a file on disk to its rows, or to one error with its place.
+
+The standard library's reader is used and not pandas: pandas does not tell the line and the column of a
+bad cell, and a person who has to mend a file of 112,120 rows needs both.
+"""
+
+import csv
+import gzip
+import hashlib
+import json
+import stat
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import IO, ClassVar, Final, Generic, NoReturn, TypeVar
+
+from jobs.errors import InputError
+from jobs.tables.columns import Flaw, Header, check_image, shown
+
+_LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
+_BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
+_SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
+
+Row_co = TypeVar("Row_co", covariant=True)
+L = TypeVar("L")
+
+
+class TableError(InputError):
+    """The table cannot be read as it stands; says in one line where, why and what to do.
+
+    `line` counts from 1, the header's; of a record that spans several lines it is the first.
+    """
+
+    def __init__(
+        self, path: Path, problem: str, advice: str, line: int | None = None, column: str | None = None
+    ) -> None:
+        super().__init__(path, problem, advice, line, column)
+        self.path = path
+        self.problem = problem
+        self.advice = advice
+        self.line = line
+        self.column = column
+
+    def __str__(self) -> str:
+        """Return, say, `chest.csv, line 7, column 'Mass': label '2' is none of 0, 1 and blank. Write 1 …`."""
+        line = "" if self.line is None else f", line {self.line}"
+        column = "" if self.column is None else f", column {shown(self.column)}"
+        return f"{self.path}{line}{column}: {self.problem}. {self.advice}"
+
+
+# --- from the header to the rows ---------------------------------------------------------------------------
+
+
+class Layout(ABC, Generic[Row_co]):
+    """How the records of one table become rows: made of its header, it raises Flaw for what does not fit.
+
+    `image`: index of the column of the images' names. `widths`: the numbers of fields that a record may have.
+    """
+
+    repeats: ClassVar[bool] = False
+    """Whether an image may have more than one row."""
+
+    def __init__(self, header: Header, image: int) -> None:
+        self.image = image
+        self.image_name = header.names[image]
+        self.widths = header.widths
+
+    def check_width(self, fields: list[str]) -> None:
+        """Raise Flaw at a record whose number of fields is none of `widths`."""
+        self.refuse_width(fields, f"in the header {self.widths[0]}")
+
+    def refuse_width(self, fields: list[str], expected: str) -> NoReturn:
+        """Raise Flaw: the number of fields, and what it ought to be."""
+        problem = f"the number of fields is {len(fields)}, {expected}"
+        raise Flaw(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
+
+    @abstractmethod
+    def row(self, fields: list[str]) -> Row_co:
+        """Read a record whose width and image are checked; raise Flaw where a cell cannot be read."""
+
+
+class Table:
+    """A CSV on disk: its header is read at once, its rows are streamed each time they are asked for.
+
+    `what` is the kind of file and `per` what a row of it is about, for errors.
+    """
+
+    def __init__(self, path: Path, what: str, per: str) -> None:
+        """Read the header; raise TableError where it or the file cannot be read."""
+        self.path = path
+        self._per = per
+        first = next(records(path), None)
+        if first is None:
+            raise TableError(path, "the file is empty", f"{what} has a header and a row for each {per}.")
+        self._first = first
+
+    def lay_out(self, layout: Callable[[Header], L]) -> L:
+        """Make a layout of the header; raise TableError where that raises Flaw."""
+        line, names = self._first
+        try:
+            return layout(Header(names))
+        except Flaw as flaw:
+            raise self._located(flaw, line) from None
+
+    def rows(self, layout: Layout[Row_co]) -> Iterator[Row_co]:
+        """Stream the rows in the file's order; raise TableError at the first bad one."""
+        found = records(self.path)
+        if next(found, None) != self._first:
+            raise TableError(self.path, "the header changed while the file was in use", "Start again.")
+        image, widths, row = layout.image, layout.widths, layout.row
+        lines: dict[str, int] = {}
+        line = 0
+        try:
+            for line, fields in found:
+                if len(fields) not in widths:
+                    layout.check_width(fields)
+                name = fields[image]
+                if not name.isprintable() or not name.strip():
+                    check_image(layout.image_name, name)
+                if lines.setdefault(name, line) != line and not layout.repeats:
+                    _refuse_repeat(layout.image_name, name, lines[name])
+                yield row(fields)
+        except Flaw as flaw:
+            raise self._located(flaw, line) from None
+        if not lines:
+            raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
+
+    def _located(self, flaw: Flaw, line: int) -> TableError:
+        return TableError(self.path, flaw.problem, flaw.advice, line, flaw.column)
+
+
+def _refuse_repeat(column: str, image: str, line: int) -> NoReturn:
+    problem = f"image {shown(image)} was already on line {line}"
+    raise Flaw(problem, "Keep one row for each image.", column)
+
+
+# --- from the file to its records --------------------------------------------------------------------------
+
+
+def fingerprint_of(path: Path, options: object) -> str:
+    """Return the SHA-256, in hex, of a file's bytes and of the options (JSON's types) it is read with.
+
+    Raises TableError where the file cannot be read.
+    """
+    with _errors_named(path), path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+    # A text holds no zero byte, so the options cannot be taken for more of the file.
+    digest.update(b"\0" + json.dumps(options).encode())
+    return digest.hexdigest()
+
+
+def records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Stream a CSV file's records: (line on which one starts, its fields), blank lines left out.
+
+    A path that ends in .gz is read through gzip. Raises TableError where the file is no CSV in UTF-8.
+    """
+    start, blank = 1, 0
+    with _errors_named(path), _open(path) as stream:
+        reader = csv.reader(_lines(path, stream), strict=True)
+        try:
+            for fields in reader:
+                if fields and (len(fields) > 1 or fields[0].strip()):
+                    yield start, fields
+                    blank = 0
+                elif (blank := blank + 1) > _BLANK_LIMIT:
+                    problem = f"more than {_BLANK_LIMIT:,} blank lines follow each other"
+                    raise TableError(path, problem, "Remove them.", start)
+                start = reader.line_num + 1
+        except csv.Error as error:
+            advice = 'Close each quoted field with " before the comma; write a quote within one as "".'
+            problem = f"the quoting of the record that starts here is broken ({error})"
+            raise TableError(path, problem, advice, start) from None
+
+
+@contextmanager
+def _errors_named(path: Path) -> Iterator[None]:
+    """Turn what the file system and gzip raise into TableError."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise TableError(path, "this is a directory", "Name the CSV file itself.")
+        if not stat.S_ISREG(mode):
+            # Rows are read more than once, which a pipe cannot do.
+            raise TableError(path, "this is not a regular file", "Save it as a file first.")
+        yield
+    except FileNotFoundError:
+        raise TableError(path, "there is no such file", "Check the path.") from None
+    except PermissionError:
+        raise TableError(path, "no permission to read the file", "Make it readable for you.") from None
+    except EOFError:
+        raise TableError(path, "the compressed data end early", "Copy or download it again.") from None
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise TableError(path, f"the compressed data are damaged ({error})", _SAVE_AS_CSV) from None
+    except (OSError, ValueError) as error:
+        raise TableError(path, f"the file cannot be read ({error})", "Check the path and the disk.") from None
+
+
+def _open(path: Path) -> IO[str]:
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    # Bytes that are not UTF-8 come through as surrogates, so that _lines can tell their line.
+    return opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+
+def _lines(path: Path, stream: IO[str]) -> Iterator[str]:
+    for number, line in enumerate(iter(partial(stream.readline, _LINE_LIMIT), ""), 1):
+        if "\0" in line or len(line) == _LINE_LIMIT or not (line.isascii() or _is_unicode(line)):
+            raise TableError(path, "this is not a text CSV in UTF-8", _SAVE_AS_CSV, number)
+        yield line
+
+
+def _is_unicode(line: str) -> bool:
+    try:
+        line.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

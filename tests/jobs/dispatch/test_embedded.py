@@ -1,0 +1,47 @@
+"""What a command says where its private server does not come up; one that ends at once stands in for it."""
+
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from redis import Redis
+
+from config.settings import Settings
+from jobs.dispatch import embedded
+from jobs.dispatch.embedded import EmbeddedError, EmbeddedStack
+
+
+@pytest.fixture
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedStack:
+    program = shutil.which("false")
+    assert program is not None
+    monkeypatch.setattr(embedded, "get_binary_path", lambda: program)
+    monkeypatch.setattr(embedded, "_START_SECONDS", 0.05)
+    return EmbeddedStack(Settings(home=tmp_path), "stub")
+
+
+def test_a_server_that_does_not_answer_is_told_with_its_log(stack: EmbeddedStack, tmp_path: Path) -> None:
+    with pytest.raises(EmbeddedError, match="does not answer") as caught, stack:
+        pass
+    assert str(tmp_path / "logs" / "valkey.log") in str(caught.value)
+
+
+def test_an_error_of_ours_is_not_taken_for_a_server_that_does_not_answer(
+    stack: EmbeddedStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_client: Redis) -> NoReturn:
+        raise TypeError
+
+    monkeypatch.setattr(Redis, "ping", wrong)
+    with pytest.raises(TypeError), stack:
+        pass
+
+
+def test_two_commands_do_not_share_a_home(stack: EmbeddedStack, tmp_path: Path) -> None:
+    first = EmbeddedStack(Settings(home=tmp_path), "stub")
+    with ExitStack() as undo:
+        first._take_lock(undo)
+        with pytest.raises(EmbeddedError, match="another nightread is scoring"), stack:
+            pass

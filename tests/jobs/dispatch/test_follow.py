@@ -1,0 +1,150 @@
+"""What a person sees while a run is worked on, and how the command ends; without pauses."""
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
+from support import make_run
+
+from db import queries, runs
+from db.database import Database
+from db.schema.runs import run
+from db.states import RunStatus
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
+from jobs.dispatch import follow as module
+from jobs.dispatch.follow import _InterruptHandler, _pace, finish, follow
+
+
+@pytest.fixture(autouse=True)
+def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_LOOK_SECONDS", "_AWAY_SECONDS"):
+        monkeypatch.setattr(module, name, 0.0)
+
+
+@pytest.fixture
+def run_id(sqlite: Database, tmp_path: Path) -> int:
+    return make_run(sqlite, tmp_path, 4)
+
+
+@pytest.fixture
+def console() -> Console:
+    """A console that is no terminal, as in a log."""
+    return Console(file=StringIO(), width=200)
+
+
+def printed(console: Console) -> str:
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def ticks(*steps: Callable[[], object]) -> Callable[[], None]:
+    """A tick that does one step at each look, and fails the test where more are asked for."""
+    left: Iterator[Callable[[], object]] = iter(steps)
+
+    def tick() -> None:
+        next(left)()
+
+    return tick
+
+
+def away() -> None:
+    raise OperationalError("SELECT", None, Exception("connection refused"))
+
+
+def nothing() -> None:
+    pass
+
+
+# --- follow ------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_followed_until_it_is_settled(sqlite: Database, run_id: int, console: Console) -> None:
+    ended = follow(sqlite, run_id, console, ticks(nothing, nothing, lambda: runs.cancel(sqlite, run_id)))
+    assert (ended.run_id, ended.status) == (run_id, RunStatus.CANCELLED)
+
+
+def test_a_database_that_is_away_is_told_once_until_it_answers_again(
+    sqlite: Database, run_id: int, console: Console
+) -> None:
+    tick = ticks(away, away, away, nothing, away, away, lambda: runs.cancel(sqlite, run_id))
+    assert follow(sqlite, run_id, console, tick).settled
+    assert printed(console).count("the database does not answer, waiting: connection refused") == 2
+
+
+def test_without_a_terminal_a_line_tells_how_far_it_is(
+    sqlite: Database, run_id: int, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LINE_SECONDS", 0.0)
+    follow(sqlite, run_id, console, ticks(nothing, lambda: runs.cancel(sqlite, run_id)))
+    assert f"run {run_id}: waiting for a worker: 0/4 images" in printed(console)
+
+
+@pytest.mark.parametrize(
+    ("speed", "total", "completed", "shown"),
+    [
+        (None, 100, 0, ""),
+        (0.0, 100, 0, ""),
+        (2.0, None, 0, ""),
+        (2.0, 100, 40, "2.0 images/s, 0:00:30 left"),
+        (0.5, 8_000, 0, "0.5 images/s, 4:26:40 left"),
+        (12.34, 100, 100, "12.3 images/s"),
+    ],
+)
+def test_the_pace_is_images_per_second_and_the_time_left(
+    speed: float | None, total: float | None, completed: float, shown: str
+) -> None:
+    assert _pace(speed, total, completed) == shown
+
+
+def test_an_interrupt_that_python_forgot_is_remembered() -> None:
+    interrupt = _InterruptHandler()
+    interrupt.check()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, None)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt.check()
+
+
+# --- the end -----------------------------------------------------------------------------------------------
+
+
+def end_of(database: Database, run_id: int, **facts: object) -> int | str | None:
+    """The exit code of a run with these facts."""
+    with pytest.raises(SystemExit) as ended:
+        finish(database, replace(queries.progress(database, run_id), **facts))
+    return ended.value.code
+
+
+def test_a_complete_run_ends_with_0_and_says_how_many_were_scored(
+    sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=4) == 0
+    assert "4 of 4 images scored, 0 failed" in capsys.readouterr().out
+
+
+def test_a_complete_run_with_failed_images_ends_with_a_code_of_its_own(sqlite: Database, run_id: int) -> None:
+    assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=3, failed=1) == EXIT_SOME_FAILED
+
+
+@pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.BROKEN])
+def test_a_run_that_did_not_complete_ends_as_incomplete_and_says_why(
+    sqlite: Database, run_id: int, status: RunStatus, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert end_of(sqlite, run_id, status=status, message="an image is missing") == EXIT_INCOMPLETE
+    assert f"run {run_id} is {status}: an image is missing" in capsys.readouterr().err
+
+
+def test_a_run_that_another_command_broke_is_followed_no_longer(
+    sqlite: Database, run_id: int, console: Console
+) -> None:
+    def broken() -> None:
+        with sqlite.write() as connection:
+            connection.execute(update(run).values(status=RunStatus.BROKEN))
+
+    assert follow(sqlite, run_id, console, ticks(broken)).status is RunStatus.BROKEN

@@ -1,0 +1,154 @@
+"""The reconciler on an SQLite ledger: what died or was lost is announced again. The broker is a stand-in."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import FakeBroker
+from sqlalchemy import update
+from support import make_run
+
+from config.cards.model import find_model
+from config.settings import Settings
+from db import ledger, queries
+from db.database import Database, clock
+from db.schema.evaluations import evaluation
+from db.schema.runs import batch
+from db.states import RunStatus
+from jobs.dispatch import reconcile as module
+from jobs.dispatch.reconcile import announce_next, reconcile
+from workers.scoring.stub import StubScorer
+
+LEASE = 60.0
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def run_id(sqlite: Database, tmp_path: Path) -> int:
+    """A run of three batches of one image each."""
+    return make_run(sqlite, tmp_path, 3, batch_size=1)
+
+
+@pytest.fixture
+def tick(sqlite: Database, broker: FakeBroker, tmp_path: Path) -> Callable[[], list[int]]:
+    """Reconcile once; gives the batches that this announced."""
+    settings = Settings(home=tmp_path, lease_seconds=LEASE)
+
+    def once() -> list[int]:
+        before = len(broker.batches)
+        reconcile(sqlite, broker, settings)
+        return broker.batches[before:]
+
+    return once
+
+
+def age(database: Database, **columns: Any) -> None:
+    """Let moments of all batches lie longer back than a lease lasts."""
+    with database.write() as connection:
+        connection.execute(update(batch).values(**columns))
+
+
+def score(database: Database, folder: Path, batch_id: int) -> None:
+    held = ledger.claim(database, batch_id, "worker", LEASE)
+    assert held is not None
+    stub = StubScorer(find_model("stub", folder / "models").card)
+    assert ledger.complete(database, held, stub.score(held))
+
+
+Tick = Callable[[], list[int]]
+
+
+@pytest.mark.usefixtures("run_id")
+def test_pending_batches_are_announced_once(tick: Tick) -> None:
+    assert tick() == [1, 2, 3]
+    assert tick() == []
+
+
+@pytest.mark.usefixtures("run_id")
+def test_no_more_is_announced_than_may_be_in_flight(
+    tick: Tick, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MESSAGES_IN_FLIGHT", 2)
+    assert tick() == [1, 2]
+    assert tick() == []
+    score(sqlite, tmp_path, 1)
+    assert tick() == [3]
+
+
+@pytest.mark.usefixtures("run_id")
+def test_the_batch_of_a_worker_that_died_is_announced_again(
+    tick: Tick, sqlite: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    tick()
+    assert ledger.claim(sqlite, 2, "worker", LEASE)
+    assert tick() == [], "its lease goes on"
+    age(sqlite, lease_expires_at=clock() - 1.0)
+    assert tick() == [2]
+    assert "1 leases had expired" in caplog.text
+
+
+@pytest.mark.usefixtures("run_id")
+def test_old_messages_are_lost_only_where_the_queue_is_empty(
+    tick: Tick, broker: FakeBroker, sqlite: Database
+) -> None:
+    tick()
+    age(sqlite, sent_at=clock() - LEASE - 1.0)
+    broker.drained = False
+    assert tick() == [], "a long queue is no loss"
+    broker.drained = True
+    assert tick() == [1, 2, 3]
+    assert tick() == [], "these are fresh"
+
+
+def test_a_run_whose_batches_are_done_has_its_evaluation_announced_until_somebody_takes_it(
+    tick: Tick, broker: FakeBroker, sqlite: Database, tmp_path: Path, run_id: int
+) -> None:
+    for batch_id in tick():
+        score(sqlite, tmp_path, batch_id)
+    tick()
+    tick()
+    assert [run for _, run in broker.evaluations] == [run_id]
+    assert queries.progress(sqlite, run_id).status is RunStatus.EVALUATING
+    with sqlite.write() as connection:
+        connection.execute(update(evaluation).values(sent_at=clock() - LEASE - 1.0))
+    tick()
+    assert [run for _, run in broker.evaluations] == [run_id, run_id]
+
+
+def test_without_a_broker_the_ledger_is_brought_forward_all_the_same(
+    tick: Tick,
+    broker: FakeBroker,
+    sqlite: Database,
+    tmp_path: Path,
+    run_id: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for batch_id in tick():
+        score(sqlite, tmp_path, batch_id)
+    broker.away = True
+    tick()
+    assert queries.progress(sqlite, run_id).status is RunStatus.EVALUATING
+    assert "the broker does not answer" in caplog.text
+
+
+@pytest.mark.usefixtures("run_id")
+def test_what_a_broker_that_was_away_did_not_take_is_sent_when_it_is_back(
+    tick: Tick, broker: FakeBroker, sqlite: Database
+) -> None:
+    broker.away = True
+    assert tick() == []
+    broker.away = False
+    age(sqlite, sent_at=clock() - LEASE - 1.0)
+    assert tick() == [1, 2, 3]
+
+
+def test_one_batch_is_announced_in_place_of_one_that_ended(
+    broker: FakeBroker, sqlite: Database, run_id: int
+) -> None:
+    assert [announce_next(sqlite, broker) for _ in range(4)] == [run_id, run_id, run_id, None]
+    assert broker.batches == [1, 2, 3]

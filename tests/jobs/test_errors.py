@@ -1,0 +1,52 @@
+"""What a script may rely on that looks at an exit code: whether waiting will help."""
+
+import pkgutil
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+import jobs
+from config.errors import ConfigError
+from db.errors import DatabaseError, UnknownRunError
+from jobs.commands import app
+from jobs.dispatch.broker import BrokerAwayError
+from jobs.dispatch.embedded import EmbeddedAwayError, EmbeddedError
+from jobs.errors import AwayError, InputError, JobsError
+from jobs.imports import ImportOrderError
+from jobs.schedules.schedule import ScheduleError
+from jobs.submit import OrderError
+from jobs.tables.labels import LabelsError
+from jobs.tables.table import TableError
+
+PERMANENT = [
+    *(InputError("x"), OrderError("x"), ImportOrderError("x"), LabelsError("x"), ScheduleError("x")),
+    TableError(Path("chest.csv"), "the file is empty", "Add a row."),
+    *(EmbeddedError("x"), ConfigError("x"), DatabaseError("x"), UnknownRunError("x")),
+]
+TRANSIENT = [AwayError("x"), BrokerAwayError("x"), EmbeddedAwayError("x")]
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(error, 2) for error in PERMANENT] + [(error, 1) for error in TRANSIENT],
+    ids=lambda value: type(value).__name__,
+)
+def test_exit_code_2_is_for_what_no_waiting_mends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, code: int
+) -> None:
+    def raise_it() -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(app, "app", raise_it)
+    with pytest.raises(SystemExit) as ended:
+        app.run_cli()
+    assert ended.value.code == code
+    assert str(error) in capsys.readouterr().err
+
+
+def test_every_error_is_either_a_persons_to_mend_or_to_be_waited_for() -> None:
+    for module in pkgutil.walk_packages(jobs.__path__, "jobs."):
+        import_module(module.name)
+    assert set(JobsError.__subclasses__()) == {InputError, AwayError}

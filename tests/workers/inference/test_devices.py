@@ -1,0 +1,38 @@
+"""What TensorFlow is told of the GPUs, by stand-ins for them: this has not yet run on a real one."""
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from workers.inference.devices import prepare_gpus
+
+
+class FakeTensorFlow:
+    """TensorFlow and Keras as far as the set-up speaks to them."""
+
+    def __init__(self, gpus: list[str]) -> None:
+        self.growing: list[str] = []
+        self.policy = ""
+        self.config = SimpleNamespace(
+            list_physical_devices=lambda kind: gpus if kind == "GPU" else [],
+            experimental=SimpleNamespace(set_memory_growth=lambda gpu, on: on and self.growing.append(gpu)),
+        )
+        self.mixed_precision = SimpleNamespace(set_global_policy=self._set_policy)
+
+    def _set_policy(self, name: str) -> None:
+        self.policy = name
+
+
+@pytest.mark.parametrize(
+    ("gpus", "policy"), [([], "float32"), (["a"], "mixed_float16"), (["a", "b"], "mixed_float16")]
+)
+def test_each_gpus_memory_grows_and_half_precision_is_for_gpus_alone(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[str], policy: str
+) -> None:
+    fake = FakeTensorFlow(gpus)
+    monkeypatch.setitem(sys.modules, "tensorflow", fake)
+    monkeypatch.setitem(sys.modules, "keras", fake)
+    assert prepare_gpus() == len(gpus)
+    assert fake.growing == gpus
+    assert fake.policy == policy

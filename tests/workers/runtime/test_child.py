@@ -1,0 +1,151 @@
+"""What a child does with its batches, on an SQLite ledger; the broker and the clock are stand-ins."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from fakes import FakeBroker
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
+from support import STUB_CARD, make_run, write_card
+
+from config.settings import Settings
+from db import ledger, queries
+from db.database import Database
+from db.outcomes import Outcome
+from db.schema.runs import batch
+from db.states import BatchState, RunStatus
+from workers.errors import WrongModelError
+from workers.runtime.child import Child
+from workers.scoring.stub import StubScorer
+
+
+@dataclass
+class Clock:
+    """Time that passes only where somebody sleeps."""
+
+    now: float = 0.0
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(time, "sleep", made.sleep)
+    monkeypatch.setattr(time, "monotonic", lambda: made.now)
+    return made
+
+
+@pytest.fixture
+def broker() -> FakeBroker:
+    return FakeBroker()
+
+
+@pytest.fixture
+def child(sqlite: Database, tmp_path: Path, broker: FakeBroker) -> Iterator[Child]:
+    """A child of a worker whose home holds the ledger of `sqlite`."""
+    settings = Settings(home=tmp_path, database_url=sqlite.engine.url.render_as_string(), lease_seconds=60.0)
+    made = Child(settings, broker, threads=1)
+    yield made
+    made._database.dispose()
+
+
+def away_for(times: int) -> Callable[[], str]:
+    """A transaction that finds the database away for the first so many times."""
+    left = iter(range(times))
+
+    def transaction() -> str:
+        for _ in left:
+            raise OperationalError("UPDATE", None, Exception("the server is gone"))
+        return "written"
+
+    return transaction
+
+
+def batches(database: Database) -> list[tuple[BatchState, int]]:
+    with database.read() as connection:
+        rows = connection.execute(select(batch.c.state, batch.c.attempt).order_by(batch.c.id))
+        return [(row.state, row.attempt) for row in rows]
+
+
+# --- patience ----------------------------------------------------------------------------------------------
+
+
+def test_a_transaction_is_tried_again_until_the_database_is_back(child: Child, clock: Clock) -> None:
+    assert child._patiently(away_for(5)) == "written"
+    assert clock.now > 0
+
+
+def test_patience_ends_with_the_lease_and_the_databases_error_comes_through(
+    child: Child, clock: Clock
+) -> None:
+    with pytest.raises(OperationalError, match="the server is gone"):
+        child._patiently(away_for(1_000_000))
+    assert 60.0 <= clock.now < 60.0 + 2 * 6.0, "a pause is at most 5 s and its jitter"
+
+
+def test_another_error_is_not_met_with_patience(child: Child, clock: Clock) -> None:
+    def wrong() -> None:
+        raise ValueError
+
+    with pytest.raises(ValueError):  # noqa: PT011  # its type is all that it has
+        child._patiently(wrong)
+    assert clock.now == 0
+
+
+# --- batches -----------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_is_written_has_the_next_one_announced(
+    child: Child, broker: FakeBroker, sqlite: Database, tmp_path: Path
+) -> None:
+    make_run(sqlite, tmp_path, 8, batch_size=4)
+    child.score_batch(1)
+    assert batches(sqlite) == [(BatchState.DONE, 1), (BatchState.QUEUED, 0)]
+    assert (broker.batches, broker.evaluations) == ([2], [])
+
+
+def test_a_runs_last_batch_has_its_evaluation_announced_and_that_completes_it(
+    child: Child, broker: FakeBroker, sqlite: Database, tmp_path: Path
+) -> None:
+    run_id = make_run(sqlite, tmp_path, 4, batch_size=4)
+    child.score_batch(1)
+    assert queries.progress(sqlite, run_id).status is RunStatus.EVALUATING
+    ((evaluation_id, _),) = broker.evaluations
+    child.evaluate(evaluation_id)
+    assert queries.progress(sqlite, run_id).status is RunStatus.COMPLETE
+
+
+def test_a_message_that_comes_twice_scores_once(child: Child, sqlite: Database, tmp_path: Path) -> None:
+    make_run(sqlite, tmp_path, 4, batch_size=4)
+    child.score_batch(1)
+    child.score_batch(1)
+    assert batches(sqlite) == [(BatchState.DONE, 1)]
+
+
+def test_a_batch_of_a_model_that_is_another_here_is_given_back_uncounted(
+    child: Child, sqlite: Database, tmp_path: Path
+) -> None:
+    make_run(sqlite, tmp_path, 4, batch_size=4)
+    write_card(tmp_path / "models", STUB_CARD | {"sha256": "f" * 64})
+    with pytest.raises(WrongModelError, match="stub"):
+        child.score_batch(1)
+    assert batches(sqlite) == [(BatchState.PENDING, 0)]
+
+
+def test_a_batch_that_goes_wrong_is_left_to_the_reconciler_at_once(
+    child: Child, sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(_scorer: StubScorer, _held: ledger.Claim) -> list[Outcome]:
+        raise RuntimeError
+
+    monkeypatch.setattr(StubScorer, "score", wrong)
+    make_run(sqlite, tmp_path, 4, batch_size=4)
+    with pytest.raises(RuntimeError):
+        child.score_batch(1)
+    child.reconcile()
+    assert batches(sqlite) == [(BatchState.QUEUED, 1)], "expired, pending, and announced again"

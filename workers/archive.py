@@ -1,0 +1,28 @@
+"""The pictures of an archive for the numeric code, which knows neither sources nor manifests."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from config.cards.classification import Preprocessing
+from jobs.sources.source import open_source
+from jobs.tables.manifest import Manifest
+from workers.inference.formats.decode import read_picture
+from workers.inference.formats.picture import Picture
+from workers.training.statistics import Statistics, sampled_statistics
+
+
+def picture_reader(images: str | Path, max_pixels: int) -> Callable[[str], Picture]:
+    """Give the function from an image's name to its picture, which raises ImageUnusableError."""
+    return partial(read_picture, open_source(images), max_pixels=max_pixels)
+
+
+def archive_statistics(
+    manifest: Path, images: str | Path, pixels: Preprocessing, max_pixels: int
+) -> Statistics:
+    """Give mean and std of a sample of a manifest's images.
+
+    Raises TableError for a bad manifest, and ConfigError where no image can be read or all are alike.
+    """
+    names = [row.image_index for row in Manifest(manifest)]
+    return sampled_statistics(names, picture_reader(images, max_pixels), pixels)

@@ -1,0 +1,53 @@
+"""The command `nightread beat`: the clock by which the ledger is reconciled."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+
+from config.settings import load_settings
+from jobs.commands.options import NEEDS_BROKER
+
+app = typer.Typer()
+
+
+@app.command(epilog=NEEDS_BROKER)
+def beat(
+    schedule: Annotated[
+        Path | None,
+        typer.Option(help="Where beat keeps the times of its ticks. Default: home/beat-schedule."),
+    ] = None,
+) -> None:
+    """Start the clock that triggers a reconciliation every few seconds; one is enough, two do no harm.
+
+    Its schedule's file is written at every tick: while the file is fresh, beat lives.
+    """
+    settings = load_settings()
+    from workers.runtime import lifecycle  # noqa: F401  # sets the logging up
+    from workers.runtime.app import app as celery
+    from workers.runtime.beat import EndingBeat
+
+    celery.conf.beat_sync_every = 1
+    with _own_schedule(schedule or settings.home / "beat-schedule") as kept:
+        EndingBeat(app=celery, schedule=str(kept), loglevel=settings.log_level).run()
+
+
+@contextmanager
+def _own_schedule(wanted: Path) -> Iterator[Path]:
+    """Give the schedule's file, or one for this process alone where another beat has it.
+
+    Two in one file take it for corrupted, and the second removes it under the first.
+    """
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    with wanted.with_name(f".{wanted.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with TemporaryDirectory(prefix="nightread-beat-") as folder:
+                yield Path(folder) / wanted.name
+        else:
+            yield wanted

@@ -1,0 +1,55 @@
+"""The command `nightread heatmap`: a stored map, drawn over its radiograph."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from config.cards.classification import ClassificationCard
+from config.failures import ImageUnusableError
+from db import queries
+from jobs.commands.options import RunArgument
+from jobs.commands.session import ready
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, note, say
+from jobs.sources.source import open_source
+from workers.inference.formats.decode import read_picture
+from workers.inference.region import visible_region
+from workers.outputs import overlays
+
+app = typer.Typer()
+
+
+@app.command()
+def heatmap(
+    run: RunArgument,
+    image: Annotated[str, typer.Argument(help="The image as the manifest names it.")],
+    finding: Annotated[str, typer.Option(help="The finding whose map to draw.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png or .jpg.")],
+) -> None:
+    """Draw a finding's Grad-CAM over its radiograph, at full size, from the stored map.
+
+    Example: nightread heatmap 7 00000100_000.png --finding Effusion -o effusion.png
+    """
+    if output.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
+        fail(f"{output}: the picture's name must end in .png or .jpg", EXIT_USAGE)
+    settings, database = ready()
+    stored = queries.stored_maps(database, run, image)
+    if isinstance(stored, str):
+        fail(stored, EXIT_USAGE)
+    if finding not in stored.findings:
+        fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
+    maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
+    try:
+        picture = read_picture(open_source(stored.root), image, settings.max_image_pixels)
+        card = ClassificationCard.model_validate(queries.model_card(database, run))
+        region = visible_region(card.pixels, picture.width, picture.height)
+        map_ = maps[:, :, stored.findings.index(finding)]
+        overlays.write_overlay(output, overlays.render(picture, map_, region=region))
+    except ImageUnusableError as error:
+        fail(f"{image}: {error.message}", EXIT_INCOMPLETE)
+    except OSError as error:
+        fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
+    if not maps[:, :, stored.findings.index(finding)].any():
+        note("the map has no positive value: nothing in the picture speaks for this finding")
+    say(f"wrote {output}")

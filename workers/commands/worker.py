@@ -1,0 +1,89 @@
+"""The command `nightread worker`: a process of Celery's whose children score what is queued."""
+
+import logging
+import os
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from config.cards.model import find_model
+from config.queues import CONTROL_QUEUE, SCORE_QUEUE
+from config.settings import load_settings
+from jobs.commands.options import NEEDS_BROKER
+from jobs.commands.session import open_database
+from jobs.console import EXIT_USAGE
+
+app = typer.Typer()
+
+
+@app.command(epilog=NEEDS_BROKER)
+def worker(
+    model: Annotated[str | None, typer.Option(help="Model to load before the first batch.")] = None,
+    children: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes. Default: one per GPU, or one per core without a GPU."),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process's network.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="tensorflow, openvino or openvino-bf16. Default: NIGHTREAD_ENGINE.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Name in Flower; %h is the host.")] = "nightread@%h",
+) -> None:
+    """Start a worker: it loads a model, checks it against its card, and scores what is queued.
+
+    SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: leases expire.
+
+    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model demo
+    """
+    for variable, value in (
+        ("MODEL", model),
+        ("CHILDREN", children),
+        ("THREADS", threads),
+        ("ENGINE", engine),
+    ):
+        if value is not None:
+            # The children are new processes: they read it there.
+            os.environ[f"NIGHTREAD_{variable}"] = str(value)
+    settings = load_settings()
+    find_model(settings.model, settings.models)
+    open_database(settings).dispose()
+
+    from workers.runtime import lifecycle
+    from workers.runtime.app import app as celery
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        # Celery's own shutdown would wait for children that have not finished starting.
+        os._exit(EXIT_USAGE)
+
+    signal.signal(lifecycle.REFUSED, end)
+    count, _ = lifecycle.children_and_threads(settings)
+    _until_told_to_end(
+        celery,
+        [
+            "worker",
+            f"--concurrency={count}",
+            "--pool=prefork",
+            f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
+            f"--hostname={name}",
+            f"--loglevel={settings.log_level}",
+            # The ledger tells what there is to do; workers need not know of each other.
+            "--without-mingle",
+            "--without-gossip",
+        ],
+    )
+
+
+def _until_told_to_end(celery: Any, arguments: list[str]) -> None:
+    """Run a Celery worker; one that lost its broker ends its batches and starts again under the same id."""
+    from celery.worker import state
+
+    celery.worker_main(arguments)
+    if state.should_stop is not None or state.should_terminate is not None:
+        return  # a signal, or a command from outside, told it to
+    logging.getLogger(__name__).warning("the connection to the broker was lost; starting again")
+    time.sleep(1)  # a worker that cannot run at all shall not fill the log
+    os.execv(sys.executable, [sys.executable, "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves

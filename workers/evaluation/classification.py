@@ -1,0 +1,106 @@
+"""From a classification's scores and a label set in SQL to the rows of an evaluation."""
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from db.database import Database
+from db.evaluations import EvaluationClaim, Figures
+from db.scores import UNKNOWN, LabelledScores, read_scores
+from workers.evaluation.localisation import localise_run
+from workers.metrics.calibration import fit_platt
+from workers.metrics.curves import precision_recall, roc
+from workers.metrics.summary import Summary, summarise
+
+ALL: Final = "all"
+
+_AGES: Final = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (float("inf"), "80+"))
+"""Bands of age in years: the first whose end an age is below."""
+
+
+def evaluate_classification(database: Database, held: EvaluationClaim) -> Figures:
+    """Compute the figures of every finding, over all images and in each subgroup."""
+    with database.read() as connection:
+        scores = read_scores(connection, held.run_id, held.label_manifest_id)
+    figures = figures_of(scores, resamples=held.bootstrap, wanted_sensitivity=held.wanted_sensitivity)
+    if held.box_set_id is not None:
+        figures.localisations.extend(localise_run(database, held.run_id, held.box_set_id))
+    return figures
+
+
+def figures_of(
+    scores: LabelledScores, *, resamples: int = 0, wanted_sensitivity: float | None = None
+) -> Figures:
+    """Compute the figures of arrays; an image without a score for a finding is left out of it."""
+    figures = Figures()
+    groups = list(subgroups(scores.facts))
+    patients = scores.facts["patient_id"].to_numpy(dtype=object)
+    for column, finding in enumerate(scores.findings):
+        p = scores.probabilities[:, column]
+        labels = np.where(np.isnan(p), np.int8(UNKNOWN), scores.labels[:, column])
+        for subgroup, members in groups:
+            summary = summarise(
+                labels[members],
+                p[members],
+                threshold=finding.threshold,
+                wanted_sensitivity=wanted_sensitivity,
+                patients=patients[members],
+                resamples=resamples,
+            )
+            key = {"finding_id": finding.finding_id, "subgroup": subgroup}
+            row = key | asdict(summary.figures)
+            if subgroup == ALL:
+                row |= _platt(labels, p)
+                _add_plots(figures, finding.finding_id, labels, p, summary)
+            figures.results.append(row)
+            figures.thresholds.extend(
+                key | {"kind": kind} | asdict(calls) for kind, calls in summary.calls.items()
+            )
+    return figures
+
+
+def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
+    """Give each subgroup that has an image: its name, and its images' places among the rows of `facts`.
+
+    An image without the fact is in none of its groups. The first subgroup, `all`, is every image.
+    """
+    yield ALL, slice(None)
+    ages = facts["age_years"].to_numpy(dtype=np.float64)
+    bands = np.array([name for _, name in _AGES], dtype=object)[
+        np.searchsorted([end for end, _ in _AGES], np.nan_to_num(ages), side="right")
+    ]
+    for name, values in (
+        ("sex", facts["sex"]),
+        ("age", pd.Series(np.where(np.isnan(ages), None, bands), dtype=object)),
+        ("view", facts["view_position"]),
+    ):
+        codes, distinct = pd.factorize(values, sort=True)
+        for code, value in enumerate(distinct):
+            yield f"{name}={value}", np.flatnonzero(codes == code)
+
+
+def _platt(labels: NDArray[np.int8], p: NDArray[np.float32]) -> dict[str, float | None]:
+    fit = fit_platt(labels, p)
+    return {"platt_slope": fit.slope, "platt_intercept": fit.intercept}
+
+
+def _add_plots(
+    figures: Figures, finding_id: int, labels: NDArray[np.int8], p: NDArray[np.float32], summary: Summary
+) -> None:
+    key = {"finding_id": finding_id}
+    for number, bin_ in enumerate(summary.calibration.bins):
+        means = {"mean_probability": bin_.mean_probability, "share_positive": bin_.observed}
+        figures.bins.append(
+            key | {"bin": number, "lower": bin_.lower, "upper": bin_.upper, "images": bin_.n} | means
+        )
+    curves: dict[str, Any] = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
+    for name, curve in curves.items():
+        points = zip(curve.x, curve.y, curve.thresholds, strict=True)
+        figures.points.extend(
+            key | {"curve": name, "point": point, "x": x, "y": y, "threshold": threshold}
+            for point, (x, y, threshold) in enumerate(points)
+        )

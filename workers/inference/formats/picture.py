@@ -1,0 +1,44 @@
+"""A decoded picture, and what every format checks before and while it decodes one."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.failures import ImageUnusableError, Reason
+
+MOST_PARTS: Final = 1 << 18
+"""Chunks or segments of a file: Pillow takes microseconds for each, however empty it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded radiograph: grey (height, width) or RGB (height, width, 3), values 0-255.
+
+    8-bit pictures are uint8. 16-bit grey is float32, scaled so that 65,535 is 255.
+    """
+
+    values: NDArray[np.uint8] | NDArray[np.float32]
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return int(self.values.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return int(self.values.shape[1])
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raise ImageUnusableError for a picture of more than `max_pixels`, on its header's word."""
+    if width * height > max_pixels:
+        raise ImageUnusableError(Reason.TOO_LARGE, f"{width} x {height} pixels; the limit is {max_pixels:,}")
+
+
+def ends_early(content: bytes) -> ImageUnusableError:
+    """Make the error of a file that stops before its picture does."""
+    message = f"the file ends after {len(content):,} bytes, before its picture does"
+    return ImageUnusableError(Reason.TRUNCATED, message)

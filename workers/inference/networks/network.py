@@ -1,0 +1,56 @@
+"""What an architecture is to the engines, to the import of models and to training: one record per network."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.cards.classification import ARCHITECTURES, ClassificationCard
+
+Forward = Callable[[Any], tuple[Any, Any]]
+"""From (N, size, size, channels) to features (N, h, w, k), of which maps are made, and logits (N, n)."""
+
+
+def seeded_weights(network: Any, seed: int) -> list[NDArray[np.float32]]:
+    """Make initial weights that are the same on every machine: He uniform kernels, identity batch norms.
+
+    RandomState's stream is frozen for good and its uniform numbers need no library function of the
+    platform, so the arrays, and their hash, depend on the seed alone.
+    """
+    stream = np.random.RandomState(seed)
+    arrays = []
+    for variable in network.weights:
+        shape = tuple(variable.shape)
+        role = variable.path.rsplit("/", 1)[-1]
+        if role == "kernel":
+            limit = np.sqrt(6.0 / np.prod(shape[:-1]))
+            values = (2.0 * stream.random_sample(shape) - 1.0) * limit
+        else:
+            values = np.full(shape, 1.0 if role in {"gamma", "moving_variance"} else 0.0)
+        arrays.append(values.astype(np.float32))
+    return arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How an architecture is built, computed and filled; every function takes the card's word for the rest.
+
+    `build`: the Keras model from (N, size, size, channels) to features and logits, as `Forward` has them, for
+    training and for weights in the order of its `weights`. `inference`: of a filled model the function that
+    computes the same when nothing is learned any more. `maps`: of a filled model the function from features
+    to maps (N, h, w, findings), each map's maximum 1 or 0. `seeded_weights`: initial arrays out of a seed.
+    """
+
+    build: Callable[[ClassificationCard], Any]
+    inference: Callable[[Any, ClassificationCard], Forward]
+    maps: Callable[[Any, ClassificationCard], Callable[[Any], Any]]
+    seeded_weights: Callable[[Any, int], list[NDArray[np.float32]]] = seeded_weights
+
+
+def network_of(card: ClassificationCard) -> Network:
+    """Load the network of a card's architecture, and with it TensorFlow."""
+    network: Network = import_module(ARCHITECTURES[card.architecture]).NETWORK
+    return network

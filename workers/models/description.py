@@ -1,0 +1,37 @@
+"""A model card as people read it: what `nightread models show` prints."""
+
+from config.cards.classification import ClassificationCard
+from config.cards.model import Card, Model
+
+
+def facts_of(model: Model[Card]) -> list[tuple[str, str]]:
+    """Give the fields that are about the model as a whole, in the card's order, nested ones by their path."""
+    fields = model.card.model_dump(mode="json", exclude={"kind", "name", "findings", "golden", "figures"})
+    rows = [("folder", str(model.folder))]
+    for field, value in fields.items():
+        if isinstance(value, dict):
+            rows += [(f"{field}.{inner}", _plain(part)) for inner, part in value.items() if part is not None]
+        elif value is not None and not field.endswith("thresholds"):
+            rows.append((field, _plain(value)))
+    return rows
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_plain(part) for part in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def columns_of(card: Card) -> dict[str, list[float | None]]:
+    """Give what the card has for each finding: thresholds, golden scores, and figures by their names."""
+    columns: dict[str, list[float | None]] = {"threshold": list(card.thresholds)}
+    if not isinstance(card, ClassificationCard):
+        return columns
+    if card.sensitive_thresholds is not None:
+        columns["sensitive threshold"] = list(card.sensitive_thresholds)
+    columns["golden"] = list(card.golden)
+    for what, figures in (card.figures or {}).items():
+        columns[what] = [figures.get(finding) for finding in card.findings]
+    return columns

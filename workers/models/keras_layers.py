@@ -1,0 +1,166 @@
+"""The layers that hold weights in a file of Keras of any version, before anybody asks whose they are."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import count, takewhile
+from typing import Any, Final
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+
+from config.errors import ConfigError
+from workers.models.hdf5 import dataset, member
+from workers.models.plan import plan
+
+KERNEL_AXES: Final = 4
+"""Of a convolution."""
+
+NORM: Final = ("gamma", "beta", "moving_mean", "moving_variance")
+
+_MOST_NAMES: Final = 10_000
+_DEEPEST: Final = 16
+
+# Keras 1 wrote `conv1_W` for what is `conv1/kernel:0` since Keras 2. Its running_std is a variance.
+_KERAS_1_ROLES: Final = {
+    "W": "kernel",
+    "b": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "running_mean": "moving_mean",
+    "running_std": "moving_variance",
+}
+_KERAS_1_NAME: Final = re.compile(rf"(.+)_({'|'.join(_KERAS_1_ROLES)})")
+# Of no layer, or no weights: what a compiled model and a Dropout store beside them.
+_NOT_WEIGHTS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer with weights: HDF5 datasets by their role, none of them read yet."""
+
+    name: str
+    parts: dict[str, Any]
+
+    @property
+    def kernel_axes(self) -> int:
+        """The number of the kernel's axes: 4 for a convolution, 2 for a dense layer, 0 without a kernel."""
+        return len(self.parts["kernel"].shape) if "kernel" in self.parts else 0
+
+
+def has_names(group: Any, attribute: str) -> bool:
+    """Tell whether a group lists names under an attribute, in one piece or in several."""
+    return attribute in group.attrs or f"{attribute}0" in group.attrs
+
+
+def _names(group: Any, attribute: str) -> list[str]:
+    """Read a list of names, which Keras cuts in numbered pieces where one attribute cannot hold it."""
+    pieces = takewhile(group.attrs.__contains__, (f"{attribute}{index}" for index in count()))
+    names: list[str] = []
+    for piece in [attribute] if attribute in group.attrs else pieces:
+        if len(names) + np.prod(group.attrs.get_id(piece).shape) > _MOST_NAMES:
+            raise ConfigError(f"{group.name}: {attribute} has more than {_MOST_NAMES:,} names")
+        names += [name.decode() if isinstance(name, bytes) else str(name) for name in group.attrs[piece]]
+    return names
+
+
+def legacy_layers(root: Any) -> list[Layer]:
+    """Give the layers of a file of Keras 1 or 2, in the model's order."""
+    layers: dict[str, Layer] = {}
+    mixed = False
+    for group_name in _names(root, "layer_names"):
+        group = member(root, group_name)
+        names = _names(group, "weight_names")
+        roles = []
+        for name in names:
+            prefix, role = _split(name)
+            layer = layers.setdefault(f"{group_name} {prefix}", Layer(_standard(prefix or group_name), {}))
+            if role in layer.parts:
+                raise ConfigError(f"{group_name} holds {name} twice")
+            layer.parts[role] = dataset(group, name)
+            roles.append(role)
+        mixed |= _partly_frozen(roles)
+    return _in_named_order(list(layers.values()), mixed=mixed)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Split a weight's name in its layer's and its role: `conv1/conv/kernel:0` in `conv1/conv`, `kernel`."""
+    name = name.partition(":")[0]
+    layer, _, role = name.rpartition("/")
+    keras_1 = _KERAS_1_NAME.fullmatch(role)
+    return (keras_1[1], _KERAS_1_ROLES[keras_1[2]]) if keras_1 else (layer, role)
+
+
+def _standard(name: str) -> str:
+    """Give a layer's name as Keras 3 writes it; until Keras 2 `conv1_conv` was `conv1/conv`."""
+    return name.replace("/", "_")
+
+
+def _partly_frozen(roles: list[str]) -> bool:
+    """Tell whether one group's list puts a sub-model's trainable layers before its frozen ones.
+
+    Keras lists what is trainable first. Moving statistics never are: before the first of them stand either
+    all kernels (or gammas) or, where all layers are frozen, the first layer's.
+    """
+    first = next((index for index, role in enumerate(roles) if role.startswith("moving_")), len(roles))
+    before, after = Counter(roles[:first]), Counter(roles[first:])
+    return any(before[role] > 1 and after[role] for role in ("kernel", "gamma"))
+
+
+def _in_named_order(layers: list[Layer], *, mixed: bool) -> list[Layer]:
+    """Sort the layers of a DenseNet that was frozen in part: there the list is not in the model's order."""
+    if not mixed:
+        return layers
+    places = {layer.keras: place for place, layer in enumerate(plan(channels=3))}
+    if not places.keys() <= {layer.name for layer in layers}:
+        raise ConfigError(
+            "was saved with some of its layers frozen and under names that do not tell their order; "
+            "set model.trainable = True and save it again"
+        )
+    return sorted(layers, key=lambda layer: places.get(layer.name, len(places)))
+
+
+def keras_3_layers(root: Any) -> list[Layer]:
+    """Give the layers of a file of Keras 3, in the model's order."""
+    layers = list(_walk(root, "", 0))
+    parents = {layer.name.rpartition("/")[0] for layer in layers if layer.kernel_axes == KERNEL_AXES}
+    if len(parents) > 1:
+        raise ConfigError(
+            f"its convolutions are in {len(parents)} parts ({', '.join(sorted(parents)[:3])}), "
+            "and the file does not tell their order; save the DenseNet as one model"
+        )
+    return layers
+
+
+def _walk(group: Any, path: str, depth: int) -> Iterator[Layer]:
+    """Give the layers below a group; `conv2d`, `conv2d_1`, `conv2d_2` are numbered in the model's order."""
+    if depth > _DEEPEST or len(group) > _MOST_NAMES:
+        raise ConfigError(f"its group {path} is nested deeper or is larger than a DenseNet-121's")
+    for name in sorted(group, key=_counted):
+        if name in _NOT_WEIGHTS:
+            continue
+        below = f"{path}/{name}" if path else name
+        child = member(group, name)
+        if not isinstance(child, h5py.Group):
+            raise ConfigError(f"{below} is an array where Keras has none; the file is not Keras'")
+        if name == "vars":
+            parts = [dataset(child, index) for index in sorted(child, key=_counted)]
+            if parts:
+                yield Layer(path, dict(zip(_roles(len(parts)), parts, strict=True)))
+        else:
+            yield from _walk(child, below, depth + 1)
+
+
+def _counted(name: str) -> tuple[str, int]:
+    stem, number = re.fullmatch(r"(.*?)(?:_?(\d{1,9}))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
+    return stem, int(number or 0)
+
+
+def _roles(number: int) -> tuple[str, ...]:
+    """Name a layer's variables, which Keras 3 only numbers."""
+    if number == len(NORM):
+        return NORM
+    return (
+        ("kernel", "bias")[:number] if number <= len(("kernel", "bias")) else tuple(map(str, range(number)))
+    )

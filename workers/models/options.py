@@ -1,0 +1,54 @@
+"""What the owner of a weights file says about it, where neither the file nor its layout does."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.cards.classification import Preprocessing
+from config.errors import ConfigError
+from workers.models.layouts import Layout, LayoutName, Resize
+from workers.training.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What the owner says about a weights file; None is what the layout, or the file itself, says.
+
+    `findings`: in the order of the outputs, "" for one that is to be dropped. `thresholds`: one for all or
+    one per finding. `mean` and `std`: one for all channels or one per channel, in units of `value * factor`;
+    instead of them `sample`, which computes them of the training images, resized as
+    the card says.
+    """
+
+    layout: LayoutName
+    name: str | None = None
+    findings: tuple[str, ...] | None = None
+    thresholds: tuple[float, ...] | None = None
+    size: int | None = None
+    resize: Resize | None = None
+    center_crop: bool | None = None
+    factor: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    final_relu: bool | None = None
+    sample: Callable[[Preprocessing], Statistics] | None = None
+    description: str | None = None
+    provenance: str | None = None
+    licence: str | None = None
+
+
+def require_options(layout: Layout, options: ImportOptions) -> None:
+    """Raise ConfigError where an option is missing that no file can stand in for."""
+    what = f"--layout {options.layout}"
+    if layout.pixels is None and (options.size is None or options.resize is None):
+        raise ConfigError(f"{what} needs --size and --resize: the file does not say what it was trained with")
+    if (options.mean is None) != (options.std is None):
+        raise ConfigError("--mean and --std belong together")
+    if options.sample is not None and options.mean is not None:
+        raise ConfigError("give either --mean and --std or --manifest and --images, not both")
+    if layout.statistics and options.sample is None and options.mean is None:
+        raise ConfigError(
+            f"{what} needs --manifest and --images of the training images: mean and std are computed of "
+            "them, no file holds them (or give the numbers with --mean and --std)"
+        )
+    if not layout.statistics and options.sample is not None:
+        raise ConfigError(f"{what} has mean and std of its own; leave --manifest and --images away")

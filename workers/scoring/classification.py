@@ -1,0 +1,164 @@
+"""The scorer of classifying networks: from a claimed batch's images to scores, maps and overlays.
+
+Pictures are decoded, and overlays drawn, in threads while the network computes; a picture that cannot be
+read becomes a failure with its reason and costs the others nothing.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from config.cards.classification import ClassificationCard
+from config.cards.model import Classifier
+from config.failures import ImageUnusableError, Reason, Stage
+from db.classifications import Classification, FindingScore
+from db.ledger import BatchImage, Claim
+from db.outcomes import Failed, Outcome
+from jobs.sources.source import ImageSource, open_source
+from workers.inference.engine import Engine, Inference, make_engine
+from workers.inference.formats.decode import read_picture
+from workers.inference.formats.picture import Picture
+from workers.inference.peak import locate
+from workers.inference.pixels import prepare
+from workers.inference.region import visible_region
+from workers.outputs.drawing import Drawing
+from workers.outputs.output import OUTPUTS, Output
+from workers.scoring.scorer import ScorerOptions
+
+_GROUPS_BEHIND: Final = 2
+"""Calls whose pictures may wait for their overlays: a slow disk must not fill the memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    image: BatchImage
+    picture: Picture
+    prepared: NDArray[np.float32]
+
+
+class ClassificationScorer:
+    """Scores real pictures with a network."""
+
+    def __init__(
+        self,
+        card: ClassificationCard,
+        engine: Engine,
+        *,
+        overlays: Output,
+        max_pixels: int,
+        threads: int = 2,
+    ) -> None:
+        """Take an engine that is ready; `threads` read pictures ahead of it and draw overlays behind it."""
+        self.card = card
+        self._engine = engine
+        self.engine = engine.name
+        self._overlays = overlays
+        self._max_pixels = max_pixels
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+
+    @classmethod
+    def load(cls, model: Classifier, options: ScorerOptions) -> Self:
+        """Load a network into this process; ConfigError if it is not what its card says."""
+        # OpenCV's own threads spin while they wait, on cores that the other children need.
+        cv2.setNumThreads(1)
+        return cls(
+            model.card,
+            make_engine(options.engine, model, threads=options.threads),
+            overlays=OUTPUTS["overlays"](options.overlays),
+            max_pixels=options.max_pixels,
+            # A GPU's child has cores to itself, and needs them to read pictures as fast as it scores them.
+            threads=max(2, options.threads),
+        )
+
+    def score(self, held: Claim) -> list[Outcome]:
+        """Give one outcome for each of the claimed images, in any order."""
+        outcomes: list[Outcome] = []
+        waiting: list[_Decoded] = []
+        behind: deque[Future[list[Outcome]]] = deque()
+        for decoded in self._decode(open_source(held.root), held.images):
+            if isinstance(decoded, Failed):
+                outcomes.append(decoded)
+                continue
+            waiting.append(decoded)
+            if len(waiting) == self._engine.batch:
+                behind.append(self._infer(held, waiting))
+                waiting = []
+                if len(behind) > _GROUPS_BEHIND:
+                    outcomes += behind.popleft().result()
+        if waiting:
+            behind.append(self._infer(held, waiting))
+        for group in behind:
+            outcomes += group.result()
+        return outcomes
+
+    def _decode(self, source: ImageSource, images: Sequence[BatchImage]) -> Iterator[_Decoded | Failed]:
+        def read(image: BatchImage) -> _Decoded | Failed:
+            try:
+                picture = read_picture(source, image.image_index, self._max_pixels)
+                return _Decoded(image, picture, prepare(picture, self.card.pixels))
+            except ImageUnusableError as error:
+                return Failed(image.image_id, Stage.READ, error.reason, error.message)
+            except MemoryError:
+                message = "decoding it needs more memory than there is"
+                return Failed(image.image_id, Stage.READ, Reason.TOO_LARGE, message)
+
+        # No more pictures wait than keep the next call ready: one may have 64 million pixels.
+        pending: deque[Future[_Decoded | Failed]] = deque()
+        for image in images:
+            pending.append(self._pool.submit(read, image))
+            if len(pending) > 2 * self._engine.batch:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
+        """Run the network; what follows from its answer is found and drawn while the next call computes."""
+        inferred = self._engine.infer(np.stack([decoded.prepared for decoded in group]))
+        return self._pool.submit(self._outcomes, held, group, inferred)
+
+    def _outcomes(self, held: Claim, group: Sequence[_Decoded], inferred: Inference) -> list[Outcome]:
+        answers = zip(group, inferred.probabilities, inferred.maps, strict=True)
+        return [self._outcome(held, decoded, *answer) for decoded, *answer in answers]
+
+    def _outcome(
+        self, held: Claim, decoded: _Decoded, probabilities: NDArray[np.float32], maps: NDArray[np.float32]
+    ) -> Outcome:
+        image_id, picture = decoded.image.image_id, decoded.picture
+        if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
+            message = "the network gave a score that is no number"
+            return Failed(image_id, Stage.SCORE, Reason.NOT_FINITE, message)
+        found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
+        if held.heatmaps == "none":
+            scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
+            return Classification(image_id, picture.width, picture.height, scores)
+        region = visible_region(self.card.pixels, picture.width, picture.height)
+        scores = tuple(
+            self._located(
+                Drawing(held.run_id, decoded.image.image_index, finding, picture, maps[:, :, index], region),
+                probability,
+                shown=held.heatmaps == "all" or probability >= threshold,
+            )
+            for index, (finding, probability, threshold) in enumerate(found)
+        )
+        return Classification(
+            image_id,
+            picture.width,
+            picture.height,
+            scores,
+            maps=maps.astype("<f2").tobytes(),
+            map_shape=(maps.shape[0], maps.shape[1]),
+        )
+
+    def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:
+        """Add where the map points, and write its overlay where one is wanted."""
+        peak = locate(drawing.map, drawing.region)
+        if peak is None:
+            return FindingScore(drawing.finding, probability)
+        overlay = self._overlays.write(drawing) if shown else None
+        return FindingScore(drawing.finding, probability, peak.point, peak.box, overlay)

@@ -1,0 +1,77 @@
+"""What a training is asked for, and where it tells how it goes on."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from config.cards.classification import Preprocessing
+from config.cards.model import Classifier
+from workers.inference.formats.picture import Picture
+from workers.training.splits import Overlap, Split
+
+Epoch = dict[str, float]
+"""An epoch's figures by their names."""
+
+ReadPicture = Callable[[str], Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to train, on what, and how.
+
+    `images` and `valid_images` name the sources of the two splits' pictures, which `read` and `read_valid`
+    give by the manifests' names, or raise ImageUnusableError.
+    """
+
+    name: str
+    train: Split
+    valid: Split
+    shared: Overlap
+    images: str
+    valid_images: str
+    read: ReadPicture
+    read_valid: ReadPicture
+    pixels: Preprocessing
+    final_relu: bool = True
+    start: Classifier | None = None
+    epochs: int = 20
+    batch: int = 16
+    learning_rate: float = 1e-3
+    patience: int = 5
+    flip: bool = False
+    half: bool = False
+    seed: int = 0
+    wanted_sensitivity: float = 0.9
+    description: str = ""
+
+    def fingerprint(self) -> str:
+        """Give the SHA-256 of all that a training that goes on must have in common with its beginning."""
+        facts = {
+            "train": self.train.sha256,
+            "valid": self.valid.sha256,
+            "findings": self.train.findings,
+            "images": [self.images, self.valid_images],
+            "pixels": self.pixels.model_dump(mode="json"),
+            "final_relu": self.final_relu,
+            "start": self.start.card.fingerprint if self.start else None,
+            "batch": self.batch,
+            "learning_rate": self.learning_rate,
+            "flip": self.flip,
+            "seed": self.seed,
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Where a training tells how it goes on."""
+
+    begin: Callable[[int, int], None]
+    """(epoch from 1, its steps)"""
+    step: Callable[[float], None]
+    """(the epoch's mean loss so far)"""
+    end: Callable[[int, Epoch], None]
+    """(epoch, its figures)"""
+    note: Callable[[str], None]
+    """(a line for the person)"""
