@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, bindparam, collate, column, select, table, text
+from sqlalchemy import BindParameter, Text, bindparam, collate, column, select, table, text
 
 from db.database import Connection, Database, DriverError
 from db.errors import DatabaseError
@@ -36,9 +36,11 @@ def ask(database: Database, query: str) -> tuple[list[str], Sequence[Sequence[An
 
 
 def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), **values: Any) -> Rows:
-    """Read a query's rows; `moments` names the columns that are times, a list among the values is for IN."""
+    """Read a query's rows; `moments` names the columns that are times; a list of texts is for IN."""
     lists: list[BindParameter[Any]] = [
-        bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
+        bindparam(name, type_=Text, expanding=True)
+        for name, value in values.items()
+        if isinstance(value, list)
     ]
     asked = text(query).bindparams(*lists).columns(**dict.fromkeys(moments, UtcDateTime))
     return [dict(row) for row in connection.execute(asked, values).mappings()]

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Double, cast, func, select, update
 
-from db.database import Database
+from db.database import Database, driver_of
 from db.errors import DatabaseError
 from db.schema.evaluations import evaluation, evaluation_result
 from db.schema.runs import run, score
@@ -78,8 +78,7 @@ def _apply(
     if slope is not None and intercept is not None:
         if connection.dialect.name == "sqlite":
             # Not every SQLite is built with logarithms.
-            driver = connection.connection.driver_connection
-            assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
+            driver = driver_of(connection)
             driver.create_function("platt", 1, partial(platt, slope, intercept), deterministic=True)
             calibrated = func.platt(p)
         else:

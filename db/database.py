@@ -23,6 +23,7 @@ __all__ = [
     "DriverError",
     "bulk_insert",
     "clock",
+    "driver_of",
     "insert_rows",
 ]
 
@@ -109,8 +110,7 @@ class Database:
         forbidden: docs/security.md.
         """
         with self._explained(), self.engine.begin() as connection:
-            driver = connection.connection.driver_connection
-            assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
+            driver = driver_of(connection)
             if self.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
                 # A superuser could start programs and read the server's files; in this role it cannot.
@@ -212,6 +212,14 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def driver_of(connection: Connection) -> Any:
+    """Give the driver's own connection, of which SQLAlchemy does not know what it can."""
+    driver = connection.connection.driver_connection
+    if driver is None:
+        raise RuntimeError("the connection was given back")
+    return driver
+
+
 def insert_rows(
     connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
@@ -247,13 +255,11 @@ def bulk_insert(
     Values go to the driver as they are (no SQLAlchemy types in between): str, int, float, bytes, None.
     """
     names = ", ".join(columns)
-    driver = connection.connection.driver_connection
+    driver = driver_of(connection)
     if connection.dialect.name == "postgresql":
-        assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
         with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
     else:
         marks = ", ".join("?" * len(columns))
-        assert driver is not None  # noqa: S101
         driver.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608  # our names

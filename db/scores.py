@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
+from db.database import driver_of
 from db.errors import UnknownRunError
 from db.schema.archives import finding, image, manifest, manifest_finding, manifest_row
 from db.schema.runs import model_finding, run
@@ -161,8 +162,7 @@ def _probabilities(
 
 def _score_rows(connection: Connection, run_id: int) -> NDArray[np.void]:
     """Read (image, finding, probability) of a run: a million and a half rows in seconds and little memory."""
-    driver = connection.connection.driver_connection
-    assert driver is not None  # noqa: S101  # narrows the type; a begun connection has one
+    driver = driver_of(connection)
     if connection.dialect.name == "postgresql":
         with driver.cursor(binary=True) as cursor:
             packed = b"".join(row[0] for row in cursor.execute(_PACKED, (run_id,)))

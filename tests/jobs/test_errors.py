@@ -1,16 +1,17 @@
 """What a script may rely on that looks at an exit code: whether waiting will help."""
 
 import pkgutil
+import sys
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
+import typer
 
 import jobs
 from config.errors import ConfigError
 from db.errors import DatabaseError, UnknownRunError
-from jobs.commands import app
+from jobs.commands.app import run_cli
 from jobs.dispatch.broker import BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedAwayError, EmbeddedError
 from jobs.errors import AwayError, InputError, JobsError
@@ -36,12 +37,14 @@ TRANSIENT = [AwayError("x"), BrokerAwayError("x"), EmbeddedAwayError("x")]
 def test_exit_code_2_is_for_what_no_waiting_mends(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, code: int
 ) -> None:
-    def raise_it() -> NoReturn:
+    def raise_it() -> None:
         raise error
 
-    monkeypatch.setattr(app, "app", raise_it)
+    raising = typer.Typer()
+    raising.command()(raise_it)
+    monkeypatch.setattr(sys, "argv", ["nightread"])
     with pytest.raises(SystemExit) as ended:
-        app.run_cli()
+        run_cli(raising)
     assert ended.value.code == code
     assert str(error) in capsys.readouterr().err
 

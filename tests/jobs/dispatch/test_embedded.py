@@ -10,7 +10,7 @@ from redis import Redis
 
 from config.settings import Settings
 from jobs.dispatch import embedded
-from jobs.dispatch.embedded import EmbeddedError, EmbeddedStack
+from jobs.dispatch.embedded import EmbeddedAwayError, EmbeddedStack
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EmbeddedStack:
 
 
 def test_a_server_that_does_not_answer_is_told_with_its_log(stack: EmbeddedStack, tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedError, match="does not answer") as caught, stack:
+    with pytest.raises(EmbeddedAwayError, match="does not answer") as caught, stack:
         pass
     assert str(tmp_path / "logs" / "valkey.log") in str(caught.value)
 
@@ -43,5 +43,5 @@ def test_two_commands_do_not_share_a_home(stack: EmbeddedStack, tmp_path: Path) 
     first = EmbeddedStack(Settings(home=tmp_path), "stub")
     with ExitStack() as undo:
         first._take_lock(undo)
-        with pytest.raises(EmbeddedError, match="another nightread is scoring"), stack:
+        with pytest.raises(EmbeddedAwayError, match="another nightread is scoring"), stack:
             pass

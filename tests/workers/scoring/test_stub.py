@@ -26,6 +26,7 @@ def test_stub_answers_the_same_to_the_same_name(tmp_path: Path, heatmaps: str) -
         heatmaps=heatmaps,
         model=CARD.name,
         card_sha256=CARD.fingerprint,
+        findings={finding: number for number, finding in enumerate(CARD.findings)},
         images=tuple(BatchImage(100 + index, name) for index, name in enumerate(("a.png", "b.png", "a.png"))),
     )
     first, second, third = StubScorer(CARD).score(held)
