@@ -301,6 +301,7 @@ def test_small_jpeg_that_claims_to_be_huge_is_too_large() -> None:
     assert reason_of(bytes(content)) == "too_large"
 
 
+@pytest.mark.processes
 def test_picture_of_900_million_pixels_is_refused_by_its_header(images: Path) -> None:
     side = 30_000
     packer = zlib.compressobj(1)
