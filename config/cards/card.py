@@ -16,13 +16,13 @@ Numbers = tuple[Probability, ...]
 
 
 class Frozen(BaseModel):
-    """A card or a part of one: no field beyond those it has, none that changes, no infinity and no NaN."""
+    """A card or a part of one: frozen, without unknown fields, infinity or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @property
     def fingerprint(self) -> str:
-        """The hex SHA-256 of all that the card says; what it leaves at its default does not count.
+        """The hex SHA-256 of the card's content, without the fields that have their default.
 
         The order of the fields counts: a kind's fields keep their places, and new ones have a default.
         """
@@ -30,7 +30,7 @@ class Frozen(BaseModel):
 
 
 def require_one_per_finding(findings: tuple[str, ...], **fields: tuple[float, ...] | None) -> None:
-    """Raise ValueError for a finding that is named twice, and for fields that have not a number for each."""
+    """Raise ValueError for a finding that is named twice, and for a field without one number per finding."""
     if len(set(findings)) != len(findings):
         raise ValueError("findings names one twice")
     for field, numbers in fields.items():
@@ -39,7 +39,7 @@ def require_one_per_finding(findings: tuple[str, ...], **fields: tuple[float, ..
 
 
 def problems_of(error: ValidationError) -> str:
-    """Say in one line what is wrong with which fields."""
+    """Say in one line which fields are wrong, and why."""
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
         for problem in error.errors(include_url=False)
