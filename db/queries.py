@@ -4,19 +4,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, column, select, table, text
 
+from config.cards.card import CardFields
 from db.database import Database, SqlRow, SqlValue
 from db.errors import UnknownRunError
 from db.schema.archives import archive, finding, image
 from db.schema.base import State, UtcDateTime
 from db.schema.runs import image_result, model, model_finding, run
 from db.states import ImageStatus, RunStatus
-
-CardFields = dict[str, Any]
-"""A model's card as JSON; only its kind tells which fields it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What the cards of all kinds share: the types of their fields, their common rules, and their fingerprint."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,6 +11,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 # A finding's name is a folder's name below the heatmaps, too.
 FindingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00-\x1f]{0,99}$")]
 Findings = Annotated[tuple[FindingName, ...], Field(min_length=1, description="In the order of the outputs.")]
+CardFields = dict[str, Any]
+"""A card's fields before they are validated; only its kind says which there are."""
+
 Numbers = tuple[Probability, ...]
 """One probability per finding, in their order."""
 
