@@ -29,7 +29,7 @@ def ask(database: Database, query: str) -> tuple[list[str], Sequence[SqlRow]]:
         with database.read_only() as connection:
             result = connection.execute(text(query.replace(":", r"\:")))
             if not result.returns_rows:
-                raise QueryError("this is no query: it gives no rows")
+                raise QueryError("this is not a query: it returns no rows")
             return list(result.keys()), result.fetchall()
     except DriverError as error:
         raise QueryError(str(error.orig).strip()) from error

@@ -37,7 +37,7 @@ DriverError = DBAPIError
 """A statement failed for whatever reason, DatabaseAwayError among them. `orig` is the driver's own error."""
 
 SqlValue = Any
-"""What one field of a row holds; only the query tells which type it has."""
+"""What one field of a row holds; its type depends on the query."""
 
 SqlRow = Row[*tuple[SqlValue, ...]]
 """A row as a query returns it."""
@@ -46,7 +46,7 @@ Record = dict[str, SqlValue]
 """A row by the names of its columns."""
 
 _DriverConnection = Any
-"""sqlite3's connection or psycopg's; only the URL tells which."""
+"""sqlite3's connection or psycopg's; which one depends on the URL."""
 
 BUSY_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_MS: Final = 30_000

@@ -143,7 +143,7 @@ def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: It
         upsert(image)
         .from_select(
             ["archive_id", "image_index"],
-            # SQLite needs a WHERE here to tell the upsert's ON from a join's.
+            # SQLite needs a WHERE here to distinguish the upsert's ON from a join's.
             select(text(str(int(archive))), _staged.c.image_index)
             .where(text("true"))
             .order_by(_staged.c.row_number),

@@ -71,7 +71,7 @@ def _fail_deadly_image(
 def requeue_lost(database: Database, older_than_seconds: float) -> int:
     """Make batches pending again that were announced and not claimed since; returns how many.
 
-    Only for a caller who knows that the broker holds no message any more: a long queue is no loss.
+    Only for a caller who knows that the broker holds no more messages: a long queue is not a loss.
     """
     with database.write() as connection:
         return connection.execute(

@@ -50,8 +50,6 @@ def require_current(database: Database) -> None:
     found = version(database)
     if found != HEAD:
         state = (
-            "has no tables yet"
-            if found is None
-            else f"stands at migration {found}, this version needs {HEAD}"
+            "has no tables yet" if found is None else f"is at migration {found}, this version needs {HEAD}"
         )
         raise SchemaOutdatedError(f"{database.where} {state}; run: nightread db upgrade")

@@ -111,8 +111,8 @@ def _check_names(order: ImportOrder) -> None:
             _FINDING_NAME.validate_python(name.strip())
         except ValidationError:
             raise ImportOrderError(
-                f"--finding-column: {name!r} is no finding's name; it begins with a letter or a digit, and "
-                "has at most 100 characters, no slash among them"
+                f"--finding-column: {name!r} is not a finding's name; one begins with a letter or a digit, "
+                "and has at most 100 characters, no slash among them"
             ) from None
 
 

@@ -96,7 +96,7 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options before a command."""
 
 
 def run_cli(app: typer.Typer) -> None:

@@ -48,7 +48,7 @@ app = typer.Typer(help="Schedule runs and evaluations: add, list and remove.", n
 
 
 class NameFirst(TyperGroup):
-    """A group whose own argument may stand before its options: `add NAME --cron … score MANIFEST …`.
+    """A group whose own argument may precede its options: `add NAME --cron … score MANIFEST …`.
 
     Click reads a group's options only up to its first argument, so a leading name is moved behind them.
     """
@@ -209,9 +209,9 @@ def _add(database: Database, when: When, action: Action) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Show the schedules, when each is due next, and what came of the last time.
+    """Show the schedules, when each is due next, and the result of the last time.
 
-    What came of all times: nightread sql "SELECT * FROM schedules".
+    The results of all times: nightread sql "SELECT * FROM schedules".
 
     Example: nightread schedule list
     """

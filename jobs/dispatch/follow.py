@@ -47,7 +47,7 @@ def _pace(speed: float | None, total: float | None, completed: float) -> str:
 def follow(
     database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
 ) -> queries.Progress:
-    """Show a run's progress until nothing more happens to it by itself; calls `tick` before each reading."""
+    """Show a run's progress until it is settled; calls `tick` before each reading."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -163,7 +163,7 @@ def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> quer
 
 
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
-    """Print a settled run's figures and exit with the code that tells how it ended."""
+    """Print a settled run's figures and exit with the code that says how it ended."""
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",

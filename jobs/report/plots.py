@@ -251,7 +251,7 @@ def _overlay(path: Path) -> Content:
     except FileNotFoundError:
         return {"problem": "its file is missing"}
     except OSError as error:
-        return {"problem": f"its file cannot be read: {error.strerror or 'it is no whole picture'}"}
+        return {"problem": f"its file cannot be read: {error.strerror or 'it is not a whole picture'}"}
     small.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     small.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)

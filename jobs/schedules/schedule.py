@@ -91,7 +91,7 @@ def require_times(cron: str, timezone: str, now: datetime) -> None:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ScheduleError(
-            f"--timezone: {timezone!r} is no time zone; it needs a name as Europe/Berlin or UTC"
+            f"--timezone: {timezone!r} is no time zone; write a name such as Europe/Berlin or UTC"
         ) from None
     if len(cron.split()) != _CRON_FIELDS:
         raise ScheduleError(

@@ -140,7 +140,7 @@ class _Columns(Layout[Box]):
         number = float(cell) if _NUMBER.fullmatch(cell) else float("nan")
         if not isfinite(number):
             raise ColumnError(
-                f"{shown(cell)} is not a number", "Write pixels, as 225.08.", self._column(index)
+                f"{shown(cell)} is not a number", "Write pixels, such as 225.08.", self._column(index)
             )
         return number
 

@@ -64,7 +64,7 @@ class _Columns(Layout[tuple[str, list[float]]]):
         self._columns = [(index, header.names[index]) for index in columns.values()]
 
     def row(self, fields: list[str]) -> tuple[str, list[float]]:
-        """Read one record; raise ColumnError where a cell is no probability."""
+        """Read one record; raise ColumnError where a cell is not a probability."""
         return fields[self.image], [_probability(name, fields[index]) for index, name in self._columns]
 
 
@@ -81,5 +81,5 @@ def _probability(column: str, cell: str) -> float:
         return value
     looks = "logits" if value < 0.0 else "logits, or like per cent"
     other = "" if value < 0.0 else " Divide per cent by 100."
-    problem = f"score {shown(cell)} is no probability from 0 to 1; these look like {looks}"
+    problem = f"score {shown(cell)} is not a probability from 0 to 1; these look like {looks}"
     raise ColumnError(problem, _LOGITS + other, column)

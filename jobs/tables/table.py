@@ -155,7 +155,7 @@ def fingerprint_of(path: Path, options: object) -> str:
 def records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Stream a CSV file's records: (line on which one starts, its fields), blank lines left out.
 
-    A path that ends in .gz is read through gzip. Raises TableError where the file is no CSV in UTF-8.
+    A path that ends in .gz is read through gzip. Raises TableError where the file is not a CSV in UTF-8.
     """
     start, blank = 1, 0
     with _errors_named(path), _open(path) as stream:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from workers.metrics.thresholds import known_images, missing_class
 
-# Resamples that lack a class have no AUROC; where more than these do, the rest is no fair sample any more.
+# Resamples that lack a class have no AUROC; where more than this share do, the rest is not a fair sample.
 _MOST_UNDEFINED: Final = 0.1
 
 

@@ -82,7 +82,7 @@ def dataset(group: h5py.Group, path: str) -> h5py.Dataset:
     """Return the array at a path, none of it read yet; one kept in another file is refused."""
     found = member(group, path)
     if not isinstance(found, h5py.Dataset):
-        raise ConfigError(f"{path} is no array")
+        raise ConfigError(f"{path} is not an array")
     if found.is_virtual or found.external:
         raise ConfigError(f"{path} is kept in another file, and links are not followed")
     return found

@@ -116,7 +116,7 @@ def _in_named_order(layers: list[Layer], *, mixed: bool) -> list[Layer]:
     places = {layer.keras: place for place, layer in enumerate(plan(channels=3))}
     if not places.keys() <= {layer.name for layer in layers}:
         raise ConfigError(
-            "was saved with some of its layers frozen and under names that do not tell their order; "
+            "was saved with some of its layers frozen and under names that do not show their order; "
             "set model.trainable = True and save it again"
         )
     return sorted(layers, key=lambda layer: places.get(layer.name, len(places)))
@@ -129,7 +129,7 @@ def keras_3_layers(root: h5py.Group) -> list[Layer]:
     if len(parents) > 1:
         raise ConfigError(
             f"its convolutions are in {len(parents)} parts ({', '.join(sorted(parents)[:3])}), "
-            "and the file does not tell their order; save the DenseNet as one model"
+            "and the file does not show their order; save the DenseNet as one model"
         )
     return layers
 

@@ -14,7 +14,7 @@ class Output(Protocol):
     def write(self, drawing: Drawing) -> str | None:
         """Write one file, whole or not at all; returns its path below the folder, None if that fails.
 
-        A file that is missing costs no scores: they are committed all the same.
+        A missing file costs no scores: they are committed anyway.
         """
 
 

@@ -29,7 +29,7 @@ def raw(pixels: Preprocessing) -> Preprocessing:
 def pixel_statistics(pictures: Iterable[Picture], pixels: Preprocessing) -> Statistics:
     """Return mean and standard deviation per channel of resized pictures, in units of `value * factor`.
 
-    ConfigError where there is no picture, or where all pixels are alike: dividing by 0 is no normalisation.
+    ConfigError where there is no picture, or where all pixels are alike: dividing by 0 normalises nothing.
     """
     sums, squares, count = np.zeros(pixels.channels), np.zeros(pixels.channels), 0
     for picture in pictures:

@@ -54,7 +54,7 @@ def _checked(content: bytes, max_pixels: int) -> bytes:
         raise ImageUnusableError(Reason.DAMAGED, "it has not the one header and the pixels that a PNG has")
     first, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
     if kinds[first : first + count] != [b"IDAT"] * count:
-        raise ImageUnusableError(Reason.DAMAGED, "another chunk stands between those of its pixels")
+        raise ImageUnusableError(Reason.DAMAGED, "another chunk is between those of its pixels")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     kept = [*_chunk(b"IHDR", header)]
     if colour == _PALETTE:

@@ -11,7 +11,7 @@ from config.failures import ImageUnusableError, Reason
 from workers.inference.formats.picture import Picture, check_size, ends_early
 
 # Pillow only warns about a large picture, in a process-wide way that threads cannot catch. `check_size`
-# stands in its place, on the header's numbers and before a pixel is decoded.
+# replaces that, on the header's numbers and before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 _SIXTEEN_BITS: Final = np.float32(1 / 257)
