@@ -1,7 +1,7 @@
 """All benchmarks in one run, as ratios: `make bench`; `--write` puts them into docs/performance.md.
 
 Machines differ and are noisy: only figures of one run are compared. Needs no network and no data; with
-NIGHTREAD_REAL_DATA the submit is of NIH's own manifest.
+NIGHTREAD_REAL_DATA, NIH's own manifest is submitted.
 """
 
 import argparse
@@ -38,8 +38,8 @@ REPORT = HERE.parent / "docs" / "performance.md"
 PICTURE = HERE.parent / "docs" / "speed.png"
 MARK = "<!-- results: written by benchmarks/bench.py -->"
 CORES = len(os.sched_getaffinity(0))
-GFLOP_AN_IMAGE = 11.7
-"""Of DenseNet-121 at 320 x 320: products and sums."""
+GFLOP_PER_IMAGE = 11.7
+"""Products and sums of DenseNet-121 at 320 x 320."""
 
 console = Console()
 
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Forward:
-    """A forward pass: images a second, summed over processes, bare and with maps; processor seconds, bare."""
+    """A forward pass: images/s over all processes, bare and with maps; processor seconds per image, bare."""
 
     bare: float
     maps: float
@@ -75,18 +75,16 @@ def forward(engine: str, seconds: float, children: int, threads: int) -> Forward
         )
         for _ in range(children)
     ]
-    for one in processes:
-        assert one.stdout is not None  # noqa: S101
-        assert one.stdout.readline() == "ready\n", "the engine did not start"  # noqa: S101
+    for process in processes:
+        if process.stdout.readline() != "ready\n":
+            sys.exit("the engine did not start")
     answers = []
-    for one in processes:
-        assert one.stdin is not None  # noqa: S101
-        one.stdin.write("\n")
-        one.stdin.flush()
-    for one in processes:
-        assert one.stdout is not None  # noqa: S101
-        answers.append(json.loads(one.stdout.read()))
-        one.wait()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        answers.append(json.loads(process.stdout.read()))
+        process.wait()
     rates = {
         name: sum(answer["batch"] / statistics.fmean(answer["seconds"][name]) for answer in answers)
         for name in ("bare", "maps")
@@ -98,7 +96,7 @@ def forward(engine: str, seconds: float, children: int, threads: int) -> Forward
 
 
 def course(images: int) -> float:
-    """Images a second of the course's way."""
+    """Return the images per second of the course's way."""
     done = subprocess.run(
         [sys.executable, HERE / "course.py", str(images)],
         capture_output=True,
@@ -119,7 +117,7 @@ def phantoms() -> list[Path]:
 
 
 def archive(folder: Path, images: int) -> Path:
-    """Put phantoms under as many names as there shall be images, and give their manifest."""
+    """Link phantoms under as many names as images are wanted; returns their manifest."""
     (folder / "images").mkdir(parents=True)
     names = [f"{number:06d}.png" for number in range(images)]
     for number, name in enumerate(names):
@@ -130,7 +128,7 @@ def archive(folder: Path, images: int) -> Path:
 
 
 def run(*arguments: str | Path, **environment: str) -> str:
-    """Run a command of Nightread to its end; its standard output."""
+    """Run a command of Nightread to its end; returns its standard output."""
     done = subprocess.run(
         [*NIGHTREAD, *map(str, arguments)],
         env=os.environ | environment,
@@ -144,16 +142,16 @@ def run(*arguments: str | Path, **environment: str) -> str:
 
 
 def rate_of_run(run_id: str, **environment: str) -> float:
-    """Images a second from the first claim to the last commit."""
+    """Return the images per second from the first claim to the last commit."""
     query = f"SELECT images_per_second FROM progress WHERE run_id = {run_id}"  # noqa: S608
     rate: float = json.loads(run("sql", query, "--json", **environment))[0]["images_per_second"]
     return rate
 
 
 def end_to_end(images: int, engine: str, *, heatmaps: str = "positive", workers: int = 1) -> float:
-    """Images a second of `nightread score`: PNG to committed rows, all maps, overlays of positives.
+    """Return the images/s of `nightread score`: PNG to committed rows, all maps, overlays of positives.
 
-    More than one worker: so many of one child each, in place of one with a child a core.
+    With `workers` above 1, each has one child; a single worker has one child per core.
     """
     with tempfile.TemporaryDirectory(prefix="nightread-bench-") as folder, ExitStack() as undo:
         settings = {"NIGHTREAD_HOME": f"{folder}/home", "NIGHTREAD_ENGINE": engine}
@@ -169,7 +167,7 @@ def end_to_end(images: int, engine: str, *, heatmaps: str = "positive", workers:
 
 
 def with_work(images: int, engine: str) -> tuple[float, float]:
-    """Images a second end to end, and the processor seconds of all processes from start to end."""
+    """Return the images per second end to end, and the processor seconds of all processes."""
     before = os.times()
     rate = end_to_end(images, engine)
     after = os.times()
@@ -204,7 +202,7 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
 
 
 def torchxrayvision(images: int) -> tuple[float, float] | None:
-    """Images a second of torchxrayvision's way, and of Nightread with the same network on OpenVINO.
+    """Return the images/s of torchxrayvision's way, and of Nightread with the same network on OpenVINO.
 
     None where `make test-peers` has not made the environment with the original.
     """
@@ -229,7 +227,7 @@ def torchxrayvision(images: int) -> tuple[float, float] | None:
 
 
 def sgemm(seconds: float = 3.0) -> float:
-    """GFLOP a second of float32 matrix products, one thread a core: the limit of any network."""
+    """Return the GFLOP/s of float32 matrix products, one thread per core: the limit of any network."""
     code = (
         "import time, numpy as np; a = np.ones((2048, 2048), np.float32); a @ a; n = 0\n"
         "t = time.monotonic()\n"
@@ -242,17 +240,17 @@ def sgemm(seconds: float = 3.0) -> float:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=one_thread)
         for _ in range(CORES)
     ]
-    return sum(float(one.communicate()[0]) for one in processes)
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def has_bfloat16() -> bool:
-    """Tell whether the processor computes in bfloat16."""
+    """Return whether the processor computes in bfloat16."""
     return "avx512_bf16" in Path("/proc/cpuinfo").read_text()
 
 
 @contextmanager
 def servers() -> Iterator[dict[str, str]]:
-    """PostgreSQL and Redis (or Valkey) of our own; gives the settings that name them."""
+    """Run our own PostgreSQL and Redis (or Valkey); yields the settings that name them."""
     with ExitStack() as undo:
         folder = undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-bench-"))
         runtime = Path(folder) / "runtime"
@@ -297,7 +295,7 @@ def write_stub(home: Path) -> None:
 
 
 def queue_and_database(images: int, *, sqlite: bool) -> float:
-    """Images a second with a stub in place of pictures and network, one worker; on SQLite or PostgreSQL."""
+    """Return the images per second of one worker with a stub for pictures and network, on either database."""
     with servers() as settings:
         home = Path(settings["NIGHTREAD_HOME"])
         if sqlite:
@@ -315,7 +313,7 @@ def queue_and_database(images: int, *, sqlite: bool) -> float:
 
 
 def nih_manifest(folder: Path, images: int = 112_120) -> Path:
-    """NIH's own manifest where it may be used, else one in its columns of as many rows."""
+    """Return NIH's own manifest where it is available, else one with its columns and as many rows."""
     real = os.environ.get("NIGHTREAD_REAL_DATA")
     if real and images == 112_120:
         return Path(real) / "nih" / "Data_Entry_2017_v2020.csv.gz"
@@ -330,7 +328,7 @@ def nih_manifest(folder: Path, images: int = 112_120) -> Path:
 
 
 def used(command: Sequence[str], environment: Mapping[str, str]) -> struct_rusage:
-    """Run a process to its end; what it used."""
+    """Run a process to its end; returns its use of the machine."""
     process = subprocess.Popen(
         command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -341,14 +339,14 @@ def used(command: Sequence[str], environment: Mapping[str, str]) -> struct_rusag
 
 
 def whole_process(*arguments: str | Path, **environment: str) -> tuple[float, float]:
-    """Seconds and peak MB of a command, from its start to its end."""
+    """Return the seconds and peak MB of a command, from its start to its end."""
     begun = time.monotonic()
     usage = used([*NIGHTREAD, *map(str, arguments)], environment)
     return time.monotonic() - begun, usage.ru_maxrss / 1024
 
 
 def start_up(times: int = 9) -> dict[str, float]:
-    """Processor seconds, user and system, of commands that do next to nothing: the median of several calls.
+    """Return the processor seconds, user and system, of trivial commands: the median of several calls.
 
     The commands: Python alone, `nightread --help`, and `nightread sql "SELECT 1"`.
     """
@@ -369,14 +367,14 @@ def start_up(times: int = 9) -> dict[str, float]:
 
 
 def submit(settings: dict[str, str]) -> tuple[float, float]:
-    """Seconds and peak MB of submitting 112,120 rows."""
+    """Return the seconds and peak MB of submitting 112,120 rows."""
     with tempfile.TemporaryDirectory(prefix="nightread-bench-") as folder:
         environment = {"NIGHTREAD_HOME": f"{folder}/home"} | settings
         return whole_process("submit", nih_manifest(Path(folder)), "--images", folder, **environment)
 
 
 def finished(images: int) -> tuple[float, tuple[float, float]]:
-    """Of a finished run with labels: seconds of `nightread resume`; seconds and peak MB of `evaluate`."""
+    """Return, for a finished run with labels, seconds of `resume`; seconds and peak MB of `evaluate`."""
     with tempfile.TemporaryDirectory(prefix="nightread-bench-") as folder:
         home = {"NIGHTREAD_HOME": f"{folder}/home"}
         write_stub(Path(folder) / "home")
@@ -396,7 +394,7 @@ class Pace:
 
     @property
     def bare(self) -> float:
-        """Images a second, the mean of before and after."""
+        """Images per second, the mean of before and after."""
         return (self.before.bare + self.after.bare) / 2
 
     @property
@@ -406,16 +404,16 @@ class Pace:
 
 
 def pace(engine: str, seconds: float, minutes: float) -> Pace:
-    """Measure an engine, the bare forward pass before and after the run that it is compared with.
+    """Measure an engine: the bare forward pass before and after the run that it is compared with.
 
-    The run takes about so many minutes: in a short one it shows that children do not begin and end together.
+    The run takes about `minutes`: a short one is distorted, as children do not start and end together.
     """
     console.print(f"{engine}: bare forward pass, end to end, bare forward pass ...")
     before = forward(engine, seconds, CORES, 1)
     images = 64 * max(1, round(before.bare * 60 * minutes / 64))
     whole, long_work = with_work(images, engine)
     after = forward(engine, seconds, CORES, 1)
-    # A long run less a short one: without the work of starting the workers.
+    # A long run minus a short one: without the work of starting the workers.
     few = images // 5
     work = (long_work - with_work(few, engine)[1]) / (images - few)
     measured = Pace(before, after, whole, work)
@@ -424,12 +422,12 @@ def pace(engine: str, seconds: float, minutes: float) -> Pace:
 
 
 def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
-    """Take all figures; gives the rows of the table, and the images a second that the plot shows."""
+    """Take all figures; returns the rows of the table, and the images per second that the plot shows."""
     seconds, minutes, images, stubs, gradients, rows = (
         (6.0, 0.1, 64, 3_000, 2, 3_000) if quick else (12.0, 1.0, 1_280, 60_000, 6, 112_120)
     )
     engines = ["tensorflow", "openvino", *(["openvino-bf16"] if has_bfloat16() else [])]
-    limit = sgemm() / GFLOP_AN_IMAGE
+    limit = sgemm() / GFLOP_PER_IMAGE
     paces = {engine: pace(engine, seconds, minutes) for engine in engines}
     console.print("the course's way ...")
     taught = course(gradients)
@@ -451,27 +449,31 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
     console.print("starting up ...")
     started = start_up()
 
-    found = [Row("limit: SGEMM rate / 11.7 GFLOP an image", f"{limit:.1f} images/s", "-")]
-    for engine, one in paces.items():
-        ratio = one.whole / one.bare
-        work = (one.before.work + one.after.work) / 2
+    found = [Row("limit: SGEMM rate / 11.7 GFLOP per image", f"{limit:.1f} images/s", "-")]
+    for engine, measured in paces.items():
+        ratio = measured.whole / measured.bare
+        work = (measured.before.work + measured.after.work) / 2
         found += [
             Row(
                 f"{engine}: bare forward pass, {CORES} processes of one thread",
-                f"{one.before.bare:.2f} and {one.after.bare:.2f} images/s",
+                f"{measured.before.bare:.2f} and {measured.after.bare:.2f} images/s",
                 "-",
             ),
-            Row(f"{engine}: end to end, PNG to committed rows, all maps", f"{one.whole:.2f} images/s", "-"),
+            Row(
+                f"{engine}: end to end, PNG to committed rows, all maps",
+                f"{measured.whole:.2f} images/s",
+                "-",
+            ),
             Row(f"{engine}: end to end / bare forward", f"{ratio:.3f}", ">= 0.90", ratio >= 0.9),
             Row(
-                f"{engine}: the same in processor seconds an image, bare / end to end",
-                f"{work:.4f} s / {one.work:.4f} s = {work / one.work:.3f}",
+                f"{engine}: the same in processor seconds per image, bare / end to end",
+                f"{work:.4f} s / {measured.work:.4f} s = {work / measured.work:.3f}",
                 ">= 0.90",
-                work / one.work >= 0.9,
+                work / measured.work >= 0.9,
             ),
-            Row(f"{engine}: cost of all 14 maps", f"{100 * (one.bare / one.maps - 1):.1f} %", "-"),
+            Row(f"{engine}: cost of all 14 maps", f"{100 * (measured.bare / measured.maps - 1):.1f} %", "-"),
         ]
-    best = max(paces.values(), key=lambda one: one.whole).whole
+    best = max(measured.whole for measured in paces.values())
     found += [
         Row("the course's way", f"{taught:.3f} images/s", "-"),
         Row("tensorflow / the course's way", f"{paces['tensorflow'].whole / taught:.1f}", "-"),
@@ -481,11 +483,11 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
     if xrv is None:
         found.append(Row("torchxrayvision's way", "not measured: make test-peers first", ">= 2"))
     else:
-        theirs, ours = xrv
+        peer, nightread = xrv
         found += [
-            Row("torchxrayvision's way, 224 x 224, no maps", f"{theirs:.2f} images/s", "-"),
-            Row("the same network here, all maps, openvino", f"{ours:.2f} images/s", "-"),
-            Row("openvino / torchxrayvision's way", f"{ours / theirs:.1f}", ">= 2", ours / theirs >= 2),
+            Row("torchxrayvision's way, 224 x 224, no maps", f"{peer:.2f} images/s", "-"),
+            Row("the same network here, all maps, openvino", f"{nightread:.2f} images/s", "-"),
+            Row("openvino / torchxrayvision's way", f"{nightread / peer:.1f}", ">= 2", nightread / peer >= 2),
         ]
     base = kinds["positive"]
     found += [
@@ -527,34 +529,34 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
         )
 
     rates = {"limit: matrix products": limit}
-    for engine, one in paces.items():
-        rates |= {f"{engine}, bare forward pass": one.bare, f"{engine}, end to end": one.whole}
+    for engine, measured in paces.items():
+        rates |= {f"{engine}, bare forward pass": measured.bare, f"{engine}, end to end": measured.whole}
     if xrv is not None:
         rates |= {"torchxrayvision's way, 224²": xrv[0], "the same network here, openvino": xrv[1]}
     return found, rates | {"the course's way": taught}
 
 
 def draw(rates: dict[str, float]) -> None:
-    """Draw images a second as bars into docs/speed.png."""
+    """Draw images per second as bars into docs/speed.png."""
     figure = Figure(figsize=(7, 0.32 * len(rates) + 0.7), layout="constrained")
     axes = figure.add_subplot()
     colours = ["#0072B2" if "end to end" in name or "here" in name else "#B8B8B8" for name in rates]
     bars = axes.barh(list(rates), list(rates.values()), color=colours)
     axes.bar_label(bars, fmt="{:.3g}", padding=3)
     axes.invert_yaxis()
-    axes.set(xlabel=f"images a second, {CORES} cores; blue: the whole way, all maps")
+    axes.set(xlabel=f"images per second, {CORES} cores; blue: the whole way, all maps")
     axes.margins(x=0.12)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(PICTURE, dpi=110)
 
 
 def report(rows: list[Row]) -> str:
-    """Give the results as Markdown."""
+    """Return the results as Markdown."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line]
     processor = names[0].partition(":")[2].strip() if names else platform.machine()
     machine = f"{CORES} cores of {processor}, no GPU, Python {platform.python_version()}"
     lines = [MARK, "", f"{datetime.now(UTC):%Y-%m-%d}, {machine}.", ""]
-    lines += [f"![Images a second, as bars; the figures are in the table]({PICTURE.name})", ""]
+    lines += [f"![Images per second, as bars; the figures are in the table]({PICTURE.name})", ""]
     lines += ["| figure | measured | wanted | reached |", "|---|---|---|---|"]
     words = {True: "yes", False: "**no**", None: ""}
     lines += [f"| {row.what} | {row.value} | {row.wanted} | {words[row.reached]} |" for row in rows]

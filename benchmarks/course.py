@@ -1,6 +1,6 @@
-"""The course's way (C1M1, C1M2): predict an image, then one gradient pass a finding; prints images a second.
+"""The course's way (C1M1, C1M2): predict an image, then one gradient pass per finding; prints images/s.
 
-Kinder than the notebook: the gradient function is traced once, not rebuilt for every finding.
+Faster than the notebook: the gradient function is traced once, not rebuilt for every finding.
 """
 
 import sys
@@ -17,7 +17,7 @@ from workers.inference.weights import load_weights
 
 
 def main(images: int) -> None:
-    """Time so many images after one to warm up."""
+    """Time this many images after one to warm up."""
     model = read_model(SHIPPED / "untrained")
     network = build(model.card)
     load_weights(network, model)

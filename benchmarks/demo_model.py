@@ -1,10 +1,10 @@
 """Make the demo's model again: draw phantoms, train at 160 and then at 320 pixels, measure it on others.
 
-    make demo-model      # some two hours on two cores; what is done is kept, so it can be stopped
+    make demo-model      # about two hours on two cores; finished steps are kept, so it can be stopped
 
 The model is trained by `nightread train` itself and measured by `nightread score`: AUROC of each finding on
 phantoms of other patients and, for the findings with one place, how often the Grad-CAM's peak lies in a drawn
-box where the finding was rightly called. The figures go into its card, the folder into config/models/demo.
+box where the finding was called correctly. The figures go into its card, the folder into config/models/demo.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def draw_splits(folder: Path) -> None:
-    """Draw one archive and part its manifest by patient; what a patient's pictures share is in one split."""
+    """Draw one archive and split its manifest by patient; all pictures of a patient are in one split."""
     if (folder / "test.csv").exists():
         return
     plan = plan_archive(sum(SPLITS.values()), SEED, prevalence=PREVALENCE)
@@ -85,7 +85,7 @@ def draw_splits(folder: Path) -> None:
 
 
 def boundary(plan: list[Phantom], index: int) -> int:
-    """Give the first place from `index` on where another patient begins."""
+    """Return the first index from `index` on where another patient begins."""
     while 0 < index < len(plan) and plan[index].patient_id == plan[index - 1].patient_id:
         index += 1
     return min(index, len(plan))
@@ -97,7 +97,7 @@ def write_rows(path: Path, rows: list[str], begin: int, end: int) -> None:
 
 
 def nightread(folder: Path, *arguments: str | Path) -> str:
-    """Run the command; its progress is shown, its output given."""
+    """Run the command and show its progress; returns its output."""
     done = subprocess.run(
         [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
         env=os.environ | {"NIGHTREAD_HOME": str(folder / "home")},
@@ -157,7 +157,7 @@ def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
     boxes: dict[tuple[str, str], list[Box]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as stream:
         for image, finding, *numbers in list(csv.reader(stream))[1:]:
-            boxes[image, finding].append(Box(finding, *(int(one) for one in numbers[:4])))
+            boxes[image, finding].append(Box(finding, *(int(number) for number in numbers[:4])))
     return boxes
 
 

@@ -21,9 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 PICTURE = HERE.parent / "docs" / "flame.png"
-SAMPLES_A_SECOND = 250
+SAMPLES_PER_SECOND = 250
 HIDDEN = ("billiard/", "celery/", "<module>", "threading.py", "concurrent/", "contextlib.py")
-"""Frames that stand below all others, or between two of ours, and say nothing."""
+"""Frames below all others, or between two of ours, that say nothing."""
 SHOWN_SHARE = 0.004
 COLOURS = ("#E69F00", "#F0C24B", "#D98C5F", "#C9A66B", "#E8B27A")
 
@@ -44,17 +44,17 @@ class Frame:
 
 
 def child_of(command: psutil.Process, log: Path) -> int:
-    """Wait until the one child of the command's worker has its model; gives its process id."""
+    """Wait until the one child of the command's worker has its model; returns its process id."""
     while not (log.exists() and " is ready on " in log.read_text()):
         if not command.is_running() or command.status() == psutil.STATUS_ZOMBIE:
             sys.exit(f"the run ended before it began; see {log}")
         time.sleep(0.2)
-    found = (one for one in command.children(recursive=True) if "spawn_main" in " ".join(one.cmdline()))
+    found = (child for child in command.children(recursive=True) if "spawn_main" in " ".join(child.cmdline()))
     return next(found).pid
 
 
 def sample(engine: str, seconds: int) -> Counter[str]:
-    """Score phantoms and sample a child; gives how often each stack was seen, `outer;...;inner`."""
+    """Score phantoms and sample a child; returns how often each stack was seen, `outer;...;inner`."""
     with tempfile.TemporaryDirectory(prefix="nightread-flame-") as folder:
         home = Path(folder) / "home"
         manifest = archive(Path(folder) / "archive", 4_000)
@@ -71,7 +71,7 @@ def sample(engine: str, seconds: int) -> Counter[str]:
             subprocess.run(
                 [
                     *("py-spy", "record", "--pid", str(child), "--duration", str(seconds), "--nonblocking"),
-                    *("--rate", str(SAMPLES_A_SECOND), "--format", "raw", "--output", stacks),
+                    *("--rate", str(SAMPLES_PER_SECOND), "--format", "raw", "--output", stacks),
                 ],
                 check=True,
                 stdout=subprocess.DEVNULL,
@@ -90,25 +90,26 @@ def tree(stacks: Counter[str]) -> Frame:
     """Put the stacks together, without the frames that say nothing."""
     whole = Frame("a worker's child")
     for stack, samples in stacks.items():
-        frames = [one for one in stack.split(";") if not any(part in one for part in HIDDEN)]
-        whole.add([one.rpartition(":")[0] + ")" if ":" in one else one for one in frames], samples)
+        frames = [frame for frame in stack.split(";") if not any(part in frame for part in HIDDEN)]
+        names = [frame.rpartition(":")[0] + ")" if ":" in frame else frame for frame in frames]
+        whole.add(names, samples)
     return whole
 
 
 def draw(axes: Axes, frame: Frame, left: float, depth: int, whole: int) -> int:
-    """Draw a frame and what it called; gives how deep that went."""
+    """Draw a frame and what it called; returns the depth of the deepest frame."""
     width = frame.samples / whole
     colour = COLOURS[zlib.crc32(frame.name.encode()) % len(COLOURS)]
     axes.barh(depth, width, left=left, height=1, align="edge", color=colour, edgecolor="white", linewidth=0.6)
     name = f"{frame.name}  {width:.1%}"
     letters = int(width * 190)
-    if letters > 5:  # fewer tell nothing
+    if letters > 5:  # fewer say nothing
         axes.text(left + 0.002, depth + 0.5, name[:letters], va="center", fontsize=6.5, clip_on=True)
     deepest = depth
-    for one in sorted(frame.called.values(), key=lambda called: called.name):
-        if one.samples / whole >= SHOWN_SHARE:
-            deepest = max(deepest, draw(axes, one, left, depth + 1, whole))
-        left += one.samples / whole
+    for called in sorted(frame.called.values(), key=lambda called: called.name):
+        if called.samples / whole >= SHOWN_SHARE:
+            deepest = max(deepest, draw(axes, called, left, depth + 1, whole))
+        left += called.samples / whole
     return deepest
 
 

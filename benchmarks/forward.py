@@ -1,6 +1,6 @@
 """One process of the bare forward pass: times an engine with and without maps, turn by turn; JSON.
 
-Seconds by the clock and of the processor; only the first know about time that a host gave to others.
+Seconds by the clock and of the processor; only the clock includes time that the host gave to others.
 """
 
 import json
@@ -16,7 +16,7 @@ from workers.inference.pixels import prepare, test_pattern
 
 
 def main(seconds: float, threads: int, kind: EngineKind) -> None:
-    """Alternate between both until the time is over; seconds per call, a call is a full batch."""
+    """Alternate between both until the time is over; prints the seconds per call, each of a full batch."""
     model = read_model(SHIPPED / "demo")
     pixels = model.card.pixels
     engines = {

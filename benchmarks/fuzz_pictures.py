@@ -1,7 +1,7 @@
-"""Read tens of thousands of bad pictures, and count what became of them; its table is in docs/bad-input.md.
+"""Read tens of thousands of bad pictures, and count the outcomes; its table is in docs/bad-input.md.
 
 `python benchmarks/fuzz_pictures.py --files 20000 [--seed N]`; with NIGHTREAD_REAL_DATA real radiographs are
-mutated too. Ends with 1 and names each file that ended otherwise than it must; --keep is where those go.
+mutated too. Exits with 1 and names each file with a wrong outcome; --keep is where those go.
 """
 
 import argparse
@@ -23,7 +23,7 @@ OUTCOMES = [SCORED, "truncated", "damaged", "wrong_format", "too_large"]
 
 
 def read(made: list[Sample], counts: dict[str, Counter[str]], keep: Path | None) -> tuple[int, int, float]:
-    """Read one round of files; gives faults, bytes of memory and the longest read in seconds of CPU."""
+    """Read one round of files; returns faults, bytes of memory and the longest read in seconds of CPU."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for sample in made:
@@ -44,11 +44,11 @@ def read(made: list[Sample], counts: dict[str, Counter[str]], keep: Path | None)
                 if keep is not None:
                     shutil.copy(folder / sample.name, keep)
     print(*wrong, sep="\n", end="\n" if wrong else "")
-    return len(wrong), night.grown, max((one.seconds for one in night.readings.values()), default=0.0)
+    return len(wrong), night.grown, max((reading.seconds for reading in night.readings.values()), default=0.0)
 
 
 def main() -> None:
-    """Make, read and count round after round until there were enough files."""
+    """Make, read and count round after round until there have been enough files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--files", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -69,9 +69,10 @@ def main() -> None:
     print("| mutation | " + " | ".join(OUTCOMES) + " |")
     print("|---" * (len(OUTCOMES) + 1) + "|")
     for mutation in sorted(counts):
-        print(f"| {mutation} | " + " | ".join(str(counts[mutation][one] or "") for one in OUTCOMES) + " |")
-    others = sum(sum(one.values()) for one in counts.values()) - sum(
-        counted[one] for counted in counts.values() for one in OUTCOMES
+        cells = (str(counts[mutation][outcome] or "") for outcome in OUTCOMES)
+        print(f"| {mutation} | " + " | ".join(cells) + " |")
+    others = sum(counted.total() for counted in counts.values()) - sum(
+        counted[outcome] for counted in counts.values() for outcome in OUTCOMES
     )
     print(f"{files:,} files, {others} with one of {sorted(READ_REASONS - set(OUTCOMES))}, {wrong} faults;")
     print(f"memory grew by {grown / 1e6:.0f} MB, the longest read took {longest:.2f} s of CPU, ", end="")

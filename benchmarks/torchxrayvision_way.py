@@ -2,7 +2,7 @@
 
 Without weights, which change no time; without maps, which it does not make. Runs in the environment that
 `make test-peers` makes. Given a folder of pictures and a number: writes the network's weights as a file that
-`nightread models add` reads, and prints images a second after one to warm up, as JSON.
+`nightread models add` reads, and prints images per second after one to warm up, as JSON.
 """
 
 import json
@@ -19,7 +19,7 @@ import torchxrayvision as xrv
 
 
 def main(folder: Path, images: int, weights: Path) -> None:
-    """Score so many pictures of the folder one by one, from the file to the probabilities."""
+    """Score this many pictures of the folder one by one, from the file to the probabilities."""
     torch.manual_seed(0)
     model = xrv.models.DenseNet(weights=None, num_classes=18).eval()
     torch.save(model.state_dict(), weights)

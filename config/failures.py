@@ -1,6 +1,6 @@
 """Why an image has no scores: the fixed list of stages and reasons, and the error that carries one of them.
 
-What is read with `SELECT ... FROM failures` are these words; docs/failures.md says what to do about each.
+The view `failures` holds these words; docs/failures.md says what to do about each.
 """
 
 from enum import StrEnum
@@ -27,7 +27,7 @@ class Reason(StrEnum):
     OUTSIDE_ROOT = "outside_root"
     """The name or a link leaves the images' root; nothing was read."""
     UNREADABLE = "unreadable"
-    """It is there, and reading it is refused."""
+    """It exists, but reading it is refused."""
     NOT_A_FILE = "not_a_file"
     """A folder, a pipe or a device."""
     EMPTY = "empty"
@@ -35,13 +35,13 @@ class Reason(StrEnum):
     TOO_LARGE = "too_large"
     """More pixels, bytes or parts than the limits allow, or than the memory holds."""
     WRONG_FORMAT = "wrong_format"
-    """No format that is read, whatever its name says."""
+    """Not a supported format, whatever its name says."""
     TRUNCATED = "truncated"
     """The file ends before its picture does."""
     DAMAGED = "damaged"
     """A wrong checksum, or content that cannot be decoded."""
     NOT_FINITE = "not_finite"
-    """The network gave a score that is no number."""
+    """The network gave a score that is not a number."""
     NO_SCORE = "no_score"
     """An imported file has no number for it."""
     WORKER_DIED = "worker_died"

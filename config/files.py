@@ -1,4 +1,4 @@
-"""Writing files that are there whole or not at all, however the process ends."""
+"""Writing files that appear whole or not at all, however the process ends."""
 
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -9,7 +9,7 @@ def write_whole(path: Path, content: bytes) -> None:
 
     It is readable by everybody, as a file that a program writes usually is.
     """
-    # A short name: that of the file may be as long as a file system takes.
+    # A short name: the file's own may already be as long as the file system allows.
     with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as scratch:
         try:
             scratch.write(content)

@@ -1,4 +1,4 @@
-"""Logging: one line an event on standard error, with run, batch and task, never a patient's identifier."""
+"""Logging: one line per event on standard error, with run, batch and task, never a patient's identifier."""
 
 import logging
 import sys
@@ -16,6 +16,6 @@ def configure_logging(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # Their chatter at INFO tells an operator nothing about runs and batches.
+    # Their lines at INFO tell an operator nothing about runs and batches.
     for noisy in ("alembic", "kombu", "amqp", "h5py", "absl"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

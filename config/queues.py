@@ -1,11 +1,11 @@
 """Queue and task names, and the Celery settings that make the ledger's promises hold.
 
-Every limit follows from LONGEST_BATCH_SECONDS. The reasons stand beside the settings; the ledger in SQL
-stays right without any of them, they only decide how soon work goes on after something died.
+Every limit follows from LONGEST_BATCH_SECONDS, and each setting has its reason beside it. The ledger in SQL
+stays correct without any of them; they only decide how soon work continues after a process died.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 SCORE_QUEUE: Final = "score"
 CONTROL_QUEUE: Final = "control"
@@ -18,14 +18,14 @@ LONGEST_BATCH_SECONDS: Final = 600
 """A batch that takes longer hangs (a dead network drive, say): its process is killed, the batch retried."""
 
 MESSAGES_IN_FLIGHT: Final = 256
-"""So many batches are announced to the broker at once, whatever the archive's size."""
+"""The number of batches announced to the broker at once, whatever the archive's size."""
 
-SUBMIT_RETRY: Final[Mapping[str, Any]] = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3}
-"""A message that cannot be sent is given up soon: the reconciler sends it again."""
+SUBMIT_RETRY: Final[Mapping[str, float]] = {"max_retries": 3, "interval_start": 0.1, "interval_step": 0.3}
+"""Sending is given up soon: the reconciler sends the message again."""
 
 _VISIBILITY_SECONDS: Final = 10 * LONGEST_BATCH_SECONDS
 
-_TRANSPORT_OPTIONS: Final[Mapping[str, Any]] = {
+_TRANSPORT_OPTIONS: Final[Mapping[str, object]] = {
     "visibility_timeout": _VISIBILITY_SECONDS,
     # kombu looks for messages of dead workers every 2 s instead of every 100 s.
     "unacked_restore_interval": 2,
@@ -43,8 +43,8 @@ def _verified(broker_url: str) -> str:
     return f"{broker_url}{'&' if '?' in broker_url else '?'}ssl_cert_reqs=required"
 
 
-def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
-    """Give the settings of the Celery app, the same for producers, workers and beat."""
+def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, object]:
+    """Return the settings of the Celery app, the same for producers, workers and beat."""
     options = dict(_TRANSPORT_OPTIONS)
     if "://" in broker_url and not broker_url.startswith("redis+socket"):
         options["socket_keepalive"] = True
@@ -54,9 +54,9 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
         # The documentation asks for the same timeout in all three places.
         "visibility_timeout": _VISIBILITY_SECONDS,
         "result_backend_transport_options": {"visibility_timeout": _VISIBILITY_SECONDS},
-        # A worker waits for ever for its broker when it starts. One that lost it ends its batches and starts
-        # anew (`nightread worker` does that): reconnecting within the process has left workers that run and
-        # take nothing, in many of Celery's versions (issues 8091, 10096 and 10302 among others).
+        # A starting worker waits for its broker forever. One that lost it ends its batches and starts again
+        # (`nightread worker` does that): in many of Celery's versions, reconnecting within the process has
+        # left workers that run and take nothing (issues 8091, 10096 and 10302 among others).
         "broker_connection_retry": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
@@ -76,7 +76,7 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
         "worker_proc_alive_timeout": 300,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
-        # Flower shows what the events tell.
+        # Flower is fed by these events.
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "task_track_started": True,
@@ -90,7 +90,7 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, Any]:
             "reconcile": {
                 "task": RECONCILE,
                 "schedule": tick_seconds,
-                # Ticks must not pile up while no worker is there.
+                # Ticks must not pile up while no worker is running.
                 "options": {"expires": tick_seconds},
             }
         },

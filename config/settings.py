@@ -27,7 +27,7 @@ def _supported_broker(url: SecretStr | None) -> SecretStr | None:
 
 
 def _require_parts(url: str) -> None:
-    """Raise ValueError for a URL that is cut at the wrong places: a piece of its password would be shown."""
+    """Raise ValueError for a URL that is split at the wrong places: messages would show its password."""
     with suppress(ValueError):
         parts = urlsplit(url)
         if parts.port != 0 and "@" not in f"{parts.path}{parts.query}{parts.fragment}":
@@ -52,7 +52,7 @@ def _supported_webhook(url: SecretStr | None) -> SecretStr | None:
 
 
 class Settings(BaseSettings):
-    """Every setting, its default and what it is for; each is the variable NIGHTREAD_ and its name."""
+    """Every setting with its default and purpose; its variable is its name in capitals behind NIGHTREAD_."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", allow_inf_nan=False
@@ -83,22 +83,22 @@ class Settings(BaseSettings):
     ] = None
     lease_seconds: Annotated[
         PositiveFloat,
-        Field(description="A worker that did not renew its lease for so long has lost its batch."),
+        Field(description="Seconds after which a worker that did not renew its lease has lost its batch."),
     ] = 60.0
     tick_seconds: Annotated[
         PositiveFloat, Field(description="How often beat asks for a reconciliation of the ledger.")
     ] = 10.0
     max_attempts: Annotated[
         PositiveInt,
-        Field(description="So many workers may die on a batch before its images are tried one by one."),
+        Field(description="Workers that may die on a batch before its images are tried one by one."),
     ] = 3
     max_image_pixels: Annotated[
-        PositiveInt, Field(description="A picture of more pixels is refused before it is decoded.")
+        PositiveInt, Field(description="A picture with more pixels is refused before it is decoded.")
     ] = 64_000_000
     model: Annotated[str, Field(description="The model that is used where a command names none.")] = "demo"
     children: Annotated[
         PositiveInt | None,
-        Field(description="A worker's processes. Default: one a GPU, or without a GPU one a core."),
+        Field(description="A worker's processes. Default: one per GPU, or one per core without a GPU."),
     ] = None
     engine: Annotated[
         Literal["tensorflow", "openvino", "openvino-bf16"],
@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     flower_user: str = "nightread"
     flower_password: Annotated[
         SecretStr | None,
-        Field(description="Flower asks for it; it does not start on an open address without."),
+        Field(description="Flower asks for it, and does not start on an open address without it."),
     ] = None
 
     @cached_property
@@ -150,13 +150,13 @@ class Settings(BaseSettings):
 
 
 def _require_spelling(environment: Iterable[str]) -> None:
-    """Raise ConfigError for a name that is nearly a setting's; others may be somebody else's."""
+    """Raise ConfigError for a name that is nearly a setting's; other names may belong to somebody else."""
     known = [ENVIRONMENT_PREFIX + field.upper() for field in Settings.model_fields]
     for name in environment:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             meant = get_close_matches(name, known, n=1, cutoff=0.84)
             if meant:
-                raise ConfigError(f"{name} is no setting; is {meant[0]} meant?")
+                raise ConfigError(f"{name} is no setting; did you mean {meant[0]}?")
 
 
 def load_settings() -> Settings:

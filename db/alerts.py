@@ -3,7 +3,7 @@
 import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -19,7 +19,7 @@ from db.states import EvaluationState
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 60
-"""Between the first try of a delivery and the second; each pause is twice the one before."""
+"""The pause between the first try of a delivery and the second; each later one is twice the one before."""
 
 GIVEN_UP_AFTER: Final = timedelta(days=1)
 
@@ -70,10 +70,10 @@ class Alert:
 def predecessor(
     connection: Connection, schedule_id: int, evaluation_id: int, run_id: int
 ) -> Predecessor | None:
-    """Give what an evaluation of a schedule is to be tested against.
+    """Return what an evaluation of a schedule is to be tested against.
 
-    None for the schedule's first evaluation, and where the model is the same: its scores of the images that
-    both runs have are equal.
+    None for the schedule's first evaluation, and where the model is the same: it gave the images that both
+    runs have the same scores.
     """
     facts = select(run.c.id, run.c.model_id, model.c.name, model.c.sha256, model.c.card_sha256).join(
         model, model.c.id == run.c.model_id
@@ -92,7 +92,7 @@ def predecessor(
     if then is None or then.model_id == now.model_id:
         return None
     of = connection.execute(select(schedule).where(schedule.c.id == schedule_id)).one()
-    # Where the weights are the same, only the cards tell the models apart.
+    # Where the weights are the same, only the cards distinguish the models.
     same = then.sha256 == now.sha256
     names = [f"{row.name} ({(row.card_sha256 if same else row.sha256)[:12]})" for row in (then, now)]
     return Predecessor(of.name, of.margin, then.id, *names)
@@ -114,7 +114,7 @@ def raise_loss(connection: Connection, check: RegressionCheck) -> None:
 
 
 def raise_failed(connection: Connection, due: DueTime, message: str) -> None:
-    """Write that nothing could be made of a due time."""
+    """Write that a due time led to neither a run nor an evaluation."""
     _raise(connection, "failed", due.schedule_id, message, due_at=due.due_at)
 
 
@@ -123,7 +123,7 @@ def raise_unevaluated(connection: Connection, schedule_id: int, evaluation_id: i
     _raise(connection, "failed", schedule_id, message, evaluation_id=evaluation_id)
 
 
-def _raise(connection: Connection, kind: str, schedule_id: int, message: str, **about: Any) -> None:
+def _raise(connection: Connection, kind: str, schedule_id: int, message: str, **about: object) -> None:
     added = connection.execute(
         upsert(alert)
         .values(kind=kind, schedule_id=schedule_id, message=message, raised_at=datetime.now(UTC), **about)
@@ -152,13 +152,13 @@ _SHOWN: Final = (
 
 
 def since(database: Database, moment: datetime) -> list[Alert]:
-    """Give the alerts that were raised after a moment, oldest first."""
+    """Return the alerts that were raised after a moment, oldest first."""
     with database.read() as connection:
         return [Alert(*row) for row in connection.execute(_SHOWN.where(alert.c.raised_at > moment))]
 
 
 def undelivered(database: Database, now: datetime) -> list[Alert]:
-    """Give the alerts whose delivery is to be tried now."""
+    """Return the alerts whose delivery is to be tried now."""
     # After the n-th try the pause is FIRST_PAUSE_SECONDS * 2^(n - 1).
     pause = literal(FIRST_PAUSE_SECONDS).bitwise_lshift(alert.c.tries - 1)
     to_be_tried = _SHOWN.where(

@@ -2,42 +2,42 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import BindParameter, Text, bindparam, collate, column, select, table, text
 
-from db.database import Connection, Database, DriverError
+from db.database import Connection, Database, DriverError, Record, SqlRow, SqlValue
 from db.errors import DatabaseError
 from db.schema.base import UtcDateTime
 
-Rows = list[dict[str, Any]]
+Rows = list[Record]
 
 AT_ONCE: Final = 16_384
 """Rows of a stream that are in memory at a time."""
 
 _SORT_KIB: Final = 8_192
-"""SQLite sorts in memory up to the size of its cache, and on the disk beyond."""
+"""SQLite sorts in memory up to the size of its cache, and on disk beyond it."""
 
 
 class QueryError(DatabaseError):
     """The database refuses a person's query; the message is its own."""
 
 
-def ask(database: Database, query: str) -> tuple[list[str], Sequence[Sequence[Any]]]:
-    """Give the columns and rows of a person's query, which can change nothing; QueryError if it fails."""
+def ask(database: Database, query: str) -> tuple[list[str], Sequence[SqlRow]]:
+    """Return the columns and rows of a person's query, which can change nothing; QueryError if it fails."""
     try:
         with database.read_only() as connection:
             result = connection.execute(text(query.replace(":", r"\:")))
             if not result.returns_rows:
-                raise QueryError("this is no query: it gives no rows")
+                raise QueryError("this is not a query: it returns no rows")
             return list(result.keys()), result.fetchall()
     except DriverError as error:
         raise QueryError(str(error.orig).strip()) from error
 
 
-def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), **values: Any) -> Rows:
+def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), **values: object) -> Rows:
     """Read a query's rows; `moments` names the columns that are times; a list of texts is for IN."""
-    lists: list[BindParameter[Any]] = [
+    lists: list[BindParameter[SqlValue]] = [
         bindparam(name, type_=Text, expanding=True)
         for name, value in values.items()
         if isinstance(value, list)
@@ -49,10 +49,10 @@ def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), *
 @contextmanager
 def streamed(
     database: Database, view: str, run_id: int, columns: Mapping[str, bool], order: Sequence[str]
-) -> Iterator[Iterator[tuple[Any, ...]]]:
-    """Stream a run's rows of a view, all of one moment; `columns` says of each whether it is a time.
+) -> Iterator[Iterator[tuple[SqlValue, ...]]]:
+    """Stream a run's rows of a view as of one moment; `columns` says of each column whether it is a time.
 
-    They are ordered by the bytes of `order`, so that both databases give the same rows wherever they run.
+    They are ordered by the bytes of `order`, so that both databases return the same rows wherever they run.
     """
     chosen = {
         name: column(name, UtcDateTime) if is_time else column(name) for name, is_time in columns.items()

@@ -15,7 +15,7 @@ from db.schema.archives import box, box_set, finding, image, manifest, manifest_
 from db.schema.runs import image_result, model_finding, run
 
 _AT_ONCE: Final = 32
-"""Rows that are fetched at once: a map has a few kilobytes, but a set may have boxes in many images."""
+"""Rows fetched at once: a map has a few kilobytes, but a set may have boxes in many images."""
 
 
 Edges = tuple[float, float, float, float]
@@ -37,7 +37,7 @@ class Box(NamedTuple):
 
 
 def find_or_write_boxes(connection: Connection, *, fingerprint: str, path: str, boxes: Sequence[Box]) -> int:
-    """Give the id of the set of boxes with this fingerprint, writing it if it is new."""
+    """Return the id of the set of boxes with this fingerprint, writing it if it is new."""
     added = connection.execute(
         upsert(box_set)
         .values(fingerprint=fingerprint, path=path, created_at=datetime.now(UTC))
@@ -63,7 +63,7 @@ def find_or_write_boxes(connection: Connection, *, fingerprint: str, path: str, 
 
 
 def boxes_of(connection: Connection, box_set_id: int) -> dict[str, dict[int, list[Edges]]]:
-    """Give the boxes of a set: image's name -> finding's id -> its boxes."""
+    """Return the boxes of a set: image's name -> finding's id -> its boxes."""
     rows = connection.execute(
         select(box.c.image_index, box.c.finding_id, box.c.x, box.c.y, box.c.width, box.c.height)
         .where(box.c.box_set_id == box_set_id)
@@ -85,7 +85,7 @@ class BoxedFinding:
 
 
 def boxed_findings(connection: Connection, run_id: int, box_set_id: int) -> Sequence[BoxedFinding]:
-    """Give the findings of a set's boxes with their places in a run's maps, by name."""
+    """Return the findings of a set's boxes with their places in a run's maps, by name."""
     rows = connection.execute(
         select(finding.c.id, finding.c.name, model_finding.c.position)
         .join_from(finding, run, run.c.id == run_id)
@@ -101,9 +101,9 @@ def boxed_findings(connection: Connection, run_id: int, box_set_id: int) -> Sequ
 
 @dataclass(frozen=True, slots=True)
 class ImageMaps:
-    """An image of a run's manifest, and its maps: float16 bytes (map_height, map_width, findings), C order.
+    """An image of a run's manifest with its maps: float16 bytes (map_height, map_width, findings), C order.
 
-    `width` and `height` are the image's, pixels; all is None where the image was not scored, and the maps
+    `width` and `height` are the image's, in pixels. All are None where the image was not scored; the maps
     also where the run kept none.
     """
 
@@ -130,7 +130,7 @@ def boxed_maps(connection: Connection, run_id: int, box_set_id: int) -> Iterator
     if source.only_new:
         earlier = image_result.alias()
         runs = select(run.c.id).where(run.c.model_id == source.model_id, run.c.id <= run_id)
-        # By run and image, the primary key: it has no index by image, and its rows are long.
+        # By run and image, the primary key: the table has no index by image, and its rows are long.
         maker = (
             select(func.max(earlier.c.run_id))
             .where(earlier.c.run_id.in_(runs), earlier.c.image_id == image.c.id, earlier.c.status == "scored")

@@ -13,17 +13,17 @@ from db.schema.runs import run, score
 from db.states import EvaluationState
 
 _CLOSEST: Final = 2.0**-24
-"""As in the fit: the step of float32 below 1; the logit of 0 or 1 has no number."""
+"""As in the fit: the step of float32 below 1; the logit of 0 or 1 is infinite."""
 
 
 class CalibrationError(DatabaseError):
-    """There is no fit that the run's scores could be calibrated with."""
+    """There is no fit to calibrate the run's scores with."""
 
 
 def calibrate_run(database: Database, run_id: int, evaluation_id: int | None = None) -> tuple[int, int]:
-    """Write `score.calibrated` of a run from an evaluation's fit; gives it and the number of findings.
+    """Write a run's `score.calibrated` from an evaluation's fit; returns that and the number of findings.
 
-    The evaluation is of any run of the same model; without one the run's newest is taken. A finding without a
+    The evaluation may be of any run of the same model; the default is the run's newest. A finding without a
     fit (a class is missing) has no calibrated probability. Raises CalibrationError where there is no such
     evaluation, or no fit in it.
     """
@@ -92,9 +92,9 @@ def _apply(
 
 
 def platt(slope: float, intercept: float, probability: float) -> float:
-    """Give the calibrated probability, whose logit is slope * logit(p) + intercept; SQLite's way to it.
+    """Return the calibrated probability, whose logit is slope * logit(p) + intercept; used on SQLite.
 
-    A probability closer than 2^-24 to 0 or 1 is taken as that close.
+    A probability closer than 2^-24 to 0 or 1 is taken to be 2^-24 away from it.
     """
     p = min(max(probability, _CLOSEST), 1 - _CLOSEST)
     return 0.5 + 0.5 * tanh((slope * log(p / (1 - p)) + intercept) / 2)  # the logistic function

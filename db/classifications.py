@@ -1,4 +1,4 @@
-"""The answer of a classifying network: one probability per finding, with the map that it looked by."""
+"""The answer of a classifying network: one probability per finding, each with its map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

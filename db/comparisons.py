@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from db.database import insert_rows
+from db.database import Record, insert_rows
 from db.errors import UnknownRunError
 from db.schema.evaluations import comparison, comparison_result, evaluation
 from db.schema.runs import run
@@ -21,7 +20,7 @@ class Comparisons:
     """
 
     images: int
-    rows: list[dict[str, Any]]
+    rows: list[Record]
 
 
 def write_comparison(
@@ -52,10 +51,10 @@ def write_comparison(
 
 
 def find_label_set(connection: Connection, run_ids: tuple[int, ...], label_set: str | None) -> int:
-    """Give the label set with this name that an evaluation of one of the runs used last.
+    """Return the label set with this name that an evaluation of one of the runs used last.
 
-    Without a name, the labels of the first run's own manifest. Raises UnknownRunError for a run or a label
-    set that is not there.
+    Without a name: the labels of the first run's own manifest. Raises UnknownRunError for a run or a label
+    set that does not exist.
     """
     manifests = {
         row.id: row.manifest_id

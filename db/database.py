@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, Row, Table, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
@@ -21,6 +21,9 @@ __all__ = [
     "Database",
     "DatabaseAwayError",
     "DriverError",
+    "Record",
+    "SqlRow",
+    "SqlValue",
     "bulk_insert",
     "clock",
     "driver_of",
@@ -33,26 +36,41 @@ DatabaseAwayError = OperationalError
 DriverError = DBAPIError
 """A statement failed for whatever reason, DatabaseAwayError among them. `orig` is the driver's own error."""
 
+SqlValue = Any
+"""What one field of a row holds; its type depends on the query."""
+
+SqlRow = Row[*tuple[SqlValue, ...]]
+"""A row as a query returns it."""
+
+Record = dict[str, SqlValue]
+"""A row by the names of its columns."""
+
+_DriverConnection = Any
+"""sqlite3's connection or psycopg's; which one depends on the URL."""
+
 BUSY_TIMEOUT_MS: Final = 30_000
 IDLE_TRANSACTION_MS: Final = 30_000
-"""PostgreSQL ends a connection that stands still in a transaction; ours compute before they begin one."""
+"""PostgreSQL ends a connection that is idle in a transaction; ours compute before they begin one."""
 _WRITES: Final = "nightread_writes"
 
 
-class clock(FunctionElement[float]):  # noqa: N801  # read in SQL expressions like func.now()
-    """Seconds since 1970 on the database's own clock, which all workers share."""
-
+class _Clock(FunctionElement[float]):
     type = Double()
     inherit_cache = True
 
 
-@compiles(clock, "postgresql")
-def _clock_postgresql(*_: Any, **__: Any) -> str:
+def clock() -> FunctionElement[float]:
+    """Make the SQL for seconds since 1970 on the database's own clock, which all workers share."""
+    return _Clock()
+
+
+@compiles(_Clock, "postgresql")
+def _clock_postgresql(*_: object, **__: object) -> str:
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
-@compiles(clock, "sqlite")
-def _clock_sqlite(*_: Any, **__: Any) -> str:
+@compiles(_Clock, "sqlite")
+def _clock_sqlite(*_: object, **__: object) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
@@ -70,7 +88,7 @@ class Database:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
             # It will hold patients' data: a folder that we make is closed to the machine's other users.
             Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # A pre-ping would be lost time here; there is no server that could have gone away.
+            # A pre-ping would waste time here: there is no server that could have gone away.
             self.engine = create_engine(
                 parsed, hide_parameters=True, connect_args={"check_same_thread": False}
             )
@@ -79,7 +97,7 @@ class Database:
             self.engine = create_engine(
                 parsed,
                 pool_pre_ping=True,
-                hide_parameters=True,  # values may name patients; they do not belong into a log
+                hide_parameters=True,  # values may name patients; they do not belong in a log
                 pool_size=4,
                 connect_args={
                     "connect_timeout": 10,
@@ -93,21 +111,21 @@ class Database:
     @property
     def where(self) -> str:
         """The URL without its password, for messages."""
-        # A password may stand among the parameters, too.
+        # A password may be among the parameters, too.
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Give a connection in a read transaction."""
+        """Return a connection in a read transaction."""
         with self._explained(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read_only(self) -> Iterator[Connection]:
-        """Give a connection on which the database itself refuses every change; for queries by people.
+        """Return a connection on which the database itself refuses every change; for queries by people.
 
-        One statement at a time. What PostgreSQL lets a read-only transaction do all the same, its role may be
-        forbidden: docs/security.md.
+        One statement at a time. PostgreSQL allows some side effects even in a read-only transaction; a role
+        without these rights prevents them: docs/security.md.
         """
         with self._explained(), self.engine.begin() as connection:
             driver = driver_of(connection)
@@ -118,8 +136,8 @@ class Database:
                     "SELECT set_config('role', 'pg_read_all_data', true) FROM pg_roles "
                     "WHERE rolname = current_user AND rolsuper"
                 )
-                # Sent as it is, a text may be several statements, of which the first ends this transaction.
-                # What is prepared is one.
+                # Sent as it is, a text may hold several statements, the first of which ends this transaction.
+                # A prepared text is one statement.
                 kept, driver.prepare_threshold = driver.prepare_threshold, 0
                 try:
                     yield connection
@@ -136,7 +154,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Give a connection in a write transaction, committed at the end and rolled back on an error.
+        """Return a connection in a write transaction, committed at the end and rolled back on an error.
 
         On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and wants
         to write later fails at once when another one wrote in between, whatever the busy timeout.
@@ -145,10 +163,10 @@ class Database:
             yield connection
 
     def analyze(self) -> None:
-        """Have the database look at what its tables hold, so that it plans queries by that.
+        """Have the database gather statistics of its tables, by which it plans queries.
 
-        Without it SQLite takes a run for a handful of rows: joining two views of 3,000 images took 198 s, and
-        0.16 s after.
+        Without them SQLite takes a run for a handful of rows: joining two views of 3,000 images took 198 s,
+        and 0.16 s with them.
         """
         with self.write() as connection:
             if self.dialect == "sqlite":
@@ -168,7 +186,7 @@ class Database:
         except InternalError as error:
             if not error.connection_invalidated or error.orig is None:
                 raise
-            # Ended by the server for standing still: to be tried again, as after any lost connection.
+            # The server ended it for being idle: to be tried again, as after any lost connection.
             raise OperationalError(error.statement, None, error.orig, hide_parameters=True) from error
 
     def dispose(self) -> None:
@@ -177,7 +195,7 @@ class Database:
 
 
 def _parsed(url: str) -> URL:
-    """Parse a URL; DatabaseError, in which nothing of it stands, as any part may be one of its password."""
+    """Parse a URL; DatabaseError quotes nothing of it, as any part may belong to its password."""
     with suppress(ArgumentError, ValueError):
         parsed = make_url(url)
         if "@" not in (parsed.host or ""):
@@ -188,7 +206,7 @@ def _parsed(url: str) -> URL:
     )
 
 
-def _neither_files_nor_pragmas(action: int, *_: Any) -> int:
+def _neither_files_nor_pragmas(action: int, *_: object) -> int:
     """Refuse what `query_only` lets pass: ATTACH makes a file, and a pragma would switch `query_only` off."""
     refused = action in {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_PRAGMA}
     return sqlite3.SQLITE_DENY if refused else sqlite3.SQLITE_OK
@@ -196,7 +214,7 @@ def _neither_files_nor_pragmas(action: int, *_: Any) -> int:
 
 def _prepare_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
-    def _connect(connection: sqlite3.Connection, _: Any) -> None:
+    def _connect(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # the driver opens no transactions of its own: _begin does
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
@@ -212,8 +230,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def driver_of(connection: Connection) -> Any:
-    """Give the driver's own connection, of which SQLAlchemy does not know what it can."""
+def driver_of(connection: Connection) -> _DriverConnection:
+    """Return the driver's own connection, for what SQLAlchemy does not offer."""
     driver = connection.connection.driver_connection
     if driver is None:
         raise RuntimeError("the connection was given back")
@@ -221,12 +239,12 @@ def driver_of(connection: Connection) -> Any:
 
 
 def insert_rows(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[SqlValue]]
 ) -> None:
     """Insert a batch's rows of plain values in one statement; for workers.
 
-    On PostgreSQL not by COPY, in the middle of which the server waits for its client without any time limit:
-    a worker that froze there would keep its batch's row locked. Nearly as fast: one array per column.
+    On PostgreSQL not by COPY, during which the server waits for its client without any time limit: a worker
+    that froze there would keep its batch's row locked. One array per column is nearly as fast.
     """
     values = list(rows)
     if connection.dialect.name != "postgresql":
@@ -240,15 +258,15 @@ def insert_rows(
         )
 
 
-def _array(type_: TypeEngine[Any], values: Sequence[Any]) -> list[Any] | str:
-    """Give values as the driver takes an array; numbers as text, which it would make five times as slowly."""
+def _array(type_: TypeEngine[SqlValue], values: Sequence[SqlValue]) -> list[SqlValue] | str:
+    """Return values as the driver takes an array; numbers as text, five times as fast as the driver's own."""
     if isinstance(type_, Integer | Float):
         return f"{{{','.join(['NULL' if value is None else str(value) for value in values])}}}"
     return list(values)
 
 
 def bulk_insert(
-    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[SqlValue]]
 ) -> None:
     """Insert many rows of plain values: COPY on PostgreSQL, one prepared statement on SQLite.
 

@@ -6,7 +6,7 @@ class DatabaseError(Exception):
 
 
 class SchemaOutdatedError(DatabaseError):
-    """The schema is not the one this version writes."""
+    """The schema is not the one that this version writes."""
 
 
 class UnknownRunError(DatabaseError):

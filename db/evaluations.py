@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from sqlalchemy import Connection, Table, and_, insert, or_, update
 
 from db import leases
 from db.alerts import RegressionCheck, raise_loss, raise_unevaluated
-from db.database import Database, clock, insert_rows
+from db.database import Database, Record, clock, insert_rows
 from db.schema.evaluations import (
     calibration_bin,
     curve_point,
@@ -43,13 +43,13 @@ class EvaluationClaim:
 class Figures:
     """What an evaluation found: rows of its tables, without the evaluation's id."""
 
-    results: list[dict[str, Any]] = field(default_factory=list)
-    thresholds: list[dict[str, Any]] = field(default_factory=list)
-    bins: list[dict[str, Any]] = field(default_factory=list)
-    points: list[dict[str, Any]] = field(default_factory=list)
-    localisations: list[dict[str, Any]] = field(default_factory=list)
+    results: list[Record] = field(default_factory=list)
+    thresholds: list[Record] = field(default_factory=list)
+    bins: list[Record] = field(default_factory=list)
+    points: list[Record] = field(default_factory=list)
+    localisations: list[Record] = field(default_factory=list)
 
-    def by_table(self) -> Sequence[tuple[Table, list[dict[str, Any]]]]:
+    def by_table(self) -> Sequence[tuple[Table, list[Record]]]:
         """Pair each table with its rows."""
         return (
             (evaluation_result, self.results),
@@ -62,7 +62,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """What an evaluation is asked for, besides the figures that every one has.
+    """What an evaluation computes besides the figures that all have.
 
     `bootstrap`: resamples of patients, 0 for none. `box_set_id`: boxes to compare the maps with.
     """

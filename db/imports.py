@@ -1,10 +1,9 @@
-"""Write another system's scores as a run whose work is done; what is left of it is its evaluation."""
+"""Write another system's scores as a run that is scored already; only its evaluation is left to do."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import isnan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from db.schema.runs import batch, image_result, model, run, score
 
 @dataclass(frozen=True, slots=True)
 class ImportedScores:
-    """What becomes one run: a model of which no more is known than its scores, and a manifest.
+    """What becomes one run: a model of which only the scores are known, and a manifest.
 
     `probabilities`: (N, F) float32, one row per image in the order of `rows` and one column per finding in
     the order of `model.findings`; NaN where there is no score. `root` names the archive of the images, which
@@ -39,10 +38,10 @@ class ImportedScores:
 
 
 def write_imported(database: Database, imported: ImportedScores) -> tuple[int, bool]:
-    """Commit the run with its scores in one transaction; gives its id, and whether it is new.
+    """Commit the run with its scores in one transaction; returns its id, and whether it is new.
 
-    The same manifest under the same model's name is the run that is there already; nothing is written then.
-    Of two imports at the same time the second waits for the first, and finds its run.
+    The same manifest under the same model's name is the run that exists already; nothing is written then.
+    Of two imports at the same time, the second waits for the first and finds its run.
     """
     with database.write() as connection:
         manifest_id, _ = find_or_write_manifest(
@@ -120,7 +119,7 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
 
 def _score_rows(
     run_id: int, images: Sequence[int], findings: Sequence[int], probabilities: NDArray[np.float32]
-) -> Iterator[tuple[Any, ...]]:
+) -> Iterator[tuple[int, int, int, float]]:
     for image_id, row in zip(images, probabilities, strict=True):
         for finding_id, probability in zip(findings, row.tolist(), strict=True):
             if not isnan(probability):
@@ -128,7 +127,7 @@ def _score_rows(
 
 
 def open_evaluation(database: Database, run_id: int) -> int | None:
-    """Give the evaluation that a run still waits for, as after an import that was interrupted."""
+    """Return the evaluation that a run still waits for, as after an import that was interrupted."""
     with database.read() as connection:
         found: int | None = connection.execute(
             select(evaluation.c.id).where(

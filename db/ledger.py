@@ -1,8 +1,8 @@
 """The ledger of batches: announcing, claims with leases, and results in one guarded transaction.
 
 A batch goes pending -> queued (announced to the broker) -> running (a worker holds its lease) -> done. A
-message only wakes a worker; a lost, doubled or late one changes nothing, because each step is an UPDATE
-that asks for the state before it, and results are written only together with `done` under the lease's
+message only wakes a worker; a lost, duplicated or late one changes nothing, because each step is an UPDATE
+that requires the state before it, and results are written only together with `done` under the lease's
 token.
 """
 
@@ -104,7 +104,7 @@ def count_queued(database: Database) -> int:
 
 
 def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) -> Claim | None:
-    """Take a batch's lease; None if it is done, leased to another, or its run does not go on."""
+    """Take a batch's lease; None if it is done or leased to another, or its run was stopped."""
     token = uuid4().hex
     with database.write() as connection:
         taken = connection.execute(
@@ -118,7 +118,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
         ).first()
         if taken is None:
             return None
-        # One row per finding, each with the same facts of the run: one statement less per batch.
+        # One row per finding, each with the same facts of the run, which saves one statement per batch.
         findings = connection.execute(
             select(
                 run.c.manifest_id,
@@ -168,7 +168,7 @@ def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
 
 
 def release(database: Database, held: Claim) -> bool:
-    """Give a batch back that cannot be finished for no fault of its own: the attempt does not count."""
+    """Give back a batch that cannot be finished through no fault of its own: the attempt does not count."""
     with database.write() as connection:
         changed = connection.execute(
             update(batch)
@@ -189,7 +189,7 @@ def abandon(database: Database, held: Claim) -> None:
 
 
 def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engine: str | None = None) -> bool:
-    """Write a batch's results and `done` in one transaction; without the lease write nothing and give False.
+    """Write a batch's results and `done` in one transaction; False, and nothing written, without the lease.
 
     `engine` names what ran the network. Raises ValueError for outcomes of other images, and KeyError for the
     score of a finding that is not the model's.

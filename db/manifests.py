@@ -1,4 +1,4 @@
-"""Manifests and their rows: written once, however often they are submitted, and found by their run."""
+"""Manifests and their rows: written once, no matter how often they are submitted, and found by their run."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -45,17 +45,17 @@ _staged: Final = Table(
 
 
 def find_or_write_findings(connection: Connection, names: Sequence[str]) -> dict[str, int]:
-    """Give the id of each finding by its name, writing those that are new."""
+    """Return the id of each finding by its name, writing those that are new."""
     if names:
         connection.execute(
             upsert(finding).on_conflict_do_nothing(), [{"name": name} for name in sorted(names)]
         )
     known = connection.execute(select(finding.c.name, finding.c.id).where(finding.c.name.in_(names)))
-    return {name: id_ for name, id_ in known}  # noqa: C416  # rows are not pairs to the type checker
+    return {row.name: row.id for row in known}
 
 
 def archive_id(connection: Connection, root: str) -> int:
-    """Give the id of the archive below `root`, making it if it is new."""
+    """Return the id of the archive below `root`, making it if it is new."""
     connection.execute(upsert(archive).values(root=root).on_conflict_do_nothing())
     found: int = connection.execute(select(archive.c.id).where(archive.c.root == root)).scalar_one()
     return found
@@ -70,7 +70,7 @@ def find_or_write_manifest(
     findings: Sequence[str],
     rows: Iterable[ManifestRow],
 ) -> tuple[int, int]:
-    """Give the manifest's id and its number of rows; read `rows` only if it was never written before.
+    """Return the manifest's id and its number of rows; read `rows` only if it was never written before.
 
     Two submits of the same file at the same time: the second waits for the first one's commit.
     """
@@ -109,7 +109,7 @@ class RunManifest(NamedTuple):
 
 
 def manifest_of(connection: Connection, run_id: int) -> RunManifest:
-    """Give a run's manifest; UnknownRunError if there is no such run."""
+    """Return a run's manifest; UnknownRunError if there is no such run."""
     found = connection.execute(
         select(manifest.c.id, manifest.c.archive_id)
         .join(run, run.c.manifest_id == manifest.c.id)
@@ -133,7 +133,7 @@ def count_common_images(connection: Connection, manifest_id: int, other_id: int)
 
 
 def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: Iterable[ManifestRow]) -> int:
-    """Stage the rows, then make new images and the manifest's rows of them with two statements."""
+    """Stage the rows, then make new images and the manifest's rows from them with two statements."""
     _staged.drop(connection, checkfirst=True)
     _staged.create(connection)
     numbered = ((number, *row) for number, row in enumerate(rows, start=1))
@@ -143,7 +143,7 @@ def _write_rows(connection: Connection, manifest_id: int, archive: int, rows: It
         upsert(image)
         .from_select(
             ["archive_id", "image_index"],
-            # SQLite needs a WHERE here to tell the upsert's ON from a join's.
+            # SQLite needs a WHERE here to distinguish the upsert's ON from a join's.
             select(text(str(int(archive))), _staged.c.image_index)
             .where(text("true"))
             .order_by(_staged.c.row_number),

@@ -20,7 +20,7 @@ class BatchKeys(NamedTuple):
 
 
 class Outcome(Protocol):
-    """What became of one image of a batch; an answer is one that is not `Failed`."""
+    """How one image of a batch ended; every outcome but `Failed` is an answer."""
 
     @property
     def image_id(self) -> int:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, column, select, table, text
+from sqlalchemy import Connection, column, select, table, text
 
-from db.database import Database
+from config.cards.card import CardFields
+from db.database import Database, SqlRow, SqlValue
 from db.errors import UnknownRunError
 from db.schema.archives import archive, finding, image
 from db.schema.base import State, UtcDateTime
@@ -52,7 +52,7 @@ _PROGRESS = select(*(_PROGRESS_VIEW.c[name] for name in Progress.__slots__))
 
 
 def progress(database: Database, run_id: int) -> Progress:
-    """Give a run's progress; UnknownRunError if there is no such run."""
+    """Return a run's progress; UnknownRunError if there is no such run."""
     with database.read() as connection:
         row = connection.execute(_PROGRESS.where(_PROGRESS_VIEW.c.run_id == run_id)).first()
     if row is None:
@@ -61,14 +61,14 @@ def progress(database: Database, run_id: int) -> Progress:
 
 
 def all_progress(database: Database) -> list[Progress]:
-    """Give every run's progress, newest first."""
+    """Return every run's progress, newest first."""
     with database.read() as connection:
         rows = connection.execute(_PROGRESS.order_by(_PROGRESS_VIEW.c.run_id.desc()))
         return [Progress(*row) for row in rows]
 
 
-def auc_table(database: Database, run_id: int) -> Sequence[Row[Any]]:
-    """Give the newest evaluation's rows of the view `auc` for all images, in the model's order."""
+def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
+    """Return the newest evaluation's rows of the view `auc` for all images, in the model's order."""
     with database.read() as connection:
         return connection.execute(
             text(
@@ -87,8 +87,8 @@ def auc_table(database: Database, run_id: int) -> Sequence[Row[Any]]:
         ).all()
 
 
-def localisation_table(database: Database, evaluation_id: int) -> Sequence[Sequence[Any]]:
-    """Give the rows of the view `localisation` of an evaluation: finding to reason."""
+def localisation_table(database: Database, evaluation_id: int) -> Sequence[tuple[SqlValue, ...]]:
+    """Return the rows of the view `localisation` of an evaluation: finding to reason."""
     with database.read() as connection:
         rows = connection.execute(
             text(
@@ -113,7 +113,7 @@ def localisation_table(database: Database, evaluation_id: int) -> Sequence[Seque
     ]
 
 
-def failure_reasons(database: Database, run_id: int) -> Sequence[Row[Any]]:
+def failure_reasons(database: Database, run_id: int) -> Sequence[SqlRow]:
     """Count a run's failures by stage and reason, with one example each."""
     with database.read() as connection:
         return connection.execute(
@@ -137,15 +137,15 @@ def count_overlays(database: Database, run_id: int) -> int:
         return found
 
 
-def model_card(database: Database, run_id: int) -> dict[str, Any]:
-    """Give the card of the model that a run was made with."""
+def model_card(database: Database, run_id: int) -> CardFields:
+    """Return the card of the model that a run was made with."""
     with database.read() as connection:
         card = connection.execute(
             select(model.c.card).join(run, run.c.model_id == model.c.id).where(run.c.id == run_id)
         ).scalar_one_or_none()
     if card is None:
         raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
-    content: dict[str, Any] = json.loads(card)
+    content: CardFields = json.loads(card)
     return content
 
 
@@ -163,7 +163,7 @@ class StoredMaps:
 
 
 def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps | str:
-    """Give an image's maps, or a sentence that says why there are none."""
+    """Return an image's maps, or a sentence that says why there are none."""
     with database.read() as connection:
         if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
             raise UnknownRunError(f"there is no run {run_id}; see: nightread status")

@@ -1,4 +1,4 @@
-"""Bring the ledger forward when something died: expired leases, lost messages, runs that are finished."""
+"""Bring the ledger forward after a process died: expired leases, lost messages, finished runs."""
 
 from datetime import UTC, datetime
 
@@ -17,10 +17,10 @@ from db.states import OPEN_BATCHES, BatchState, RunStatus
 def expire_leases(database: Database, max_attempts: int) -> int:
     """Take back the batches whose worker stopped renewing; returns how many.
 
-    After `max_attempts` a batch is split into its single images, and a single image is failed: a file that
-    kills its worker costs itself and nothing else.
+    After `max_attempts` a batch is split into its single images, and a single image is marked failed: a file
+    that kills its worker costs itself and nothing else.
     """
-    # A row that is locked is being written by its worker this moment, or by another reconciler.
+    # A locked row is being written at this moment by its worker or by another reconciler.
     found = select(batch.c.id).where(leases.overdue(batch)).with_for_update(skip_locked=True)
     overdue = and_(batch.c.id.in_(found.scalar_subquery()), leases.overdue(batch))
     free = {**leases.FREE, "worker": None}
@@ -71,7 +71,7 @@ def _fail_deadly_image(
 def requeue_lost(database: Database, older_than_seconds: float) -> int:
     """Make batches pending again that were announced and not claimed since; returns how many.
 
-    Only for a caller who knows that the broker holds no message any more: a long queue is no loss.
+    Only for a caller who knows that the broker holds no more messages: a long queue is not a loss.
     """
     with database.write() as connection:
         return connection.execute(
@@ -97,9 +97,9 @@ def has_queued_before(database: Database, older_than_seconds: float) -> bool:
 def close_finished(database: Database, run_id: int | None = None) -> list[int]:
     """Make the evaluation of each run due whose last batch is done, exactly once; returns the evaluations.
 
-    The caller has committed its own batch before it asks, so of two batches that end at the same time the
-    later one sees both; the UPDATE of the run's status lets one of them win. The images' outcomes are counted
-    against the manifest first: a run with a gap is marked broken, never complete.
+    The caller commits its own batch first, so of two batches that end at the same time the later one sees
+    both; the UPDATE of the run's status lets one of them win. The images' outcomes are counted against the
+    manifest first: a run with a gap is marked broken, never complete.
     """
     work_left = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(OPEN_BATCHES))
     finished = [run.c.status == RunStatus.RUNNING, ~work_left]

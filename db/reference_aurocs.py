@@ -1,7 +1,7 @@
-"""AUROCs that others have published for the 14 findings, to stand beside one's own.
+"""AUROCs that others have published for the 14 findings, to compare one's own with.
 
-They are of other test sets than one's own, and mostly of other splits than each other's: a measure of what
-to expect, and no test. Wang, Yao and CheXNet as tabled in arnoweng/CheXNet's README; CheXNeXt and the
+They come from other test sets, and mostly from different splits: a measure of what to expect, not a test.
+Wang, Yao and CheXNet as tabulated in arnoweng/CheXNet's README; CheXNeXt and the
 radiologists from table 1 of Rajpurkar et al. 2018, with 95% intervals of 10,000 bootstraps.
 """
 

@@ -1,4 +1,4 @@
-"""Create runs with their batches, and change a run's status on its owner's word."""
+"""Create runs with their batches, and change a run's status at its owner's command."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from db.states import BatchState, ImageStatus, RunStatus
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What a run's rows keep of the model card."""
+    """The part of the model card that a run's rows keep."""
 
     name: str
     sha256: str
@@ -30,7 +30,7 @@ class ModelFacts:
 
     @classmethod
     def of(cls, card: Card) -> Self:
-        """Give what is kept of a card."""
+        """Return the part of a card that is kept."""
         return cls(
             name=card.name,
             sha256=card.sha256,
@@ -49,7 +49,7 @@ class RowRange(NamedTuple):
 
 
 def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
-    """Give the id of the model with this very card, writing it if it is new."""
+    """Return the id of the model with this very card, writing it if it is new."""
     added = connection.execute(
         upsert(model)
         .values(name=facts.name, sha256=facts.sha256, card=facts.card_json, card_sha256=facts.card_sha256)
@@ -86,8 +86,8 @@ def create_run(
 ) -> int:
     """Write a run and its batches; the caller's commit makes them real.
 
-    It is over all rows of the manifest, or over those of `rows`. `only_new` says that earlier runs of the
-    same model have scored the others, and that an evaluation takes those scores from them.
+    It covers all rows of the manifest, or those of `rows`. `only_new` says that earlier runs of the same
+    model have scored the others, and that an evaluation takes those scores from them.
     """
     if rows is None:
         rows = [RowRange(1, _row_count(connection, manifest_id))]
@@ -127,9 +127,9 @@ def _row_count(connection: Connection, manifest_id: int) -> int:
 
 
 def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> list[RowRange]:
-    """Give the rows of a manifest whose image no run of this very model has scored, as ranges, rising.
+    """Return the rows of a manifest whose image no run of this very model has scored, as ranges, rising.
 
-    An image that failed is among them: its file may have been put right since.
+    An image that failed is among them: its file may have been repaired since.
     """
     scored = (
         select(image_result.c.image_id)
@@ -138,8 +138,8 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         .where(run.c.model_id == model_id, image_result.c.status == ImageStatus.SCORED)
         .subquery()
     )
-    # An outer join and not NOT IN, for which PostgreSQL would compare each row with each where its memory
-    # does not hold the list.
+    # An outer join and not NOT IN, for which PostgreSQL would compare every row with every other where its
+    # memory cannot hold the list.
     numbers = connection.execute(
         select(manifest_row.c.row_number)
         .outerjoin(scored, scored.c.image_id == manifest_row.c.image_id)
@@ -163,7 +163,7 @@ class CompleteRun(NamedTuple):
 
 
 def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -> CompleteRun:
-    """Give the complete run of this id, or the newest; UnknownRunError where there is none."""
+    """Return the complete run with this id, or the newest; UnknownRunError where there is none."""
     complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
     if wanted == "latest":
         row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
@@ -177,7 +177,7 @@ def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -
 
 
 def cancel(database: Database, run_id: int) -> bool:
-    """Stop a run from being worked on; batches under way still end. False if it was not running."""
+    """Stop work on a run; batches under way still end. False if it was not running."""
     with database.write() as connection:
         _require(connection, run_id)
         changed = connection.execute(
@@ -185,7 +185,7 @@ def cancel(database: Database, run_id: int) -> bool:
             .where(run.c.id == run_id, run.c.status == RunStatus.RUNNING)
             .values(status=RunStatus.CANCELLED)
         )
-        # Their messages are refused from now on; as queued ones they would hold places of the window.
+        # Their messages are refused from now on; as queued ones they would take up places in the window.
         connection.execute(
             update(batch)
             .where(batch.c.run_id == run_id, batch.c.state == BatchState.QUEUED)
@@ -195,7 +195,7 @@ def cancel(database: Database, run_id: int) -> bool:
 
 
 def resume(database: Database, run_id: int) -> bool:
-    """Let a cancelled run go on; True if it has work left or an evaluation to come."""
+    """Continue a cancelled run; True if it has work left or an evaluation to come."""
     with database.write() as connection:
         _require(connection, run_id)
         connection.execute(

@@ -1,4 +1,4 @@
-"""The ledger of schedules: which due times were acted on, each once, and what came of them."""
+"""The ledger of schedules: which due times were acted on, each once, and with what result."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ from db.states import DueState, EvaluationState, RunStatus
 
 
 class ScheduleNameTakenError(DatabaseError):
-    """A schedule of this name is active."""
+    """A schedule with this name is active already."""
 
 
 class UnknownScheduleError(DatabaseError):
@@ -24,10 +24,10 @@ class UnknownScheduleError(DatabaseError):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """An active schedule with its newest due time that was noted, None where there is none yet.
+    """An active schedule with the newest due time that was noted, None where there is none yet.
 
     `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs. `state`, `message`,
-    `run_id` and `evaluation_id` say what came of `due_at`, `run_status` and `evaluation_state` how far it is.
+    `run_id` and `evaluation_id` are the result of `due_at`, `run_status` and `evaluation_state` its progress.
     """
 
     schedule_id: int
@@ -47,7 +47,7 @@ class Schedule:
 
     @property
     def going(self) -> bool:
-        """Whether what was due last is not over yet."""
+        """Whether the last due time's run or evaluation is not over yet."""
         return (
             self.state == DueState.DUE
             or (self.run_status is not None and not self.run_status.settled)
@@ -65,7 +65,7 @@ class DueTime:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What came of a due time: a run or an evaluation, nothing to do, or the reason of a failure."""
+    """The result of a due time: a run or an evaluation, nothing to do, or the reason for a failure."""
 
     state: DueState
     run_id: int | None = None
@@ -105,7 +105,7 @@ def remove(database: Database, name: str, now: datetime) -> None:
 
 
 def active(database: Database) -> list[Schedule]:
-    """Give the schedules that were not removed, by their names."""
+    """Return the schedules that were not removed, by name."""
     with database.read() as connection:
         return _active(connection)
 
@@ -139,7 +139,7 @@ def _active(connection: Connection) -> list[Schedule]:
 
 
 def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
-    """Write a due time of a schedule; False if it or a later one is noted, or the one before goes on."""
+    """Write a due time of a schedule; False if it or a later one is noted, or the one before is not over."""
     with database.write() as connection:
         # Two reconcilers whose clocks differ may have found two different times: the second one waits here,
         # and then sees what the first one wrote.
@@ -165,7 +165,7 @@ def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
 
 
 def to_act_on(database: Database) -> list[DueTime]:
-    """Give the due times of active schedules that were noted and not acted on yet."""
+    """Return the due times of active schedules that were noted and not acted on yet."""
     with database.read() as connection:
         rows = connection.execute(
             select(schedule_due.c.schedule_id, schedule_due.c.due_at)
@@ -177,7 +177,7 @@ def to_act_on(database: Database) -> list[DueTime]:
 
 
 def lock(connection: Connection, due: DueTime) -> tuple[str, str] | None:
-    """Hold a due time until the transaction ends; gives its schedule's name and action.
+    """Hold a due time until the transaction ends; returns its schedule's name and action.
 
     None if another holds or settled it.
     """
@@ -191,7 +191,7 @@ def lock(connection: Connection, due: DueTime) -> tuple[str, str] | None:
 
 
 def settle(connection: Connection, due: DueTime, settled: Settlement, now: datetime) -> None:
-    """Write what came of a due time that the transaction holds."""
+    """Write the result of a due time that the transaction holds."""
     connection.execute(
         update(schedule_due)
         .where(_is(due))
@@ -210,7 +210,7 @@ def _is(due: DueTime) -> ColumnElement[bool]:
 
 
 def last_run(connection: Connection, schedule_id: int) -> tuple[int, int] | None:
-    """Give the manifest and the model, by their ids, of a schedule's newest run."""
+    """Return the manifest and the model, by their ids, of a schedule's newest run."""
     row = connection.execute(
         select(run.c.manifest_id, run.c.model_id)
         .where(run.c.schedule_id == schedule_id)

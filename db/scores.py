@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
-from db.database import driver_of
+from db.database import SqlRow, SqlValue, driver_of
 from db.errors import UnknownRunError
 from db.schema.archives import finding, image, manifest, manifest_finding, manifest_row
 from db.schema.runs import model_finding, run
@@ -27,7 +27,7 @@ _PACKED: Final = """
     SELECT string_agg(int4send(image_id) || int4send(finding_id) || float4send(probability), ''::bytea)
     FROM score WHERE run_id = %s GROUP BY image_id / 4096
 """
-"""Some thousand rows at a time as bytes: to take each of 1.5 million by itself took three times as long."""
+"""Some thousand rows at a time as bytes: taking 1.5 million rows one by one took three times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +58,11 @@ class LabelledScores:
 
 
 def read_scores(connection: Connection, run_id: int, label_manifest_id: int) -> LabelledScores:
-    """Read a run's scores of a label set's images, within one snapshot if the transaction is one.
+    """Read a run's scores of a label set's images, in one snapshot if the transaction has one.
 
     A run that took only new images (`run.only_new`) is read together with the earlier runs of its model: each
-    image has the score of the newest. Where the label set is of another archive than the run, images are the
-    same that have the same name.
+    image has the score of the newest. Where the label set is of another archive than the run, images with the
+    same name are the same.
     """
     source = connection.execute(
         select(run.c.id, run.c.model_id, run.c.manifest_id, run.c.only_new, manifest.c.archive_id)
@@ -101,20 +101,20 @@ def _findings(connection: Connection, model_id: int, label_manifest_id: int) -> 
 
 
 def _label_rows(connection: Connection, label_manifest_id: int, run_manifest_id: int) -> pd.DataFrame:
-    """Read the label set's rows; what it does not tell of a patient, the run's own manifest may."""
-    theirs, own = manifest_row, manifest_row.alias()
-    facts = (func.coalesce(theirs.c[name], own.c[name]).label(name) for name in _FACTS)
-    query: Select[Any] = (
-        select(theirs.c.image_id, theirs.c.labels, *facts)
-        .outerjoin(own, and_(own.c.manifest_id == run_manifest_id, own.c.image_id == theirs.c.image_id))
-        .where(theirs.c.manifest_id == label_manifest_id)
-        .order_by(theirs.c.image_id)
+    """Read the label set's rows; facts of a patient that it lacks are taken from the run's own manifest."""
+    labelled, own = manifest_row, manifest_row.alias()
+    facts = (func.coalesce(labelled.c[name], own.c[name]).label(name) for name in _FACTS)
+    query: Select[SqlValue] = (
+        select(labelled.c.image_id, labelled.c.labels, *facts)
+        .outerjoin(own, and_(own.c.manifest_id == run_manifest_id, own.c.image_id == labelled.c.image_id))
+        .where(labelled.c.manifest_id == label_manifest_id)
+        .order_by(labelled.c.image_id)
     )
     if label_manifest_id == run_manifest_id:
         query = (
-            select(theirs.c.image_id, theirs.c.labels, *(theirs.c[name] for name in _FACTS))
-            .where(theirs.c.manifest_id == label_manifest_id)
-            .order_by(theirs.c.image_id)
+            select(labelled.c.image_id, labelled.c.labels, *(labelled.c[name] for name in _FACTS))
+            .where(labelled.c.manifest_id == label_manifest_id)
+            .order_by(labelled.c.image_id)
         )
     return pd.read_sql_query(query, connection)
 
@@ -133,7 +133,7 @@ def _labels(labels: "pd.Series[str]", findings: Sequence[ScoredFinding]) -> NDAr
 
 def _probabilities(
     connection: Connection,
-    source: Any,
+    source: SqlRow,
     label_manifest_id: int,
     images: NDArray[np.int64],
     findings: Sequence[ScoredFinding],
@@ -150,7 +150,7 @@ def _probabilities(
     column_of = np.full(max(columns, default=0) + 2, -1)
     column_of[list(columns)] = list(columns.values())
     spread = np.full((images.size, len(findings)), np.nan, dtype=np.float32)
-    for run_id in runs:  # in their order: the newest run's score is the one that stays
+    for run_id in runs:  # in their order: the newest run's score is the one that remains
         rows = _score_rows(connection, run_id)
         found = rows["image"] if renamed is None else _translated(rows["image"], *renamed)
         places = np.minimum(np.searchsorted(images, found), max(images.size - 1, 0))
@@ -174,7 +174,7 @@ def _score_rows(connection: Connection, run_id: int) -> NDArray[np.void]:
 def _renamed(
     connection: Connection, from_archive: int, to_archive: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pair the ids of the images that have the same name in two archives; the first ones rise."""
+    """Pair the ids of the images with the same name in two archives, sorted by the first archive's ids."""
     there = image.alias()
     pairs = connection.execute(
         select(image.c.id, there.c.id)

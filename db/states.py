@@ -1,4 +1,4 @@
-"""The states that a ledger's rows go through, by the words that stand in the tables and views."""
+"""The states that a ledger's rows go through, by their words in the tables and views."""
 
 from enum import StrEnum
 from typing import Final
@@ -44,7 +44,7 @@ class BatchState(StrEnum):
     """Each of its images has an outcome."""
 
     SPLIT = "split"
-    """It was tried too often; batches of one image each stand in its place."""
+    """It was tried too often; batches of one image each replace it."""
 
 
 OPEN_BATCHES: Final = (BatchState.PENDING, BatchState.QUEUED, BatchState.RUNNING)
@@ -96,7 +96,7 @@ OPEN_EVALUATIONS: Final = (*CLAIMABLE_EVALUATIONS, EvaluationState.RUNNING)
 
 
 class DueState(StrEnum):
-    """What became of a schedule's due time; the column `schedule_due.state`."""
+    """How a schedule's due time ended; the column `schedule_due.state`."""
 
     DUE = "due"
     """It is noted and not acted on yet."""
@@ -108,4 +108,4 @@ class DueState(StrEnum):
     """There was no image that the schedule's last run had not scored, by the same manifest and model."""
 
     FAILED = "failed"
-    """No run could be made of it; `schedule_due.message` says why."""
+    """Neither run nor evaluation could be made; `schedule_due.message` says why."""

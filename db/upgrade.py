@@ -1,4 +1,4 @@
-"""Bring a database's tables and views to this version's, or tell that they are not."""
+"""Bring a database's tables and views up to this version, or say that they are not."""
 
 from pathlib import Path
 from typing import Final
@@ -12,27 +12,25 @@ from db.views import create_views, drop_views
 HEAD: Final = "0002"
 """The newest migration; a test compares it with the folder."""
 
-_UPGRADE_LOCK: Final = 0x4E52  # any number that nothing else in this database locks
+_UPGRADE_LOCK: Final = 0x4E52  # an arbitrary number that nothing else in this database locks
 
 
 def upgrade(database: Database) -> None:
     """Run the missing migrations and make the views again, in one transaction."""
     # Alembic takes a tenth of a second to import, which the commands that do not upgrade need not pay.
-    from alembic import command  # noqa: PLC0415
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util import CommandError  # noqa: PLC0415
+    from alembic import command, config, util  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    alembic = config.Config()
+    alembic.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with database.write() as connection:
         if database.dialect == "postgresql":
             # Two machines that start at once: the second waits here and finds nothing to do.
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
-        config.attributes["connection"] = connection
+        alembic.attributes["connection"] = connection
         drop_views(connection)
         try:
-            command.upgrade(config, "head")
-        except CommandError as error:
+            command.upgrade(alembic, "head")
+        except util.CommandError as error:
             raise SchemaOutdatedError(
                 f"{database.where} was made by a newer version of Nightread; install that one ({error})"
             ) from error
@@ -40,7 +38,7 @@ def upgrade(database: Database) -> None:
 
 
 def version(database: Database) -> str | None:
-    """Give the migration that the database stands at; None where there are no tables yet."""
+    """Return the migration that the database is at; None where there are no tables yet."""
     with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -52,8 +50,6 @@ def require_current(database: Database) -> None:
     found = version(database)
     if found != HEAD:
         state = (
-            "has no tables yet"
-            if found is None
-            else f"stands at migration {found}, this version needs {HEAD}"
+            "has no tables yet" if found is None else f"is at migration {found}, this version needs {HEAD}"
         )
         raise SchemaOutdatedError(f"{database.where} {state}; run: nightread db upgrade")

@@ -1,4 +1,4 @@
-"""The SQL views that people ask their questions of: the public contract, the same on both databases."""
+"""The SQL views that people query: the public contract, the same on both databases."""
 
 from typing import Final
 

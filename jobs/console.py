@@ -1,4 +1,4 @@
-"""The way out to terminals and pipes: every line and table that a command prints passes here."""
+"""Output to terminals and pipes: every line and table that a command prints passes through here."""
 
 import json
 import os
@@ -19,7 +19,7 @@ EXIT_SOME_FAILED: Final = 3
 def _console(*, stderr: bool = False) -> Console:
     console = Console(stderr=stderr, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 160  # a pipe or a file has none: Rich's 80 columns would cut names short there
+        console.width = 160  # a pipe or a file has no width: Rich's 80 columns would cut names short there
     return console
 
 
@@ -28,12 +28,12 @@ err = _console(stderr=True)
 
 
 def say(line: str, style: str | None = None) -> None:
-    """Print a line as it is: a path in it is neither broken nor read as markup."""
+    """Print a line as it is: a path in it is neither wrapped nor read as markup."""
     out.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def note(line: str, style: str | None = None) -> None:
-    """Print a line that is about the work, not its result, to standard error."""
+    """Print a line about the work, not its result, to standard error."""
     err.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -49,7 +49,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def print_json(value: object) -> None:
-    """Print what another program reads; moments and paths become strings."""
+    """Print JSON for another program; moments and paths become strings."""
     typer.echo(json.dumps(value, default=str, indent=2))
 
 

@@ -1,6 +1,6 @@
 """What can go wrong on the data's way between the manifest and the queue, under one base.
 
-Whatever is raised is of one of two kinds: what a person has to mend, and what is to be waited for.
+Each error is of one of two kinds: a person has to fix it, or it passes with time.
 """
 
 
@@ -9,11 +9,11 @@ class JobsError(Exception):
 
 
 class InputError(JobsError):
-    """Permanent: what a person handed in or asked for has to change; no waiting mends it (exit code 2)."""
+    """Permanent: a person's input or request has to change; waiting does not help (exit code 2)."""
 
 
 class AwayError(JobsError):
-    """Transient: something is not there now; the same works later, with nothing changed (exit code 1)."""
+    """Transient: something is away; the same call works later without a change (exit code 1)."""
 
 
 class SourceError(InputError):

@@ -1,4 +1,4 @@
-"""The way out of SQL: the rows of a run as CSV or Parquet for other programs."""
+"""From SQL to other programs: the rows of a run as CSV or Parquet."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import IO, Final, Literal
 from uuid import uuid4
 
 import numpy as np
@@ -15,11 +15,11 @@ from pyarrow.parquet import ParquetWriter
 
 from db import queries
 from db.answers import AT_ONCE, streamed
-from db.database import Database
+from db.database import Database, SqlValue
 
 Format = Literal["csv", "parquet"]
 What = Literal["scores", "failures", "heatmaps", "auc"]
-Row = tuple[Any, ...]
+Row = tuple[SqlValue, ...]
 
 _IMAGE: Final = {"run_id": "int32", "image_index": "string"}
 _NAMED: Final = {"finding": "word"}
@@ -27,7 +27,7 @@ _NAMED: Final = {"finding": "word"}
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What of a view is exported: its columns with their types, and what the rows are ordered by.
+    """What is exported of a view: its columns with their types, and the columns that order its rows.
 
     Types are Arrow's names; `word` is a string of few distinct values, `time` a moment in UTC.
     """
@@ -101,19 +101,19 @@ def write_file(
     *,
     what: What = "scores",
     wide: bool = False,
-    told: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write a run's rows to a file that is there once it is whole; gives their number.
+    """Write a run's rows to a file that appears once it is whole; returns their number.
 
-    `told` hears the number of rows so far. Raises OSError where the file cannot be written.
+    `progress` is called with the number of rows so far. Raises OSError where the file cannot be written.
     """
     beside = output.with_name(f".{output.name}.{uuid4().hex[:8]}")  # a rename within a folder is one step
     try:
         if format_ == "parquet":
-            count = write_parquet(database, run_id, beside, what=what, wide=wide, told=told)
+            count = write_parquet(database, run_id, beside, what=what, wide=wide, progress=progress)
         else:
             with beside.open("w", encoding="utf-8", newline="") as stream:
-                count = write_csv(database, run_id, stream, what=what, wide=wide, told=told)
+                count = write_csv(database, run_id, stream, what=what, wide=wide, progress=progress)
         beside.replace(output)
     finally:
         beside.unlink(missing_ok=True)
@@ -127,9 +127,9 @@ def write_csv(
     *,
     what: What = "scores",
     wide: bool = False,
-    told: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write a run's rows as CSV with a header; gives their number.
+    """Write a run's rows as CSV with a header; returns their number.
 
     NULL is an empty field, a moment ISO 8601 in UTC, a probability the shortest decimal that is read back as
     the same single-precision number.
@@ -143,11 +143,11 @@ def write_csv(
         for chunk in _chunks(rows):
             writer.writerows(_as_text(row, single, times) for row in chunk)
             count += len(chunk)
-            told(count)
+            progress(count)
     return count
 
 
-def _as_text(row: Row, single: Iterable[int], times: Iterable[int]) -> list[Any]:
+def _as_text(row: Row, single: Iterable[int], times: Iterable[int]) -> list[SqlValue]:
     fields = list(row)
     for index in single:
         if fields[index] is not None:
@@ -165,9 +165,9 @@ def write_parquet(
     *,
     what: What = "scores",
     wide: bool = False,
-    told: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Write a run's rows as Parquet with typed columns, a row group at a time; gives their number."""
+    """Write a run's rows as Parquet with typed columns, a row group at a time; returns their number."""
     count = 0
     with _opened(database, run_id, what, wide=wide) as (columns, rows):
         special = {"word": pa.dictionary(pa.int32(), pa.string()), "time": pa.timestamp("us", tz="UTC")}
@@ -181,7 +181,7 @@ def write_parquet(
                     pa.record_batch([pa.array(value, field.type) for value, field in values], schema=schema)
                 )
                 count += len(chunk)
-                told(count)
+                progress(count)
     return count
 
 
@@ -194,7 +194,7 @@ def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
 def _opened(
     database: Database, run_id: int, what: What, *, wide: bool
 ) -> Iterator[tuple[Mapping[str, str], Iterator[Row]]]:
-    """Give the columns' types and a stream of the rows, all of one moment."""
+    """Return the columns' types and a stream of the rows, all as of one moment."""
     columns, order = EXPORTS[what].columns, EXPORTS[what].order
     if wide:
         columns = {**_IMAGE, **_PERSON, **_NAMED, "probability": "float"}

@@ -1,4 +1,4 @@
-"""The producer of an import: another system's scores, with labels where there are any, become a run."""
+"""The producer of an import: another system's scores, with labels if there are any, become a run."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class ImportOrder:
 
 @dataclass(frozen=True, slots=True)
 class ImportedRun:
-    """The run that the scores are, whether it was written now, and how they and the labels match."""
+    """The run of the scores, whether it was written now, and how scores and labels match."""
 
     run_id: int
     new: bool
@@ -59,7 +59,7 @@ class ImportedRun:
 
 
 def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
-    """Check both files and commit the scores as a run, or find the run that they are already.
+    """Check both files and commit the scores as a run, or find the run that has them already.
 
     Raises TableError where a file is wrong, ImportOrderError where a name is; nothing is written then.
     """
@@ -111,8 +111,8 @@ def _check_names(order: ImportOrder) -> None:
             _FINDING_NAME.validate_python(name.strip())
         except ValidationError:
             raise ImportOrderError(
-                f"--finding-column: {name!r} is no finding's name; it begins with a letter or a digit, and "
-                "has at most 100 characters, no slash among them"
+                f"--finding-column: {name!r} is not a finding's name; one begins with a letter or a digit, "
+                "and has at most 100 characters, no slash among them"
             ) from None
 
 

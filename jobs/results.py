@@ -1,4 +1,4 @@
-"""What a person reads of a run when it has ended: its AUC table, its failures, and what it raised."""
+"""What a person reads when a run has ended: its AUC table, its failures, and the alerts it raised."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final

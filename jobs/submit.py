@@ -21,7 +21,7 @@ _PROGRESS_EVERY = 1_000
 
 
 class OrderError(InputError):
-    """What is asked for cannot be done; the message names the option."""
+    """The order cannot be carried out; the message names the option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def submit(
     """Validate the manifest and commit a run of it in one transaction; returns the run's id.
 
     Nothing is sent yet and, where the manifest is wrong anywhere (TableError), nothing is written. The
-    manifest's rows are stored once, however often it is submitted. `progress` is told the rows read so far.
+    manifest's rows are stored once, no matter how often it is submitted. `progress` is called with the number
+    of rows read so far.
     """
     manifest, facts = read_order(settings, order)
     with database.write() as connection:
@@ -95,7 +96,7 @@ def store_manifest(
 
 
 def _counted(rows: Iterable[ManifestRow], progress: Callable[[int], None]) -> Iterator[ManifestRow]:
-    """Pass rows on; `progress` is told how many there were so far."""
+    """Pass rows on; `progress` is called with the number so far."""
     for number, row in enumerate(rows, start=1):
         if number % _PROGRESS_EVERY == 0:
             progress(number)

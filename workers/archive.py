@@ -13,14 +13,14 @@ from workers.inference.statistics import Statistics, sampled_statistics
 
 
 def picture_reader(images: str | Path, max_pixels: int) -> Callable[[str], Picture]:
-    """Give the function from an image's name to its picture, which raises ImageUnusableError."""
+    """Return the function from an image's name to its picture; the function raises ImageUnusableError."""
     return partial(read_picture, open_source(images), max_pixels=max_pixels)
 
 
 def archive_statistics(
     manifest: Path, images: str | Path, pixels: Preprocessing, max_pixels: int
 ) -> Statistics:
-    """Give mean and std of a sample of a manifest's images.
+    """Return mean and std of a sample of a manifest's images.
 
     Raises TableError for a bad manifest, and ConfigError where no image can be read or all are alike.
     """

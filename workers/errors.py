@@ -1,4 +1,4 @@
-"""What keeps a worker from its work until a person changes something, under one base."""
+"""Errors that stop a worker until a person changes something, under one base."""
 
 from config.errors import ConfigError
 

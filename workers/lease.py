@@ -12,10 +12,10 @@ log = logging.getLogger(__name__)
 
 
 class LeaseKeeper:
-    """Renews a lease three times in its lifetime until the `with` block ends; `lost` tells if it was lost."""
+    """Renews a lease three times per lifetime until the `with` block ends; `lost` says if it was lost."""
 
     def __init__(self, renew: Callable[[], bool], lease_seconds: float, what: str) -> None:
-        """`renew` answers whether the lease is still held; `what` names it in the log."""
+        """`renew` returns whether the lease is still held; `what` names it in the log."""
         self._renew = renew
         self._interval = lease_seconds / 3
         self._what = what

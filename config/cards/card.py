@@ -1,7 +1,7 @@
 """What the cards of all kinds share: the types of their fields, their common rules, and their fingerprint."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,18 +11,21 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 # A finding's name is a folder's name below the heatmaps, too.
 FindingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00-\x1f]{0,99}$")]
 Findings = Annotated[tuple[FindingName, ...], Field(min_length=1, description="In the order of the outputs.")]
+CardFields = dict[str, Any]
+"""A card's fields before they are validated; only its kind says which there are."""
+
 Numbers = tuple[Probability, ...]
 """One probability per finding, in their order."""
 
 
 class Frozen(BaseModel):
-    """A card or a part of one: no field beyond those it has, none that changes, no infinity and no NaN."""
+    """A card or a part of one: frozen, without unknown fields, infinity or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @property
     def fingerprint(self) -> str:
-        """The hex SHA-256 of all that the card says; what it leaves at its default does not count.
+        """The hex SHA-256 of the card's content, without the fields that have their default.
 
         The order of the fields counts: a kind's fields keep their places, and new ones have a default.
         """
@@ -30,7 +33,7 @@ class Frozen(BaseModel):
 
 
 def require_one_per_finding(findings: tuple[str, ...], **fields: tuple[float, ...] | None) -> None:
-    """Raise ValueError for a finding that is named twice, and for fields that have not a number for each."""
+    """Raise ValueError for a finding that is named twice, and for a field without one number per finding."""
     if len(set(findings)) != len(findings):
         raise ValueError("findings names one twice")
     for field, numbers in fields.items():
@@ -39,7 +42,7 @@ def require_one_per_finding(findings: tuple[str, ...], **fields: tuple[float, ..
 
 
 def problems_of(error: ValidationError) -> str:
-    """Say in one line what is wrong with which fields."""
+    """Say in one line which fields are wrong, and why."""
     return "; ".join(
         f"{'.'.join(str(part) for part in problem['loc']) or 'card'}: {problem['msg']}"
         for problem in error.errors(include_url=False)

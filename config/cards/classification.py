@@ -54,7 +54,7 @@ class Preprocessing(Frozen):
 
 
 class Training(Frozen):
-    """What a model was trained on, and how: enough to do it again."""
+    """What a model was trained on, and how: enough to repeat the training."""
 
     train_sha256: str
     valid_sha256: str
@@ -89,7 +89,7 @@ class ClassificationCard(Frozen):
     thresholds: Numbers
     pixels: Preprocessing
     final_relu: Annotated[
-        bool, Field(description="Whether a ReLU stands between the last batch norm and the pooling.")
+        bool, Field(description="Whether there is a ReLU between the last batch norm and the pooling.")
     ] = True
     golden: Annotated[
         Numbers, Field(description="The probabilities for the test pattern; checked before the first batch.")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -23,7 +23,7 @@ CARDS: Final[dict[str, type[Card]]] = {
     "classification": ClassificationCard,
     "stub": StubCard,
 }
-"""The kinds of card, by the field `kind`; a card that does not say is the first one's."""
+"""The kinds of card, by the field `kind`; a card without that field is of the first kind."""
 
 DEFAULT_KIND: Final = "classification"
 
@@ -42,12 +42,12 @@ Classifier = Model[ClassificationCard]
 
 
 def weights_file(model: Classifier) -> Path | None:
-    """Give the file of the weights, None where they come from the card's seed."""
+    """Return the file of the weights, None where they come from the card's seed."""
     return None if model.card.weights is None else model.folder / model.card.weights
 
 
 def require_classifier(model: Model[Card]) -> Classifier:
-    """Give the model as one that has a network; ConfigError for one of another kind."""
+    """Return the model as a classifier; ConfigError if it is of another kind."""
     if not isinstance(model.card, ClassificationCard):
         raise ConfigError(
             f"model {model.card.name} is of the kind {model.card.kind}, which has no network; a model of the "
@@ -72,7 +72,7 @@ def read_model(folder: Path) -> Model[Card]:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def make_card(content: Any) -> Card:
+def make_card(content: object) -> Card:
     """Validate a card's fields; ConfigError names those that are wrong."""
     kind = content.get("kind", DEFAULT_KIND) if isinstance(content, dict) else DEFAULT_KIND
     if kind not in CARDS:
@@ -84,13 +84,13 @@ def make_card(content: Any) -> Card:
 
 
 def list_models(models_dir: Path) -> list[str]:
-    """Names of the user's and the shipped models, the user's first."""
+    """Return the names of the user's and the shipped models, the user's first."""
     folders = [path.parent for root in (models_dir, SHIPPED) for path in sorted(root.glob(f"*/{CARD_FILE}"))]
     return list(dict.fromkeys(folder.name for folder in folders))
 
 
 def find_model(name: str, models_dir: Path) -> Model[Card]:
-    """Find a model by its folder's name, the user's before the shipped; ConfigError lists what there is."""
+    """Find a model by its folder's name, the user's before the shipped; ConfigError lists all models."""
     for root in (models_dir, SHIPPED):
         if (root / name / CARD_FILE).is_file() and (root / name).parent == root:
             model = read_model(root / name)

@@ -1,6 +1,6 @@
 """The tables, for SQLite and PostgreSQL alike; people read the views instead (db/views.py)."""
 
-# All of them, so that the metadata is whole for whoever imports any.
+# All of them, so that importing any module makes the metadata whole.
 from db.schema import archives, evaluations, runs, schedules
 from db.schema.base import metadata
 

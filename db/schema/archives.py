@@ -1,4 +1,4 @@
-"""The tables of what people hand in: archives of images, manifests with labels, and drawn boxes.
+"""The tables of what people supply: archives of images, manifests with labels, and drawn boxes.
 
 Labels are one character per finding of the manifest ("1", "0", "-" unknown): 112,120 rows instead of 1.6
 million; the views spread them out.

@@ -34,7 +34,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(
         self,
         value: datetime | None,
-        dialect: Dialect,  # noqa: ARG002  # the base class passes it
+        _dialect: Dialect,
     ) -> datetime | None:
         """Read UTC."""
         if value is None:
@@ -46,7 +46,7 @@ StateEnum = TypeVar("StateEnum", bound=StrEnum)
 
 
 class State(TypeDecorator[StateEnum]):
-    """A word of db/states.py, which is written as it is and read as its enum's member."""
+    """A word of db/states.py, written as it is and read as its enum's member."""
 
     impl = Text
     cache_ok = True
@@ -59,7 +59,7 @@ class State(TypeDecorator[StateEnum]):
     def process_result_value(
         self,
         value: str | None,
-        dialect: Dialect,  # noqa: ARG002  # the base class passes it
+        _dialect: Dialect,
     ) -> StateEnum | None:
         """Read the member."""
         return None if value is None else self.states(value)
@@ -71,11 +71,11 @@ def id_column() -> Column[int]:
 
 
 def reference(name: str, target: str, *, primary_key: bool = False) -> Column[int]:
-    """Make a column that names a row of another table, `target` being its TABLE.COLUMN."""
+    """Make a column that refers to a row of another table; `target` is its TABLE.COLUMN."""
     return Column(name, Integer, ForeignKey(target), nullable=False, primary_key=primary_key)
 
 
 def is_one_of(column: str, words: Iterable[str]) -> str:
-    """Give the SQL that asks whether a column holds one of some words."""
+    """Return the SQL that asks whether a column holds one of some words."""
     listed = ",".join(f"'{word}'" for word in words)
     return f"{column} IN ({listed})"

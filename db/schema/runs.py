@@ -1,7 +1,7 @@
 """The tables of a run: its model, its batches, and each image's outcome and scores.
 
-A run is a manifest scored by a model. Its batches are ranges of the manifest's rows, so that splitting one
-or resuming a run moves no rows.
+A run is a manifest scored by a model. Its batches are ranges of the manifest's rows, so that splitting a
+batch or resuming a run moves no rows.
 """
 
 from sqlalchemy import (
@@ -29,7 +29,7 @@ model = Table(
     id_column(),
     Column("name", Text, nullable=False),
     Column("sha256", Text, nullable=False),
-    Column("card", Text, nullable=False),  # the whole card as JSON, so that a run can be traced for ever
+    Column("card", Text, nullable=False),  # the whole card as JSON, so that a run can be traced forever
     Column("card_sha256", Text, nullable=False, unique=True),
 )
 
@@ -87,7 +87,7 @@ batch = Table(
     Column("failed", Integer, nullable=False, server_default="0"),
     CheckConstraint(is_one_of("state", BatchState), name="state"),
     Index("ix_batch_run_id_state", "run_id", "state"),
-    # The reconciler's questions are about the few batches that are not done, among millions that are.
+    # The reconciler asks about the few batches that are not done, among millions that are.
     Index(
         "ix_batch_open",
         "state",

@@ -1,4 +1,4 @@
-"""The tables of schedules: when they were due, what came of it, and the alerts they raised."""
+"""The tables of schedules: when they were due, with what result, and the alerts they raised."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -16,7 +16,7 @@ from sqlalchemy import (
 from db.schema.base import State, UtcDateTime, id_column, is_one_of, metadata, reference
 from db.states import DueState
 
-# A schedule is never deleted, as its runs and alerts name it: it is removed by a time.
+# A schedule is never deleted, as its runs and alerts name it: the time of its removal is written.
 schedule = Table(
     "schedule",
     metadata,
@@ -40,7 +40,7 @@ schedule = Table(
 schedule_due = Table(
     "schedule_due",
     metadata,
-    # The primary key is the promise: a schedule's due time is acted on once, however many beats tick.
+    # The primary key is the promise: a schedule's due time is acted on once, no matter how many beats tick.
     reference("schedule_id", "schedule.id", primary_key=True),
     Column("due_at", UtcDateTime, primary_key=True),
     Column("state", State(DueState), nullable=False),

@@ -1,4 +1,4 @@
-"""The command line itself: its commands, each loaded when it is called, and the one place where it ends."""
+"""The command line itself: its commands, each loaded when called, and the one place where errors end."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -18,9 +18,18 @@ PANEL_ASK: Final = "Look at the results"
 PANEL_MODELS: Final = "Models"
 PANEL_MANY: Final = "Run on several machines"
 
+Context = Any
+"""Click's context, which Typer's versions keep in different places."""
+
+Command = Any
+"""Click's command or group, as `Context`."""
+
+Attribute = Any
+"""A keyword argument that Click is given."""
+
 
 class Entry(NamedTuple):
-    """A command that is not loaded yet: its module, and what `nightread --help` shows of it."""
+    """A command that is not loaded yet: its module, and what `nightread --help` shows about it."""
 
     module: str
     panel: str
@@ -28,7 +37,7 @@ class Entry(NamedTuple):
 
 
 class LazyGroup(TyperGroup):
-    """A group that knows of its commands what the help shows, and loads one when it is called.
+    """A group that knows about its commands only what the help shows, and loads one when it is called.
 
     A module has a Typer instance `app` that holds the command under its name, or is itself the group of that
     name. Help, completion and suggestions see the entries only.
@@ -36,19 +45,18 @@ class LazyGroup(TyperGroup):
 
     entries: ClassVar[Mapping[str, Entry]] = {}
 
-    def __init__(self, **attributes: Any) -> None:
+    def __init__(self, **attributes: Attribute) -> None:
         super().__init__(**attributes)
         for name, entry in self.entries.items():
             self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
 
-    # The context is Click's, which Typer's versions keep in different places.
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command, list[str]]:
         """Find the command that `args` begin with, and load it."""
         name, found, rest = super().resolve_command(ctx, args)
         return name, self.load(name) if name is not None else found, rest
 
-    def load(self, name: str) -> Any:
-        """Load a command's module; gives the command, or the group of that name."""
+    def load(self, name: str) -> Command:
+        """Load a command's module; returns the command, or the group of that name."""
         group = get_group(import_module(self.entries[name].module).app)
         return group.commands.get(name, group)
 
@@ -88,11 +96,11 @@ def _options(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Take the options before a command."""
 
 
 def run_cli(app: typer.Typer) -> None:
-    """Run the command line; what a person can act on becomes one line instead of a traceback."""
+    """Run the command line; an error that a person can act on becomes one line instead of a traceback."""
     try:
         app()
     except AwayError as error:

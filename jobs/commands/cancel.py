@@ -1,4 +1,4 @@
-"""The command `nightread cancel`: no further batch of a run is begun."""
+"""The command `nightread cancel`: no further batch of a run is started."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""The commands `nightread db`: what is done to the database as a whole."""
+"""The commands `nightread db`: work on the database as a whole."""
 
 import typer
 
@@ -12,7 +12,7 @@ app = typer.Typer(help="Create or upgrade the database's tables.", no_args_is_he
 
 @app.callback()
 def group() -> None:
-    """Keep `upgrade` a command of its own: Typer takes a sole command for the whole."""
+    """Keep `upgrade` a command of its own: Typer takes a sole command for the whole group."""
 
 
 @app.command()

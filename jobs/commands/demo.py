@@ -1,4 +1,4 @@
-"""The demo: an archive of phantoms, scored like any other, and three questions to its database."""
+"""The demo: an archive of phantoms, scored like any other, and three queries of its database."""
 
 from pathlib import Path
 from textwrap import dedent

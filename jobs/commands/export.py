@@ -49,15 +49,15 @@ def export(
         note(f"run {run} is {progress.status}: these are its rows so far")
     with err.status(f"exporting {what}") as status:
 
-        def told(rows: int) -> None:
+        def progress_of(rows: int) -> None:
             status.update(f"exporting {what}: {rows:,} rows")
 
         if to_stdout:
             with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:
-                write_csv(database, run, stream, what=what, wide=wide, told=told)
+                write_csv(database, run, stream, what=what, wide=wide, progress=progress_of)
             return
         try:
-            count = write_file(database, run, output, format_, what=what, wide=wide, told=told)
+            count = write_file(database, run, output, format_, what=what, wide=wide, progress=progress_of)
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
     say(f"wrote {output}: {count:,} rows")

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, and how their values are read."""
+"""Arguments and options that several commands share, and how their values are read."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -33,7 +33,7 @@ NEEDS_BROKER: Final = "Needs NIGHTREAD_BROKER_URL; the settings are listed in do
 
 
 def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str] | None:
-    """Read the values LEFT=RIGHT of a repeatable option, whose form `form` shows in the error."""
+    """Read the values LEFT=RIGHT of a repeatable option; `form` is its form as the error shows it."""
     read = {}
     for value in given or []:
         left, _, right = value.partition("=")

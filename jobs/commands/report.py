@@ -22,7 +22,7 @@ def report(
 ) -> None:
     """Write a run's report: one HTML file with its figures, curves and overlays, to read, print or send.
 
-    It needs no network and no other file. A run that is not finished has one too, of what is there so far.
+    It needs no network and no other file. An unfinished run has one too, with its results so far.
 
     Example: nightread report 7 -o run-7.html
     """

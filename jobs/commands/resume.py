@@ -1,4 +1,4 @@
-"""The command `nightread resume`: a run that stopped goes on to its end."""
+"""The command `nightread resume`: a run that stopped continues to its end."""
 
 import typer
 

@@ -1,9 +1,9 @@
-"""The commands `nightread schedule`: what is scored or evaluated again by itself, and when."""
+"""The commands `nightread schedule`: what is scored or evaluated automatically, and when."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
@@ -12,6 +12,7 @@ from db import schedules
 from db.database import Database
 from db.runs import find_complete_run
 from db.schedules import Schedule
+from jobs.commands.app import Context
 from jobs.commands.options import (
     BatchOption,
     FindingColumnOption,
@@ -47,13 +48,13 @@ app = typer.Typer(help="Schedule runs and evaluations: add, list and remove.", n
 
 
 class NameFirst(TyperGroup):
-    """A group whose own argument may stand before its options: `add NAME --cron … score MANIFEST …`.
+    """A group whose own argument may precede its options: `add NAME --cron … score MANIFEST …`.
 
-    Click reads a group's options only up to its first argument, so a name in front is put behind them.
+    Click reads a group's options only up to its first argument, so a leading name is moved behind them.
     """
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Take what stands before the subcommand as the group's own."""
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Take the arguments before the subcommand as the group's own."""
         end = next((place for place, word in enumerate(args) if place and word in self.commands), len(args))
         name = [word for word in args[:1] if not word.startswith("-")]
         rest: list[str] = super().parse_args(ctx, [*args[len(name) : end], *name, *args[end:]])
@@ -100,7 +101,7 @@ def add(
     Example: nightread schedule add night --cron "0 2 * * *" --timezone Europe/Berlin score archive.csv
     --images /archive
     """
-    # Whether there is a --cron is asked by the subcommands: their --help needs none.
+    # The subcommands check that there is a --cron: their --help needs none.
     context.obj = When(name, cron, timezone, margin)
 
 
@@ -208,9 +209,9 @@ def _add(database: Database, when: When, action: Action) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Show the schedules, when each is due next, and what came of the last time.
+    """Show the schedules, when each is due next, and the result of the last time.
 
-    What came of all times: nightread sql "SELECT * FROM schedules".
+    The results of all times: nightread sql "SELECT * FROM schedules".
 
     Example: nightread schedule list
     """
@@ -218,7 +219,7 @@ def list_() -> None:
     now = datetime.now(UTC)
     found = schedules.active(database)
     print_table(
-        ("schedule", "cron", "time zone", "does", "due next", "due last", "what came of it"),
+        ("schedule", "cron", "time zone", "does", "due next", "due last", "result"),
         (
             (
                 schedule.name,

@@ -1,4 +1,4 @@
-"""What a command begins with: its settings, its log, and its database, made or upgraded if embedded."""
+"""What a command starts with: its settings, its log, and its database, made or upgraded if embedded."""
 
 from config.logs import configure_logging
 from config.settings import Settings, load_settings

@@ -1,4 +1,4 @@
-"""The command `nightread status`: how far the runs are, read from the ledger."""
+"""The command `nightread status`: the progress of the runs, read from the ledger."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -30,7 +30,7 @@ def status(
     _, database = ready()
     found = queries.all_progress(database) if run is None else [queries.progress(database, run)]
     if follow:
-        from jobs.dispatch.follow import follow as follow_run  # noqa: PLC0415  # the others need no live bar
+        from jobs.dispatch.follow import follow as follow_run  # noqa: PLC0415  # without --follow no live bar
 
         if not found:
             fail("there are no runs yet", EXIT_USAGE)

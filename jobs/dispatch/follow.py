@@ -1,11 +1,11 @@
-"""Working on a run to its end: the ledger kept moving, with a live bar or a line now and then."""
+"""Working on a run until it ends: the ledger is kept moving, with a live bar or an occasional line."""
 
 import signal
 import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import FrameType
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
@@ -18,13 +18,16 @@ from db import queries
 from db.database import Database, DatabaseAwayError
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
+from jobs.dispatch.broker import Broker
+from jobs.dispatch.embedded import EmbeddedStack
+from jobs.dispatch.reconcile import reconcile
 from jobs.results import print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
 _AWAY_SECONDS: Final = 2.0
 _RATE_SECONDS: Final = 30.0
-"""The span that the rate and the time left are taken from."""
+"""The span from which the rate and the time left are computed."""
 
 
 class _RateColumn(ProgressColumn):
@@ -44,7 +47,7 @@ def _pace(speed: float | None, total: float | None, completed: float) -> str:
 def follow(
     database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
 ) -> queries.Progress:
-    """Show a run's progress until nothing more happens to it by itself; calls `tick` before every look."""
+    """Show a run's progress until it is settled; calls `tick` before each reading."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,7 +64,7 @@ def follow(
                 tick()
                 now = queries.progress(database, run_id)
             except DatabaseAwayError as error:
-                # It was there when this began: a restart, most likely, and the workers wait for it as well.
+                # It answered when this began: most likely it restarts, and the workers wait for it as well.
                 if not away:
                     reason = str(error.orig).strip()
                     console.print(f"the database does not answer, waiting: {reason}", style="yellow")
@@ -88,17 +91,10 @@ def _description(now: queries.Progress) -> str:
     return f"run {now.run_id}: {now.status}{failed}"
 
 
-def connect_broker(settings: Settings, url: str) -> Any:
-    """Connect a producer to the broker at `url`."""
-    from jobs.dispatch.broker import Broker  # noqa: PLC0415  # loads Celery, which most commands do without
-
-    return Broker.connect(url, settings.tick_seconds)
-
-
 class _InterruptHandler:
     """Handles Ctrl-C as Python does, and remembers it.
 
-    A KeyboardInterrupt that happens to be raised in a finalizer is printed by Python and forgotten.
+    A KeyboardInterrupt raised in a finalizer is printed by Python and forgotten.
     """
 
     def __init__(self) -> None:
@@ -115,17 +111,14 @@ class _InterruptHandler:
 
 
 def work_on(database: Database, settings: Settings, run_id: int) -> queries.Progress:
-    """Keep a run moving until it ends, with a queue and workers of our own where no broker is configured.
+    """Keep a run moving until it ends, with our own queue and worker where no broker is configured.
 
     Ctrl-C ends the process and leaves a run that can be resumed.
     """
-    from jobs.dispatch.embedded import EmbeddedStack  # noqa: PLC0415  # loads Redis' client
-    from jobs.dispatch.reconcile import reconcile  # noqa: PLC0415  # loads Celery
-
     interrupt = _InterruptHandler()
 
     def move(url: str, watch: Callable[[], None]) -> queries.Progress:
-        broker = connect_broker(settings, url)
+        broker = Broker.connect(url, settings.tick_seconds)
 
         def tick() -> None:
             interrupt.check()
@@ -148,7 +141,7 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
 
 
 def _require_model(database: Database, settings: Settings, run: queries.Progress) -> None:
-    """Raise ConfigError unless the model here is the one that the run was made with."""
+    """Raise ConfigError unless this machine's model is the one that the run was made with."""
     here = find_model(run.model, settings.models).card.model_dump(mode="json")
     then = queries.model_card(database, run.run_id)
     differ = [field for field in then if here.get(field) != then[field]]
@@ -170,7 +163,7 @@ def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> quer
 
 
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
-    """Print a settled run's figures and exit with the code that tells how it ended."""
+    """Print a settled run's figures and exit with the code that says how it ended."""
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",

@@ -1,4 +1,4 @@
-"""Reconcile the ledger with what died or was lost; safe to call at any time, from anywhere, by many."""
+"""Reconcile the ledger with what died or was lost; safe to call at any time, anywhere, and concurrently."""
 
 import logging
 from datetime import UTC, datetime
@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
 
-    A broker that is away is only logged: the ledger is brought forward all the same, and the next call sends.
+    If the broker is away this is only logged: the ledger is brought forward anyway, and the next call sends.
     The schedules come last, so that nothing waits for their manifests and webhook; the next call announces
-    what they begin.
+    what they start.
     """
     expired = recovery.expire_leases(database, settings.max_attempts)
     expired += evaluations.expire_evaluations(database, settings.max_attempts)
@@ -27,8 +27,8 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
     recovery.close_finished(database)
     try:
-        # A worker whose children still load their model holds messages that are in no queue any more; only
-        # after the time of a lease does an empty queue tell that they are lost.
+        # A worker whose children still load their model holds messages that are no longer in the queue; only
+        # after a lease's lifetime does an empty queue show that they are lost.
         patience = settings.lease_seconds
         if recovery.has_queued_before(database, patience) and broker.is_drained():
             lost = recovery.requeue_lost(database, patience)
@@ -50,7 +50,7 @@ def top_up(database: Database, broker: Broker) -> int:
 
 
 def announce_next(database: Database, broker: Broker) -> int | None:
-    """Announce one batch in place of one that ended, which keeps the flow up between reconciliations.
+    """Announce one batch in place of one that ended, which keeps up the flow between reconciliations.
 
     Gives the number of its run, or None if no batch is left to announce.
     """

@@ -1,11 +1,11 @@
-"""The chest of one phantom: out of chance come a patient's geometry, and how the picture was taken.
+"""The chest of one phantom: chance gives a patient's geometry, and how the picture was taken.
 
 Everything is an outline in thorax coordinates (x in pixels from the midline, positive to the right of the
 picture, which is the patient's left; y in pixels from the top), carried to the picture by one affine map per
 exposure. `jobs.phantoms.places` puts the findings' signs into the chest, `jobs.phantoms.film` paints it.
 
-Each kind of chance has its own stream: a finding that comes or goes moves no random number of anatomy,
-exposure or noise, and nothing but the sign can tell a network of the label.
+Each kind of chance has its own stream: adding or removing a finding changes no random number of anatomy,
+exposure or noise, so nothing but the sign can reveal the label to a network.
 """
 
 import math
@@ -27,6 +27,9 @@ _CENTRE: Final = np.array([0.0, 470.0])
 """The point that zoom and tilt leave in place, in thorax coordinates."""
 _MIDLINE: Final = np.array([SIDE / 2, 0.0])
 
+_COIN: Final = 0.5
+"""Below it a uniform number is the left half of the picture, from it on the right."""
+
 PATIENT, EXPOSURE, PLACE, COURSE, STROKES = range(1, 6)
 """Streams of chance: anatomy, one exposure, a sign's place, its size at a follow-up, its fine strokes."""
 
@@ -45,12 +48,12 @@ _MEDIAL: Final = ((66, 640), (62, 500), (66, 380), (60, 280), (66, 200), (98, 14
 
 
 class Roll(NamedTuple):
-    """What chance decided about one sign."""
+    """The random numbers of one sign."""
 
     side: int
     """-1: left half of the picture, +1: right half."""
     u: float
-    """0..1, the place, kept through a patient's follow-ups; so is `v`."""
+    """0..1, the place, kept through a patient's follow-ups, as is `v`."""
     v: float
     size: float
     """0..1, small to large; it may change between follow-ups, as may `strength`."""
@@ -152,7 +155,7 @@ class Chest:
 
 
 def spline(points: Sequence[tuple[float, float]], *, closed: bool = False, samples: int = 10) -> Points:
-    """Return a Catmull-Rom curve (N, 2) through `points`, `samples` steps between each two."""
+    """Return a Catmull-Rom curve (N, 2) through `points`, with `samples` steps between neighbours."""
     knots = np.asarray(points, dtype=np.float64)
     if closed:
         padded = np.concatenate([knots[-1:], knots, knots[:2]])
@@ -179,7 +182,7 @@ def band(curve: Points, half_width: float | Points) -> Points:
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, lobes: Sequence[float] = ()) -> Points:
-    """Return an ellipse; `lobes` bulge it, one amplitude a harmonic from the second on."""
+    """Return an ellipse; `lobes` bulge it, one amplitude per harmonic from the second on."""
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     bulge = 1 + sum(
         (lobe * np.sin((order + 2) * angle + 7 * order) for order, lobe in enumerate(lobes)), np.zeros(1)
@@ -188,7 +191,7 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, lobes: Sequenc
 
 
 def between(low: float, high: float, at: float) -> float:
-    """Return `low` at 0, `high` at 1, and in proportion between."""
+    """Return `low` at 0, `high` at 1, and values in proportion in between."""
     return low + (high - low) * at
 
 
@@ -238,7 +241,7 @@ def _roll(seed: int, patient_id: int, follow_up: int, finding: str) -> Roll:
     side, u, v = np.random.default_rng([seed, patient_id, PLACE, index]).uniform(size=3)
     course = np.random.default_rng([seed, patient_id, COURSE, index, follow_up])
     size, strength = course.uniform(size=2)
-    return Roll(-1 if side < 0.5 else 1, float(u), float(v), float(size), float(strength))  # noqa: PLR2004 - a coin
+    return Roll(-1 if side < _COIN else 1, float(u), float(v), float(size), float(strength))
 
 
 def _apart(rolls: tuple[tuple[str, Roll], ...]) -> tuple[tuple[str, Roll], ...]:
@@ -251,13 +254,13 @@ def _apart(rolls: tuple[tuple[str, Roll], ...]) -> tuple[tuple[str, Roll], ...]:
 
 
 def _heart(ratio: float, share_left: float) -> tuple[float, float]:
-    """Return the heart's two extents out of the cardiothoracic ratio."""
+    """Return the heart's two extents from the cardiothoracic ratio."""
     whole = ratio * 2 * 404
     return share_left * whole, (1 - share_left) * whole
 
 
 def _deform(chest: Chest, ratio: float) -> Chest:
-    """Let the findings that are a change of shape change the shape."""
+    """Change the shape of the chest where a finding is a change of shape."""
     for finding, roll in chest.rolls:
         if finding == "Cardiomegaly":
             left, right = chest.heart

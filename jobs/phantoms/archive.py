@@ -1,9 +1,9 @@
 """Makes archives of phantoms: drawn chest radiographs with known findings, laid out as ChestX-ray14 is.
 
-They stand in for patients wherever none may be used: the demo, the benchmarks, tests of the whole way, and
-the training of the demo's network. `plan_archive` decides who has what, `draw` draws a picture of it,
-`write_archive` writes pictures, manifest and boxes. They show that the machinery works, and nothing of how
-well a network reads real films.
+They stand in for patients wherever none may be used: the demo, the benchmarks, end-to-end tests, and the
+training of the demo's network. `plan_archive` decides who has what, `draw` draws a picture of it,
+`write_archive` writes pictures, manifest and boxes. They show that the machinery works, and nothing about
+how well a network reads real films.
 """
 
 import csv
@@ -46,7 +46,7 @@ NIH_PREVALENCE: Final[dict[str, float]] = {
 
 AP_SHARE: Final = 0.400
 MALE_SHARE: Final = 0.565
-"""Both counted in the same rows. View and sex are drawn without regard to the findings, so as not to tell."""
+"""Both counted in the same rows. View and sex are independent of the findings, so as not to reveal them."""
 
 _AGE: Final = (46.6, 16.6)
 """Mean and standard deviation in years, from the same rows."""
@@ -54,15 +54,15 @@ _AGE: Final = (46.6, 16.6)
 _CHRONIC: Final = ("Cardiomegaly", "Emphysema", "Fibrosis", "Pleural_Thickening", "Hernia", "Mass", "Nodule")
 _CHRONIC_PERSISTENCE: Final = 0.8
 _ACUTE_PERSISTENCE: Final = 0.3
-"""Chance that a follow-up keeps a finding's state rather than drawing it anew."""
+"""Chance that a follow-up keeps a finding's state rather than drawing it again."""
 
 _FIRST_EVALUABLE: Final = 2 * len(FINDINGS)
 _MOST_FOLLOW_UPS: Final = 9
 _SPACING_MM: Final = 0.35
-"""Millimetres a pixel: with it a Mass is over 30 mm across and a Nodule under, as the terms are defined."""
+"""Millimetres per pixel: a Mass is then over 30 mm across and a Nodule under, as the terms are defined."""
 
 _COMPRESSION: Final = 1
-"""Grain does not compress: level 6 takes three times as long for 4% less."""
+"""Grain does not compress: level 6 takes three times as long to save 4%."""
 
 _MANIFEST_HEADER: Final = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
@@ -100,7 +100,7 @@ class Phantom:
     """In the order of FINDINGS; empty is No Finding."""
     boxes: tuple[Box, ...]
     seed: int
-    """The archive's; patient and follow-up make the picture's own streams of it."""
+    """The archive's; with patient and follow-up it gives the picture its own streams."""
 
 
 def plan_archive(
@@ -172,7 +172,7 @@ def _visits(rng: np.random.Generator, visits: int, patient: int, seed: int) -> l
 
 
 def _make_evaluable(present: NDArray[np.bool_], rng: np.random.Generator) -> None:
-    """Give every finding two images that have it and two that do not, in place.
+    """Return every finding two images that have it and two that do not, in place.
 
     The images with the fewest findings take what is missing, so that rare signs are not buried under others.
     """
@@ -239,7 +239,7 @@ def write_archive(
                 if progress is not None:
                     progress(finished)
         except BaseException:
-            # A full disk or Ctrl-C must not wait for the rest of a long archive.
+            # After a full disk or Ctrl-C, the rest of a long archive must not be waited for.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     write_whole(folder / "boxes.csv", _table(_BOXES_HEADER, _box_rows(phantoms)))

@@ -2,7 +2,7 @@
 
 The picture is a sum of densities, as attenuation is along a ray, seen through a tone curve, as on film.
 Smooth shadows are painted at half resolution, lines and bones at full resolution. `paint_chest` comes first,
-then the signs of `jobs.phantoms.signs`, then `paint_body`; `develop` makes the picture of it.
+then the signs of `jobs.phantoms.signs`, then `paint_body`; `develop` turns it into the picture.
 """
 
 import math
@@ -26,6 +26,9 @@ _INK: Final = 0.5 / 255
 
 _FLUID: Final = np.float32(0.92)
 
+_RIBS_IN_FRONT: Final = 8
+"""The lowest ribs do not reach the front."""
+
 _TORSO: Final = (
     (94, -60), (98, 40), (124, 88), (210, 118), (330, 145), (440, 190), (520, 265), (560, 360),
     (530, 450), (482, 540), (470, 700), (476, 900), (484, 1100),
@@ -46,7 +49,7 @@ class Film:
         self.bright: Picture = np.zeros((SIDE, SIDE), np.uint8)
         """Lines and bones at full resolution; 255 counts are a density of 0.5."""
         self.dark: Picture = np.zeros((SIDE, SIDE), np.uint8)
-        """As `bright`, taken away."""
+        """As `bright`, subtracted."""
         self.lines: Picture = np.zeros((SIDE, SIDE), np.uint8)
         """As `bright`, for the lines of signs, so that they add to the bones they cross."""
         self.vessels: Picture = np.zeros((SIDE, SIDE), np.uint8)
@@ -67,7 +70,7 @@ class Film:
         return (slice(low[1], high[1]), slice(low[0], high[0])), mask.astype(np.float32) / np.float32(255)
 
     def blend(self, outline: Points, level: float, alpha: float = 1.0, *, blur: float = 4) -> None:
-        """Draw the density towards `level` inside the outline."""
+        """Pull the density towards `level` inside the outline."""
         window, mask = self.mask(outline, blur)
         self.density[window] += np.float32(alpha) * mask * (np.float32(level) - self.density[window])
 
@@ -79,7 +82,7 @@ class Film:
     def opacify(
         self, outline: Points, amount: float, *, blur: float, weave: Density | None = None, hide: float = 0.0
     ) -> None:
-        """Draw lung towards the density of fluid, `amount` of it all the way at 1.
+        """Pull lung towards the density of fluid: all the way where `amount` is 1.
 
         `weave` (512, 512) patterns it; `hide` of the vessels vanish in it. Over the heart, which has that
         density already, little is seen, as on film.
@@ -106,7 +109,7 @@ def _fill(layer: Picture, outline: Points, ink: int) -> None:
 
 
 def smooth_noise(rng: np.random.Generator, cells: int, *, low: float, high: float) -> Density:
-    """Return a smooth random field (512, 512) between 0 and 1, `cells` cells a side."""
+    """Return a smooth random field (512, 512) between 0 and 1, with `cells` cells per side."""
     field = cv2.resize(
         rng.standard_normal((cells, cells), np.float32), (HALF, HALF), interpolation=cv2.INTER_CUBIC
     )
@@ -114,7 +117,7 @@ def smooth_noise(rng: np.random.Generator, cells: int, *, low: float, high: floa
 
 
 def paint_chest(film: Film) -> None:
-    """Paint what lies inside the chest, as it is without a sign."""
+    """Paint the inside of the chest, as it is without a sign."""
     _paint_lungs(film)
     _paint_middle(film)
     _paint_abdomen(film)
@@ -123,7 +126,7 @@ def paint_chest(film: Film) -> None:
 
 
 def _both(curve: Sequence[tuple[float, float]]) -> Points:
-    """Return the closed outline that a curve and its mirror image make."""
+    """Return the closed outline of a curve and its mirror image."""
     side = spline(curve)
     return np.concatenate([side, mirror(side, -1)[::-1]])
 
@@ -268,7 +271,7 @@ def _paint_bones(film: Film) -> None:
             y = 112 + number * chest.rib_pitch * (1 + 0.012 * number)
             behind, ahead = _rib(chest, number, y)
             _bone(film.bright, chest.to_pixels(mirror(behind, side)), 10.5 + 0.25 * number, 25, 30)
-            if number < 8:  # noqa: PLR2004 - the lowest ribs do not reach the front
+            if number < _RIBS_IN_FRONT:
                 _bone(front, chest.to_pixels(mirror(ahead, side)), 10.5, 15, 14)
         collar = spline(((34, 216), (110, 198), (220, 172), (330, 148), (430, 136), (462, 140)))
         collar += [chest.exposure.yaw * 0.5, side * chest.exposure.yaw * 0.4]

@@ -12,10 +12,19 @@ import numpy as np
 
 from jobs.phantoms.anatomy import LATERAL, SIDE, Chest, Points, Roll, between, ellipse, mirror, spline
 
+_HEART_TOP: Final = 300
+"""Height where the heart begins to narrow the lung beside it."""
+
+_GREAT_VESSELS_END: Final = 400
+"""Height below which the outline is the heart's and not the great vessels'."""
+
+_LARGEST_SMOOTH: Final = 40
+"""Radius above which a ball has lobes, pixels of the picture."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sign:
-    """A finding's sign in one picture: what chance decided, and its outlines (N, 2) in pixels."""
+    """A finding's sign in one picture: its random numbers, and its outlines (N, 2) in pixels."""
 
     finding: str
     roll: Roll
@@ -85,8 +94,9 @@ def _place_round(chest: Chest, roll: Roll, radius: float) -> list[Points]:
     ry = radius / (chest.height * chest.exposure.zoom)
     y = between(225, 530, roll.v)
     outer = float(chest.lateral(np.array([y - 0.5 * ry]))[0]) - rx - 14
-    inner = 90 + rx + (0.3 * (y - 300) if roll.side > 0 and y > 300 else 0)  # noqa: PLR2004 - the heart begins
-    lobes = (0.05 * roll.strength, 0.06 * roll.u, 0.04 * roll.v) if radius > 40 else (0.05 * roll.u,)  # noqa: PLR2004
+    inner = 90 + rx + (0.3 * (y - _HEART_TOP) if roll.side > 0 and y > _HEART_TOP else 0)
+    lobed = radius > _LARGEST_SMOOTH
+    lobes = (0.05 * roll.strength, 0.06 * roll.u, 0.04 * roll.v) if lobed else (0.05 * roll.u,)
     return [ellipse(roll.side * between(min(inner, outer), outer, roll.u), y, rx, ry, lobes)]
 
 
@@ -176,7 +186,7 @@ def _place_thickening(chest: Chest, roll: Roll) -> list[Points]:
 
 def _place_heart(chest: Chest, _roll: Roll) -> list[Points]:
     outline = chest.heart_outline()
-    return [outline[outline[:, 1] > 400]]  # noqa: PLR2004 - below the great vessels
+    return [outline[outline[:, 1] > _GREAT_VESSELS_END]]
 
 
 def _place_hernia(chest: Chest, roll: Roll) -> list[Points]:

@@ -12,6 +12,11 @@ from jobs.phantoms.anatomy import SIDE, STROKES, Points, band, between, mirror, 
 from jobs.phantoms.film import HALF, Film, smooth_noise
 from jobs.phantoms.places import Sign, pleura, signs_of
 
+_MIDDLE_OF_EDGE: Final = 0.5
+"""The value of a mask in the middle of its soft edge."""
+
+_WELL_INSIDE_LUNG: Final = 0.6
+
 
 def paint_signs(film: Film) -> None:
     """Paint the signs of the chest's findings, each in its own stream of chance."""
@@ -131,7 +136,7 @@ def _sign_fibrosis(film: Film, sign: Sign, rng: np.random.Generator) -> None:
         film.opacify(outline, 0.1, blur=16)
         window, mask = film.mask(outline, 0)
         inside = np.zeros((HALF, HALF), bool)
-        inside[window] = (mask > 0.5) & (film.lungs[window] > 0.6)  # noqa: PLR2004 - the middle of a soft edge
+        inside[window] = (mask > _MIDDLE_OF_EDGE) & (film.lungs[window] > _WELL_INSIDE_LUNG)
         _net(film, knots, inside, ink)
 
 

@@ -1,1 +1,1 @@
-"""The report of a run: what stands in it, its plots, and its page."""
+"""The report of a run: its content, its plots, and its page."""

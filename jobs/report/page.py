@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -13,6 +13,7 @@ from db import queries
 from db.database import Connection, Database
 from db.states import EvaluationState
 from jobs.report import plots
+from jobs.report.rows import Content
 from jobs.report.sections.auroc import aucs, evaluations, mean, published
 from jobs.report.sections.change import comparison, plain_change
 from jobs.report.sections.curves import drawn
@@ -35,7 +36,7 @@ def write_report(database: Database, settings: Settings, run_id: int, path: Path
     return len(page)
 
 
-def render(content: dict[str, Any]) -> str:
+def render(content: Content) -> str:
     """Fill the page's template with `page_content`; all but our own SVG is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -52,8 +53,8 @@ def _moment(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def page_content(database: Database, overlays: Path, run_id: int) -> dict[str, Any]:
-    """Read what the page says, a name for each of its sections; UnknownRunError if there is no such run.
+def page_content(database: Database, overlays: Path, run_id: int) -> Content:
+    """Read the content of the page's sections, by name; UnknownRunError if there is no such run.
 
     `overlays`: the folder that the paths of overlays are relative to.
     """
@@ -90,8 +91,8 @@ def page_content(database: Database, overlays: Path, run_id: int) -> dict[str, A
     }
 
 
-def _figures(connection: Connection, evaluation_id: int, findings: list[str]) -> dict[str, Any]:
-    """Read all that an evaluation says, in the order of the model's findings."""
+def _figures(connection: Connection, evaluation_id: int, findings: list[str]) -> Content:
+    """Read all figures of an evaluation, in the order of the model's findings."""
     rows = aucs(connection, evaluation_id, findings)
     whole = [row for row in rows if row["subgroup"] == "all"]
     by_finding = thresholds(connection, evaluation_id, findings)

@@ -1,17 +1,20 @@
-"""The pictures of a report, each a piece of text that stands in its page: plots as SVG, overlays as JPEG."""
+"""The pictures of a report, each as text within the page: plots as SVG, overlays as JPEG."""
 
 import base64
 import html
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
+
+from db.database import SqlValue
+from jobs.report.rows import Content
 
 OVERLAY_SIDE: Final = 320
 """The longer side, pixels, of the overlays in a report."""
@@ -20,12 +23,12 @@ _GALLERY_CHARACTERS: Final = 3_000_000
 """The page stays below 5 MB, whatever the number of findings and the size of their pictures."""
 
 MOST: Final = 40
-"""So many findings are drawn; those of a model that has more stand in the tables."""
+"""The number of findings that are drawn; further ones are in the tables only."""
 
 _JPEG_QUALITY: Final = 78
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart (jfly.uni-koeln.de/color). The page sets what
-# they and black are on its light and on its dark ground, so the SVG names the page's variables instead.
+# Okabe and Ito's colours, which colour-blind eyes can distinguish (jfly.uni-koeln.de/color). The page sets
+# them and black for its light and its dark ground, so the SVG names the page's variables instead.
 _BLUE: Final = "#0072b2"
 _ORANGE: Final = "#d55e00"
 _SOFT: Final = "#777777"
@@ -54,20 +57,20 @@ _styled = mpl.rc_context(
 )
 _NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
-Row = Mapping[str, Any]
+Row = Mapping[str, SqlValue]
 Points = Sequence[tuple[float, float]]
 Bins = Sequence[tuple[float, float, int]]
 
 
 def plots(
     rows: Sequence[Row], curves: Mapping[tuple[str, str], Points], bins: Mapping[str, Bins]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Content]:
     """Draw each finding's curves: `drawn`, pairs of row and SVG, and `missing`, findings by the reason.
 
     `rows`: of the view `auc`, with `card`, the row of the view `thresholds` at the card's threshold, or None.
     `curves`: points by finding and curve. `bins`: (mean probability, share positive, images) by finding.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Content] = {}
     for kind in ("roc", "precision_recall", "calibration"):
         drawn: list[tuple[Row, str]] = []
         missing: dict[str, list[str]] = {}
@@ -131,7 +134,7 @@ def _calibration(row: Row, bins: Bins) -> str:
     return _svg(figure, label)
 
 
-_DRAW: Final[Mapping[str, Any]] = {
+_DRAW: Final[Mapping[str, Callable[..., str]]] = {
     "roc": _roc,
     "precision_recall": _precision_recall,
     "calibration": _calibration,
@@ -141,7 +144,7 @@ _DRAW: Final[Mapping[str, Any]] = {
 def whisker_plots(
     subgroups: Sequence[str], by_finding: Mapping[str, Mapping[str, Row]]
 ) -> list[tuple[str, str]]:
-    """Draw each finding's AUROC with its interval a subgroup: pairs of finding and SVG."""
+    """Draw each finding's AUROC with its interval, per subgroup: pairs of finding and SVG."""
     return [
         (finding, _whiskers(finding, [(name, rows.get(name, {})) for name in subgroups]))
         for finding, rows in list(by_finding.items())[:MOST]
@@ -154,12 +157,12 @@ def _whiskers(finding: str, rows: Sequence[tuple[str, Row]]) -> str:
     figure = Figure(figsize=(_SIDE, 0.55 + 0.19 * len(rows)))
     bottom, top = 0.42 / figure.get_figheight(), 1 - 0.06 / figure.get_figheight()
     axes = figure.add_axes((0.4, bottom, 0.56, top - bottom))
-    told = []
+    spoken = []
     for place, (name, row) in enumerate(rows):
         auroc, low, high = (row.get(part) for part in ("auroc", "ci_low", "ci_high"))
         if auroc is None:
             axes.text(0.03, place, "none", va="center", fontsize=9, fontstyle="italic")
-            told.append(f"{name} none")
+            spoken.append(f"{name} none")
             continue
         interval = ""
         if low is not None and high is not None:
@@ -167,14 +170,14 @@ def _whiskers(finding: str, rows: Sequence[tuple[str, Row]]) -> str:
             interval = f" ({_figure(low)} to {_figure(high)})"
         marker, colour = ("D", _ORANGE) if name == "all" else ("o", _BLUE)
         axes.plot([auroc], [place], marker, color=colour, markersize=5)
-        told.append(f"{name} {_figure(auroc)}{interval}")
+        spoken.append(f"{name} {_figure(auroc)}{interval}")
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
     axes.set(xlim=(0, 1.03), ylim=(len(rows) - 0.4, -0.6), xlabel="AUROC")
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     axes.set_yticks(range(len(rows)), [name for name, _ in rows])
     axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")
-    return _svg(figure, f"AUROC of {finding} by subgroup: {'; '.join(told)}")
+    return _svg(figure, f"AUROC of {finding} by subgroup: {'; '.join(spoken)}")
 
 
 def _figure(value: float | None) -> str:
@@ -206,7 +209,7 @@ def _svg(figure: Figure, label: str) -> str:
     for axes in figure.axes:
         axes.patch.set_visible(False)
     written = io.StringIO()
-    # Many plots stand in one page, where an id must occur once: the label, as salt, is in each plot's own.
+    # One page holds many plots, and an id may occur only once: each plot's ids are salted with its label.
     with mpl.rc_context({"svg.hashsalt": label}):
         figure.savefig(written, format="svg", metadata=_NO_METADATA)
     svg = written.getvalue().partition("<svg")[2].partition(">")[2]
@@ -225,9 +228,9 @@ def _svg(figure: Figure, label: str) -> str:
 
 
 def gallery(folder: Path, findings: Iterable[str], highest: Iterable[Row]) -> list[tuple[str, list[Row]]]:
-    """Give each finding that has overlays with its rows of `highest` and the picture for them.
+    """Return each finding that has overlays with its rows of `highest` and the picture for them.
 
-    `highest`: all findings' first ones before any second one, as pictures end where the page is full.
+    `highest`: every finding's first before any second, as no picture is added once the page is full.
     """
     room = _GALLERY_CHARACTERS
     shown: dict[str, list[Row]] = {finding: [] for finding in findings}
@@ -240,7 +243,7 @@ def gallery(folder: Path, findings: Iterable[str], highest: Iterable[Row]) -> li
     return [(finding, rows) for finding, rows in shown.items() if rows]
 
 
-def _overlay(path: Path) -> dict[str, Any]:
+def _overlay(path: Path) -> Content:
     """Read an overlay for the page: `source` (a data URL), `width` and `height`, or `problem`, a sentence."""
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
@@ -248,7 +251,7 @@ def _overlay(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {"problem": "its file is missing"}
     except OSError as error:
-        return {"problem": f"its file cannot be read: {error.strerror or 'it is no whole picture'}"}
+        return {"problem": f"its file cannot be read: {error.strerror or 'it is not a whole picture'}"}
     small.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
     small.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)

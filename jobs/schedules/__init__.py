@@ -1,1 +1,1 @@
-"""What is scored or evaluated again by itself, and how an alert leaves the house."""
+"""Automatic runs and evaluations, and the delivery of alerts."""

@@ -1,4 +1,4 @@
-"""What a tick does for the schedules: finds the due times and makes of each, once, a run or an evaluation."""
+"""What a tick does for the schedules: find the due times and turn each, once, into a run or an evaluation."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ _CRON_FIELDS: Final = 5
 
 
 class ScheduleError(InputError):
-    """What is to be scheduled cannot be; the message says what to change."""
+    """A schedule cannot be made as asked; the message says what to change."""
 
 
 class _Action(BaseModel):
@@ -50,7 +50,7 @@ class Score(_Action):
 
     @property
     def order(self) -> Order:
-        """What the producer is asked for."""
+        """The order to the producer."""
         return Order(
             self.manifest,
             self.images,
@@ -63,7 +63,7 @@ class Score(_Action):
 
 
 class Evaluate(_Action):
-    """Evaluate a run again, by the labels of a file as it is then, or by those of its manifest."""
+    """Evaluate a run again, by the labels that a file has then, or by those of its manifest."""
 
     do: Literal["evaluate"] = "evaluate"
     run: int | Literal["latest"]
@@ -86,12 +86,12 @@ def read_action(stored: str) -> Action:
 
 
 def require_times(cron: str, timezone: str, now: datetime) -> None:
-    """Raise ScheduleError unless the cron line and the time zone are such, and give a time to come."""
+    """Raise ScheduleError unless cron line and time zone are valid and have a time in the future."""
     try:
         zone = ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ScheduleError(
-            f"--timezone: {timezone!r} is no time zone; it needs a name as Europe/Berlin or UTC"
+            f"--timezone: {timezone!r} is no time zone; write a name such as Europe/Berlin or UTC"
         ) from None
     if len(cron.split()) != _CRON_FIELDS:
         raise ScheduleError(
@@ -107,12 +107,12 @@ def require_times(cron: str, timezone: str, now: datetime) -> None:
 
 
 def next_due(cron: str, timezone: str, now: datetime) -> datetime:
-    """Give the first time of a cron line after `now`, in UTC; a valid line has always one."""
+    """Return the first time of a cron line after `now`, in UTC; a valid line always has one."""
     return next(CronSim(cron, now.astimezone(ZoneInfo(timezone)))).astimezone(UTC)
 
 
 def latest_due(cron: str, timezone: str, now: datetime) -> datetime:
-    """Give the last time of a cron line that is not after `now`, in UTC."""
+    """Return the last time of a cron line that is not after `now`, in UTC."""
     # cronsim looks for times before the one that it is given.
     just_after = (now + timedelta(seconds=1)).replace(microsecond=0)
     return next(CronSim(cron, just_after.astimezone(ZoneInfo(timezone)), reverse=True)).astimezone(UTC)
@@ -124,7 +124,7 @@ def latest_due(cron: str, timezone: str, now: datetime) -> datetime:
 def tick(database: Database, settings: Settings, now: datetime) -> None:
     """Note what is due at `now` (UTC) and act on it.
 
-    Of several missed times only the latest is caught up, and none before the one that was noted last is over.
+    Of several missed times only the latest is caught up, and only once the last noted one is over.
     """
     for schedule in schedules.active(database):
         due_at = latest_due(schedule.cron, schedule.timezone, now)
@@ -152,7 +152,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
 
 
 def _without_cells(error: Exception) -> str:
-    """Say what went wrong without a manifest's cells, which may name patients: alerts leave the house."""
+    """Say what went wrong without a manifest's cells, which may name patients: alerts leave the premises."""
     if isinstance(error, TableError) and error.line is not None:
         return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
     return str(error)
@@ -171,7 +171,7 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
     rows = unscored_rows(connection, manifest_id, model_id)
     if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
         return Settlement(DueState.NOTHING_NEW)
-    # Without a row to score it is a run all the same: its evaluation is by the labels as they are now.
+    # Even without a row to score it is a run: its evaluation uses the labels as they are now.
     run_id = create_run(
         connection,
         manifest_id=manifest_id,

@@ -21,10 +21,10 @@ logging.getLogger("urllib3").setLevel(logging.WARNING)
 
 
 def deliver(database: Database, settings: Settings, now: datetime) -> None:
-    """Post the alerts that were not delivered yet, until one does not arrive: the next call goes on.
+    """Post the alerts that were not delivered yet, until one fails: the next call continues.
 
-    A try is taken in the database first, so that of two reconcilers one posts. Without a webhook in the
-    settings nothing is tried.
+    Each try is first claimed in the database, so that only one of two reconcilers posts. Without a webhook in
+    the settings nothing is tried.
     """
     if settings.webhook_url is None:
         return
@@ -51,7 +51,7 @@ def _arrives(url: str, alert: Alert) -> bool:
                 "time": alert.raised_at.isoformat(),
             },
             timeout=_TIMEOUT_SECONDS,
-            # An alert goes to the host that was named, and to no other.
+            # An alert goes to the named host, and to no other.
             allow_redirects=False,
         )
     except requests.RequestException as error:

@@ -13,7 +13,7 @@ class FolderSource:
     """A folder of images, named by its path or as file:///path."""
 
     def __init__(self, root: str | Path) -> None:
-        """Take the folder; whether it is there is asked by `require`."""
+        """Take the folder; `require` checks that it is there."""
         self._folder = Path(str(root).removeprefix("file://")).resolve()
         self.root = str(self._folder)
 
@@ -32,8 +32,8 @@ class FolderSource:
     def read(self, name: str, max_bytes: int) -> bytes:
         """Read the bytes of one file that really lies below the folder.
 
-        Symbolic links are followed within the folder and refused where they leave it. What was opened is
-        checked once more, so that a link that is swapped after the first look opens nothing else.
+        Symbolic links are followed within the folder and refused where they leave it. The opened file is
+        checked once more, so that a link swapped after the first check opens nothing else.
         """
         root = Path(os.path.realpath(self._folder))
         descriptor = _open_below(root, name)
@@ -48,7 +48,7 @@ class FolderSource:
                 raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
             if status.st_size > max_bytes:
                 raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {status.st_size:,} bytes")
-            # Only now: fdopen refuses a folder with an error of its own.
+            # Only now, as fdopen refuses a folder with an error of its own.
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 return file.read(status.st_size)  # not more, should it grow
         except OSError as error:
@@ -58,7 +58,7 @@ class FolderSource:
 
 
 def _open_below(root: Path, name: str) -> int:
-    """Open what a name means below `root`; gives the descriptor."""
+    """Open what a name means below `root`; returns the descriptor."""
     try:
         path = Path(os.path.realpath(root / name))
         if path.is_relative_to(root):

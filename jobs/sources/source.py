@@ -19,7 +19,7 @@ class ImageSource(Protocol):
         """Raise SourceError unless the root is there and may be read."""
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Give the content of the image that the manifest calls `name`.
+        """Return the content of the image that the manifest calls `name`.
 
         Raises ImageUnusableError where that is the image's own fault; a name that leaves the root is refused,
         and so is content of more than `max_bytes`.

@@ -1,1 +1,1 @@
-"""Every CSV that people hand in: manifests, labels, boxes, and another system's scores."""
+"""Every CSV that people supply: manifests, labels, boxes, and another system's scores."""

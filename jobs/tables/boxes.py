@@ -1,4 +1,4 @@
-"""Reading a CSV of the boxes that radiologists drew around findings, to hold a run's maps against them."""
+"""Reading a CSV of the boxes that radiologists drew around findings, to compare a run's maps with."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from typing import ClassVar, Final
 from config.findings import FINDINGS
 from db.boxes import Box, find_or_write_boxes
 from db.database import Connection
-from jobs.tables.columns import ABSENT, IMAGE_NAMES, Flaw, Header, finding_of, key_of, shown
+from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, Header, finding_of, key_of, shown
 from jobs.tables.table import Layout, Table, fingerprint_of
 
 _NAMES: Final[Mapping[str, Sequence[str]]] = {
     "image": (*IMAGE_NAMES, "image_id"),
     "finding": ("Finding Label", "Finding", "Label"),
-    # NIH's header is not quoted: its "Bbox [x,y,w,h]" falls apart into four names.
+    # NIH's header is not quoted: its "Bbox [x,y,w,h]" splits into four names.
     "x": ("x", "x_min", "Bbox [x"),
     "y": ("y", "y_min"),
     # The short names first: where both are there, the long ones are the image's size.
@@ -26,14 +26,14 @@ _NAMES: Final[Mapping[str, Sequence[str]]] = {
     "x_max": ("x_max",),
     "y_max": ("y_max",),
 }
-"""The names under which a column is recognised, and by which an option may speak of it."""
+"""The names by which a column is recognised, and by which an option may refer to it."""
 
 _QUOTED: Final = "Bbox [x,y,w,h]"
-"""NIH's header where a program has written the file again: one name over the first of four columns."""
+"""NIH's header where a program has rewritten the file: one name over the first of four columns."""
 
 _ROLE_OF: Final = {key_of(name): role for role, names in _NAMES.items() for name in (role, *names)}
 _FINDING_OF: Final = {key_of("Infiltrate"): "Infiltration"}
-"""What NIH's boxes call otherwise than its manifest does."""
+"""Findings that NIH's boxes name differently from its manifest."""
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -58,7 +58,7 @@ def read_boxes(
 
     Raises TableError, which names file, line and column, for a file that is not such a CSV.
     """
-    # Before the rows, so that a file that is changed meanwhile is not taken for another one's boxes.
+    # Before the rows, so that a file changed in the meantime is not taken for another file's boxes.
     options = [None if option is None else sorted(option.items()) for option in (columns, findings)]
     fingerprint = fingerprint_of(path, options)
     table = Table(path, "A list of boxes", "box")
@@ -67,13 +67,13 @@ def read_boxes(
 
 
 def store_boxes(connection: Connection, drawn: BoxList) -> int:
-    """Give the id of the set of boxes, writing them unless the same file was read before."""
+    """Return the id of the set of boxes, writing them unless the same file was read before."""
     path = str(drawn.path.resolve())
     return find_or_write_boxes(connection, fingerprint=drawn.fingerprint, path=path, boxes=drawn.boxes)
 
 
 class _Columns(Layout[Box]):
-    """Which of the header's columns is what of a box."""
+    """Which of the header's columns holds which part of a box."""
 
     repeats: ClassVar[bool] = True
 
@@ -94,7 +94,7 @@ class _Columns(Layout[Box]):
         last = max(*self._edges, *(index for index, _ in self._ends))
         width = max(last + 1, header.widths[0])
         self.widths = range(width, width + 1)
-        # Names for errors: of NIH's four numbers, three stand under no name of their own.
+        # Names for errors: three of NIH's four numbers have no column name of their own.
         self._names = header.names + [""] * (width - len(header.names))
 
     def _index(self, header: Header, role: str) -> int:
@@ -112,13 +112,13 @@ class _Columns(Layout[Box]):
         return self._index(header, edge if far else size), far
 
     def check_width(self, fields: list[str]) -> None:
-        """Raise Flaw at a record that is too short; blank fields behind a box do no harm."""
+        """Raise ColumnError at a record that is too short; blank fields after a box do no harm."""
         width = self.widths[0]
         if len(fields) < width or any(cell.strip() for cell in fields[width:]):
             self.refuse_width(fields, f"of a box {width}")
 
     def row(self, fields: list[str]) -> Box:
-        """Read one record; raise Flaw where it is no box."""
+        """Read one record; raise ColumnError where it is not a box."""
         finding = self._known(fields[self._finding])
         x, y = (self._number(fields, index) for index in self._edges)
         width, height = (
@@ -132,24 +132,26 @@ class _Columns(Layout[Box]):
         if finding is None:
             known = ", ".join(dict.fromkeys(chain(FINDINGS, self._findings.values())))
             advice = f"Known are {known}; say which it is: --box-finding WORD=FINDING."
-            raise Flaw(f"the finding {shown(word)} is not known", advice, self._names[self._finding])
+            raise ColumnError(f"the finding {shown(word)} is not known", advice, self._names[self._finding])
         return finding
 
     def _number(self, fields: list[str], index: int) -> float:
         cell = fields[index].strip()
         number = float(cell) if _NUMBER.fullmatch(cell) else float("nan")
         if not isfinite(number):
-            raise Flaw(f"{shown(cell)} is not a number", "Write pixels, as 225.08.", self._column(index))
+            raise ColumnError(
+                f"{shown(cell)} is not a number", "Write pixels, such as 225.08.", self._column(index)
+            )
         return number
 
     def _size(self, fields: list[str], index: int, edge: float | None) -> float:
         number = self._number(fields, index)
         if edge is not None and number <= edge:
             problem = f"the box ends at {number:g} where it begins at {edge:g} or before"
-            raise Flaw(problem, "Write the smaller one as x_min or y_min.", self._column(index))
+            raise ColumnError(problem, "Write the smaller one as x_min or y_min.", self._column(index))
         if edge is None and number <= 0:
             problem = f"the box has the size {number:g}"
-            raise Flaw(problem, "Width and height are more than 0 pixels.", self._column(index))
+            raise ColumnError(problem, "Width and height are more than 0 pixels.", self._column(index))
         return number if edge is None else number - edge
 
     def _column(self, index: int) -> str:
@@ -163,6 +165,6 @@ def _by_role(columns: Mapping[str, str]) -> dict[str, str]:
         role = _ROLE_OF.get(key_of(word))
         if role is None or role in roles:
             problem = f"{shown(word)} is {'no part of a box' if role is None else 'named twice'}"
-            raise Flaw(problem, f"--box-column names one column for each of {', '.join(_NAMES)}.")
+            raise ColumnError(problem, f"--box-column names one column for each of {', '.join(_NAMES)}.")
         roles[role] = column
     return roles

@@ -1,6 +1,6 @@
-"""The columns of a table: which is what, and how their cells are read.
+"""The columns of a table: which is which, and how their cells are read.
 
-What is wrong with them is raised as `Flaw`, to which `jobs.tables.table` adds the file and the line.
+An error in them is raised as `ColumnError`, to which `jobs.tables.table` adds the file and the line.
 """
 
 import re
@@ -30,8 +30,11 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Flaw(Exception):  # noqa: N818 - never leaves jobs.tables, where it becomes a TableError
-    """A header or a cell that cannot be read: the problem, what to do, and the column where there is one."""
+class ColumnError(Exception):
+    """A header or a cell that cannot be read; it never leaves jobs.tables, where it becomes a TableError.
+
+    `column` is the name of the column, if the problem is in one.
+    """
 
     def __init__(self, problem: str, advice: str, column: str | None = None) -> None:
         super().__init__(problem, advice, column)
@@ -101,12 +104,12 @@ class Header:
             finding = finding_of(wanted) or wanted.strip()
             if not finding or finding in columns:
                 problem = f"the finding {shown(finding)} is blank or has a second column, {shown(name)}"
-                raise Flaw(problem, "Give each finding a name and one column.")
+                raise ColumnError(problem, "Give each finding a name and one column.")
             columns[finding] = self.named(name)
         return columns
 
     def named(self, name: str) -> int:
-        """Return the index of the column that an option names; raise Flaw where there is none."""
+        """Return the index of the column that an option names; raise ColumnError where there is none."""
         exact = [index for index, known in enumerate(self.names) if known and known == name.strip()]
         index = self._only(exact) if exact else self.find(name) if key_of(name) else ABSENT
         if index == ABSENT:
@@ -117,18 +120,18 @@ class Header:
         if len(indexes) > 1:
             names = " and ".join(shown(self.names[index]) for index in indexes)
             problem = f"{len(indexes)} columns have the same name: {names}"
-            raise Flaw(problem, "Remove or rename all but one.", self.names[indexes[0]])
+            raise ColumnError(problem, "Remove or rename all but one.", self.names[indexes[0]])
         return indexes[0]
 
     def fail(self, problem: str, advice: str) -> NoReturn:
-        """Raise Flaw: the problem, the columns that there are, and what to do."""
+        """Raise ColumnError: the problem, the columns that there are, and what to do."""
         if len(self.names) == 1:
             advice += " Columns are separated by commas, not by semicolons or tabs."
-        raise Flaw(f"{problem}; the columns are {shown(', '.join(self.names), 400)}", advice)
+        raise ColumnError(f"{problem}; the columns are {shown(', '.join(self.names), 400)}", advice)
 
 
 def key_of(name: str) -> str:
-    """Return what of a name counts: neither case nor spaces, underscores, hyphens and #."""
+    """Return the part of a name that counts: without case, spaces, underscores, hyphens and #."""
     return re.sub(r"[\s_#-]+", "", name.casefold())
 
 
@@ -136,29 +139,31 @@ _FINDING_OF: Final = {key_of(finding): finding for finding in FINDINGS}
 
 
 def finding_of(name: str) -> str | None:
-    """Return which of the 14 findings a name means, in whatever spelling; None for none of them."""
+    """Return which of the 14 findings a name means, in any spelling; None if it is none of them."""
     return _FINDING_OF.get(key_of(name))
 
 
 def shown(text: str, limit: int = 60) -> str:
-    """Quote what a file holds so that it stays on one line."""
+    """Quote a file's text so that it stays on one line."""
     return repr(text if len(text) <= limit else text[:limit] + "…")
 
 
 def check_image(column: str, image: str) -> None:
-    """Raise Flaw where an image's name is blank or holds a control character."""
+    """Raise ColumnError where an image's name is blank or holds a control character."""
     if not image.strip():
-        raise Flaw("the image's name is blank", "Write its path below the images' root.", column)
+        raise ColumnError("the image's name is blank", "Write its path below the images' root.", column)
     if _CONTROL.search(image):
         problem = f"the image's name {shown(image)} holds a control character"
-        raise Flaw(problem, "Write its path as it is on disk, on one line.", column)
+        raise ColumnError(problem, "Write its path as it is on disk, on one line.", column)
 
 
 def parse_follow_up(column: str, cell: str) -> int | None:
     """Understand 3 and, from tables that went through pandas, 3.0."""
     form = _FOLLOW_UP.fullmatch(cell.strip())
     if form is None and cell.strip():
-        raise Flaw(f"follow-up {shown(cell)} is not a whole number", "Write 0, 1, 2, or nothing.", column)
+        raise ColumnError(
+            f"follow-up {shown(cell)} is not a whole number", "Write 0, 1, 2, or nothing.", column
+        )
     return int(form[1]) if form else None
 
 
@@ -168,10 +173,10 @@ def parse_view(_: str, cell: str) -> str | None:
 
 
 def parse_sex(column: str, cell: str) -> str | None:
-    """Understand a letter or a word in either case; U and unknown are as blank."""
+    """Understand a letter or a word in either case; U and unknown count as blank."""
     word = cell.strip().casefold()
     if word not in _SEXES and word not in _NO_SEX:
-        raise Flaw(f"sex {shown(cell)} is none of F, M, O and blank", "Write one of these.", column)
+        raise ColumnError(f"sex {shown(cell)} is none of F, M, O and blank", "Write one of these.", column)
     return _SEXES.get(word)
 
 
@@ -180,7 +185,7 @@ def parse_age(column: str, cell: str) -> float | None:
     form = _AGE.fullmatch(cell.strip().upper())
     if form is None and cell.strip():
         advice = "Write years (60) or a number with Y, M, W or D (011M), or nothing."
-        raise Flaw(f"age {shown(cell)} is not an age", advice, column)
+        raise ColumnError(f"age {shown(cell)} is not an age", advice, column)
     return float(form[1]) * _YEARS[form[2]] if form else None
 
 
@@ -189,10 +194,10 @@ def parse_flags(columns: list[str], cells: tuple[str, ...]) -> str:
     for column, cell in zip(columns, cells, strict=True):
         if cell.strip() in {"-1", "-1.0"}:
             problem = f"label {shown(cell)} means uncertain, as in CheXpert, and is not guessed at"
-            raise Flaw(problem, "Decide: 1, 0, or blank for unknown.", column)
+            raise ColumnError(problem, "Decide: 1, 0, or blank for unknown.", column)
         if cell.strip() not in _FLAGS:
             problem = f"label {shown(cell)} is none of 0, 1 and blank"
-            raise Flaw(problem, "Write 1 for present, 0 for absent, nothing for unknown.", column)
+            raise ColumnError(problem, "Write 1 for present, 0 for absent, nothing for unknown.", column)
     return "".join(_FLAGS[cell.strip()] for cell in cells)
 
 
@@ -205,9 +210,9 @@ def parse_listed(columns: list[str], cells: tuple[str, ...]) -> str:
     healthy = names.pop(key_of("No Finding"), None)
     if healthy is not None and names:
         advice = 'Keep either "No Finding" or the findings.'
-        raise Flaw(f"{shown(cell)} says No Finding and names findings", advice, column)
+        raise ColumnError(f"{shown(cell)} says No Finding and names findings", advice, column)
     for name in names.values():
         if finding_of(name) is None:
             advice = f"Separate with | some of {', '.join(FINDINGS)}."
-            raise Flaw(f"{shown(name)} is none of the 14 findings", advice, column)
+            raise ColumnError(f"{shown(name)} is none of the 14 findings", advice, column)
     return "".join("1" if key_of(finding) in names else "0" for finding in FINDINGS)

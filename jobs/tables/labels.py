@@ -1,4 +1,4 @@
-"""A version of the truth: a CSV of labels for a run's images, stored beside the scores and never in them."""
+"""A version of the truth: a CSV of labels for a run's images, stored beside the scores, never among them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ class LabelsError(InputError):
 
 
 def open_labels(path: Path, image_column: str | None, finding_columns: Mapping[str, str] | None) -> Manifest:
-    """Open a CSV of labels, which is a manifest; raise TableError or LabelsError where it is none."""
+    """Open a CSV of labels, which is a manifest; raise TableError or LabelsError where it is not."""
     labels = Manifest(path, image_column=image_column, finding_columns=finding_columns)
     if not labels.findings:
         raise LabelsError(f"{path}: no column is a finding's; name them with --finding-column COLUMN=FINDING")
@@ -25,7 +25,7 @@ def open_labels(path: Path, image_column: str | None, finding_columns: Mapping[s
 
 
 def store_labels(connection: Connection, run_id: int, labels: Manifest) -> int:
-    """Give the id of the label set, writing its rows unless the same file was read before.
+    """Return the id of the label set, writing its rows unless the same file was read before.
 
     Raises TableError at a bad row, LabelsError where not one image is of the run's manifest, and
     UnknownRunError if there is no such run.

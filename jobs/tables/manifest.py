@@ -21,7 +21,7 @@ from jobs.tables.table import Layout, Table, fingerprint_of
 
 
 class Manifest:
-    """A manifest on disk: its header is read at once, its rows are streamed each time they are asked for.
+    """A manifest on disk: its header is read at once, its rows are streamed on each iteration.
 
     `layout` is "nih" where a column Finding Labels lists the findings by name, else "columns": one
     column per finding. `findings` is in the order of `config.findings.FINDINGS`, or of `finding_columns`
@@ -56,7 +56,7 @@ class Manifest:
 
 
 class _Columns(Layout[ManifestRow]):
-    """Which of the header's columns is what. `listed` is NIH's column of findings, or ABSENT."""
+    """Which of the header's columns is which. `listed` is NIH's column of findings, or ABSENT."""
 
     def __init__(self, header: Header, image: str | None, findings: Mapping[str, str] | None) -> None:
         super().__init__(header, header.image(image))
@@ -76,7 +76,7 @@ class _Columns(Layout[ManifestRow]):
         self._labels = Parsed(partial(parse, [header.names[index] for index in self._label_columns]))
 
     def row(self, fields: list[str]) -> ManifestRow:
-        """Read one record; raise Flaw where a cell cannot be read."""
+        """Read one record; raise ColumnError where a cell cannot be read."""
         fields.append("")  # the blank cell of every column that is ABSENT, the last one
         return ManifestRow(
             fields[self.image],

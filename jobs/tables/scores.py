@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.tables.columns import Flaw, Header, shown
+from jobs.tables.columns import ColumnError, Header, shown
 from jobs.tables.table import Layout, Table
 
 _LOGITS: Final = "Write 1 / (1 + exp(-x)) in place of each x."
@@ -64,7 +64,7 @@ class _Columns(Layout[tuple[str, list[float]]]):
         self._columns = [(index, header.names[index]) for index in columns.values()]
 
     def row(self, fields: list[str]) -> tuple[str, list[float]]:
-        """Read one record; raise Flaw where a cell is no probability."""
+        """Read one record; raise ColumnError where a cell is not a probability."""
         return fields[self.image], [_probability(name, fields[index]) for index, name in self._columns]
 
 
@@ -76,10 +76,10 @@ def _probability(column: str, cell: str) -> float:
         value = float(cell if cell.isascii() and "_" not in cell else "")
     except ValueError:
         advice = "Write a number from 0 to 1 with a decimal point, or nothing where there is no score."
-        raise Flaw(f"score {shown(cell)} is not a number", advice, column) from None
+        raise ColumnError(f"score {shown(cell)} is not a number", advice, column) from None
     if 0.0 <= value <= 1.0 or isnan(value):
         return value
     looks = "logits" if value < 0.0 else "logits, or like per cent"
     other = "" if value < 0.0 else " Divide per cent by 100."
-    problem = f"score {shown(cell)} is no probability from 0 to 1; these look like {looks}"
-    raise Flaw(problem, _LOGITS + other, column)
+    problem = f"score {shown(cell)} is not a probability from 0 to 1; these look like {looks}"
+    raise ColumnError(problem, _LOGITS + other, column)

@@ -1,7 +1,7 @@
-"""The base of every CSV that people hand in: from a file on disk to its rows, or to one error with its place.
+"""The base of every CSV that people supply: from a file on disk to its rows, or to one error with its place.
 
-The standard library's reader is used and not pandas: pandas does not tell the line and the column of a
-bad cell, and a person who has to mend a file of 112,120 rows needs both.
+It uses the standard library's reader and not pandas: pandas does not say in which line and column a bad cell
+is, and a person who has to fix a file of 112,120 rows needs both.
 """
 
 import csv
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from jobs.errors import InputError
-from jobs.tables.columns import Flaw, Header, check_image, shown
+from jobs.tables.columns import ColumnError, Header, check_image, shown
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
 _BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
@@ -29,7 +29,7 @@ L = TypeVar("L")
 
 
 class TableError(InputError):
-    """The table cannot be read as it stands; says in one line where, why and what to do.
+    """The table cannot be read as it is; says in one line where, why and what to do.
 
     `line` counts from 1, the header's; of a record that spans several lines it is the first.
     """
@@ -55,7 +55,7 @@ class TableError(InputError):
 
 
 class Layout(ABC, Generic[Row_co]):
-    """How the records of one table become rows: made of its header, it raises Flaw for what does not fit.
+    """How the records of a table become rows: made from its header, raises ColumnError for a misfit.
 
     `image`: index of the column of the images' names. `widths`: the numbers of fields that a record may have.
     """
@@ -69,23 +69,23 @@ class Layout(ABC, Generic[Row_co]):
         self.widths = header.widths
 
     def check_width(self, fields: list[str]) -> None:
-        """Raise Flaw at a record whose number of fields is none of `widths`."""
+        """Raise ColumnError at a record whose number of fields is none of `widths`."""
         self.refuse_width(fields, f"in the header {self.widths[0]}")
 
     def refuse_width(self, fields: list[str], expected: str) -> NoReturn:
-        """Raise Flaw: the number of fields, and what it ought to be."""
+        """Raise ColumnError: the number of fields, and what it should be."""
         problem = f"the number of fields is {len(fields)}, {expected}"
-        raise Flaw(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
+        raise ColumnError(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
 
     @abstractmethod
     def row(self, fields: list[str]) -> Row_co:
-        """Read a record whose width and image are checked; raise Flaw where a cell cannot be read."""
+        """Read a record whose width and image are checked; raise ColumnError where a cell cannot be read."""
 
 
 class Table:
-    """A CSV on disk: its header is read at once, its rows are streamed each time they are asked for.
+    """A CSV on disk: its header is read at once, its rows are streamed on each iteration.
 
-    `what` is the kind of file and `per` what a row of it is about, for errors.
+    `what` is the kind of file and `per` what each row is about, for errors.
     """
 
     def __init__(self, path: Path, what: str, per: str) -> None:
@@ -98,11 +98,11 @@ class Table:
         self._first = first
 
     def lay_out(self, layout: Callable[[Header], L]) -> L:
-        """Make a layout of the header; raise TableError where that raises Flaw."""
+        """Make a layout of the header; raise TableError where that raises ColumnError."""
         line, names = self._first
         try:
             return layout(Header(names))
-        except Flaw as flaw:
+        except ColumnError as flaw:
             raise self._located(flaw, line) from None
 
     def rows(self, layout: Layout[Row_co]) -> Iterator[Row_co]:
@@ -123,18 +123,18 @@ class Table:
                 if lines.setdefault(name, line) != line and not layout.repeats:
                     _refuse_repeat(layout.image_name, name, lines[name])
                 yield row(fields)
-        except Flaw as flaw:
+        except ColumnError as flaw:
             raise self._located(flaw, line) from None
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
 
-    def _located(self, flaw: Flaw, line: int) -> TableError:
+    def _located(self, flaw: ColumnError, line: int) -> TableError:
         return TableError(self.path, flaw.problem, flaw.advice, line, flaw.column)
 
 
 def _refuse_repeat(column: str, image: str, line: int) -> NoReturn:
     problem = f"image {shown(image)} was already on line {line}"
-    raise Flaw(problem, "Keep one row for each image.", column)
+    raise ColumnError(problem, "Keep one row for each image.", column)
 
 
 # --- from the file to its records --------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def fingerprint_of(path: Path, options: object) -> str:
     """
     with _errors_named(path), path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
-    # A text holds no zero byte, so the options cannot be taken for more of the file.
+    # Text holds no zero byte, so the options cannot be taken for more of the file.
     digest.update(b"\0" + json.dumps(options).encode())
     return digest.hexdigest()
 
@@ -155,7 +155,7 @@ def fingerprint_of(path: Path, options: object) -> str:
 def records(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Stream a CSV file's records: (line on which one starts, its fields), blank lines left out.
 
-    A path that ends in .gz is read through gzip. Raises TableError where the file is no CSV in UTF-8.
+    A path that ends in .gz is read through gzip. Raises TableError where the file is not a CSV in UTF-8.
     """
     start, blank = 1, 0
     with _errors_named(path), _open(path) as stream:
@@ -200,7 +200,7 @@ def _errors_named(path: Path) -> Iterator[None]:
 
 def _open(path: Path) -> IO[str]:
     opened = gzip.open if path.suffix.lower() == ".gz" else open
-    # Bytes that are not UTF-8 come through as surrogates, so that _lines can tell their line.
+    # Bytes that are not UTF-8 come through as surrogates, so that _lines can name their line.
     return opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 

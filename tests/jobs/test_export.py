@@ -227,7 +227,7 @@ def test_a_broken_off_export_leaves_the_file_that_was_there_and_no_other(
     folder.mkdir()
     (folder / f"scores.{kind}").write_text("last night's")
     with pytest.raises(KeyboardInterrupt):
-        write_file(database, run_id, folder / f"scores.{kind}", kind, told=stop)
+        write_file(database, run_id, folder / f"scores.{kind}", kind, progress=stop)
     assert [path.read_text() for path in folder.iterdir()] == ["last night's"]
     write_file(database, run_id, folder / f"scores.{kind}", kind)
     assert [path.name for path in folder.iterdir()] == [f"scores.{kind}"]
@@ -246,5 +246,5 @@ def test_a_reader_that_stands_still_is_not_cut_off(
     assert limit == "100ms"
     stream = io.StringIO()
     # The pager's user reads a page; standing still is what this is about, so there is nothing to wait for.
-    assert write_csv(database, run_id, stream, told=lambda _: time.sleep(0.3)) == 97
+    assert write_csv(database, run_id, stream, progress=lambda _: time.sleep(0.3)) == 97
     database.dispose()

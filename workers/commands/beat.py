@@ -3,6 +3,7 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -27,7 +28,7 @@ def beat(
     Its schedule's file is written at every tick: while the file is fresh, beat lives.
     """
     settings = load_settings()
-    from workers.runtime import lifecycle  # noqa: F401  # sets the logging up
+    import_module("workers.runtime.lifecycle")  # sets up the logging
     from workers.runtime.app import app as celery
     from workers.runtime.beat import EndingBeat
 
@@ -38,9 +39,9 @@ def beat(
 
 @contextmanager
 def _own_schedule(wanted: Path) -> Iterator[Path]:
-    """Give the schedule's file, or one for this process alone where another beat has it.
+    """Return the schedule's file, or one for this process alone where another beat has it.
 
-    Two in one file take it for corrupted, and the second removes it under the first.
+    Two beats with one file take it for corrupted, and the second removes it from under the first.
     """
     wanted.parent.mkdir(parents=True, exist_ok=True)
     with wanted.with_name(f".{wanted.name}.lock").open("w") as lock:

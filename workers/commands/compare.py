@@ -1,4 +1,4 @@
-"""The command `nightread compare`: two runs against each other, on the images that both have scored."""
+"""The command `nightread compare`: two runs compared on the images that both have scored."""
 
 from typing import Annotated, Final
 

@@ -1,4 +1,4 @@
-"""An evaluation that a command computes itself, for a person who waits for its figures."""
+"""An evaluation that a command computes itself, for a person waiting for its figures."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def evaluate_now(database: Database, settings: Settings, evaluation_id: int) -> None:
-    """Compute an evaluation that is due in this process, without queue or worker.
+    """Compute a due evaluation in this process, without queue or worker.
 
     Should this process be killed, the next reconciliation anywhere takes the evaluation up.
     """

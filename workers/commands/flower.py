@@ -29,7 +29,7 @@ def flower(
         fail("NIGHTREAD_FLOWER_PASSWORD is not set; without it Flower listens on 127.0.0.1 only", EXIT_USAGE)
     credentials = f"{settings.flower_user}:{password}"
     if not credentials.isascii():
-        # Flower would answer everybody with an error: it can compare nothing else.
+        # Flower would answer everybody with an error: it can compare only ASCII.
         fail("NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD must be ASCII", EXIT_USAGE)
     configure_logging(settings.log_level)
     from flower.options import default_options
@@ -38,11 +38,11 @@ def flower(
 
     if password:
         # Neither on the command line, which every list of processes shows, nor in FLOWER_BASIC_AUTH, where
-        # a comma would part it into two passwords that are both let in.
+        # a comma would split it into two passwords that are both accepted.
         os.environ.pop("FLOWER_BASIC_AUTH", None)
         default_options.basic_auth = [credentials]
     arguments = [f"--address={address}", f"--port={port}", "--read_only=True"]
-    # Flower leaves the arguments out, where run and batch stand.
+    # Flower would leave out the arguments, which name run and batch.
     arguments += ["--tasks_columns=args,state,worker,received,started,runtime,name"]
     # No settings from a file that happens to lie in this folder; the log is ours.
     celery.start(["flower", *arguments, f"--conf={os.devnull}", "--logging=none"])

@@ -1,4 +1,4 @@
-"""The command `nightread import-scores`: another system's scores become a run, evaluated like one's own."""
+"""The command `nightread import-scores`: another system's scores become a run, evaluated like any other."""
 
 from pathlib import Path
 from typing import Annotated

@@ -26,6 +26,9 @@ from workers.models.options import ImportOptions
 
 _SHORT_HASH: Final = 12
 
+_Entry = dict[str, Any]
+"""A model as --json lists it."""
+
 app = typer.Typer(help="Add models of your own, and see what there is.", no_args_is_help=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -175,7 +178,7 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
 def _sample(
     manifest: Path | None, images: str | None, max_pixels: int
 ) -> Callable[[Preprocessing], Statistics] | None:
-    """Give what computes mean and std of the training images, where they are named."""
+    """Return the function that computes mean and std of the training images, where they are named."""
     if manifest is None and images is None:
         return None
     if manifest is None or images is None:
@@ -242,8 +245,8 @@ def list_(as_json: AsJson = False) -> None:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-def _entry(name: str, settings: Settings) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+def _entry(name: str, settings: Settings) -> _Entry:
+    entry: _Entry = {
         "name": name,
         "where": "yours" if (settings.models / name).exists() else "shipped",
     }

@@ -28,7 +28,7 @@ from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
 
 _LINE_SECONDS: Final = 60.0
-"""How often a log, which has no live bar, gets a line."""
+"""Seconds between the lines of a log, which has no live bar."""
 
 app = typer.Typer()
 

@@ -1,12 +1,13 @@
-"""The command `nightread worker`: a process of Celery's whose children score what is queued."""
+"""The command `nightread worker`: a Celery process whose children score what is queued."""
 
 import logging
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -46,7 +47,7 @@ def worker(
         ("ENGINE", engine),
     ):
         if value is not None:
-            # The children are new processes: they read it there.
+            # The children are new processes, which read their settings from there.
             os.environ[f"NIGHTREAD_{variable}"] = str(value)
     settings = load_settings()
     find_model(settings.model, settings.models)
@@ -61,8 +62,8 @@ def worker(
 
     signal.signal(lifecycle.REFUSED, end)
     count, _ = lifecycle.children_and_threads(settings)
-    _until_told_to_end(
-        celery,
+    _run_until_stopped(
+        celery.worker_main,
         [
             "worker",
             f"--concurrency={count}",
@@ -70,20 +71,20 @@ def worker(
             f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
             f"--hostname={name}",
             f"--loglevel={settings.log_level}",
-            # The ledger tells what there is to do; workers need not know of each other.
+            # The ledger says what there is to do; workers need not know about each other.
             "--without-mingle",
             "--without-gossip",
         ],
     )
 
 
-def _until_told_to_end(celery: Any, arguments: list[str]) -> None:
+def _run_until_stopped(work: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Run a Celery worker; one that lost its broker ends its batches and starts again under the same id."""
     from celery.worker import state
 
-    celery.worker_main(arguments)
+    work(arguments)
     if state.should_stop is not None or state.should_terminate is not None:
-        return  # a signal, or a command from outside, told it to
+        return  # by a signal, or a command from outside
     logging.getLogger(__name__).warning("the connection to the broker was lost; starting again")
-    time.sleep(1)  # a worker that cannot run at all shall not fill the log
+    time.sleep(1)  # a worker that cannot run at all must not fill the log
     os.execv(sys.executable, [sys.executable, "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from workers.metrics.summary import Summary, summarise
 ALL: Final = "all"
 
 _AGES: Final = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (float("inf"), "80+"))
-"""Bands of age in years: the first whose end an age is below."""
+"""Bands of age in years: an age belongs to the first band whose end is above it."""
 
 
 def evaluate_classification(database: Database, held: EvaluationClaim) -> Figures:
@@ -64,7 +64,7 @@ def figures_of(
 
 
 def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
-    """Give each subgroup that has an image: its name, and its images' places among the rows of `facts`.
+    """Return each subgroup that has an image: its name, and its images' positions among the rows of `facts`.
 
     An image without the fact is in none of its groups. The first subgroup, `all`, is every image.
     """
@@ -97,7 +97,7 @@ def _add_plots(
         figures.bins.append(
             key | {"bin": number, "lower": bin_.lower, "upper": bin_.upper, "images": bin_.n} | means
         )
-    curves: dict[str, Any] = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
+    curves = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
     for name, curve in curves.items():
         points = zip(curve.x, curve.y, curve.thresholds, strict=True)
         figures.points.extend(

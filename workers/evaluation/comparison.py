@@ -1,12 +1,12 @@
-"""Whether one run finds better than another: the paired test on the images that both have scored."""
+"""Whether one run is better than another: the paired test on the images that both have scored."""
 
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from db.comparisons import Comparisons
-from db.database import Database
+from db.database import Database, Record
 from db.scores import UNKNOWN, read_scores
 from workers.metrics.compare import compare_aurocs, holm
 
@@ -16,7 +16,7 @@ _COLUMNS: Final = ("n_positive", "n_negative", "auroc_a", "auroc_b", "difference
 def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: int) -> Comparisons:
     """Compare run A with run B, finding by finding, against one label set.
 
-    Raises UnknownRunError for a run that is not there. The findings are those that both models have; p is
+    Raises UnknownRunError for a run that does not exist. The findings are those that both models have; p is
     corrected over them by Holm's method.
     """
     with database.read() as connection:
@@ -24,7 +24,7 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
         b = read_scores(connection, run_b, label_manifest_id)
     of_b = {finding.finding_id: column for column, finding in enumerate(b.findings)}
     both = np.isfinite(a.probabilities).any(axis=1) & np.isfinite(b.probabilities).any(axis=1)
-    rows: list[dict[str, Any]] = []
+    rows: list[Record] = []
     for column, finding in enumerate(a.findings):
         if finding.finding_id not in of_b:
             continue

@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 
 class Patience(Protocol):
-    """Calls a transaction, and may call it again while the database is away."""
+    """Runs a transaction, again if need be while the database is away."""
 
     def __call__(self, action: Callable[[], T]) -> T:
-        """Give what the action gives."""
+        """Return the action's result."""
 
 
 def evaluate(
     database: Database, evaluation_id: int, lease_seconds: float, patiently: Patience
 ) -> EvaluationClaim | None:
-    """Claim an evaluation, compute it and write its rows; None where it is done, or another's.
+    """Claim an evaluation, compute it and write its rows; None where it is done or claimed by another.
 
     Raises UnknownKindError where nothing here evaluates the model's kind.
     """
@@ -50,7 +50,7 @@ def evaluate(
 
 
 def evaluate_run(database: Database, held: EvaluationClaim) -> Figures:
-    """Compute an evaluation's figures by its model's kind; UnknownKindError for one that is not here."""
+    """Compute an evaluation's figures by its model's kind; UnknownKindError for a kind unknown here."""
     # Cards that were written before there were kinds, and those of imported runs, have none.
     kind = model_card(database, held.run_id).get("kind", "classification")
     if kind not in EVALUATIONS:

@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 
 from config.cards.classification import Preprocessing
 from db.boxes import BoxedFinding, Edges, ImageMaps, boxed_findings, boxed_maps, boxes_of
-from db.database import Database
+from db.database import Database, Record
 from db.queries import model_card
 from workers.inference.region import visible_region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
@@ -17,15 +16,15 @@ from workers.metrics.localisation import Localisation, localise, summarise_local
 _NOT_LISTED = "not in the run's manifest"
 
 
-def localise_run(database: Database, run_id: int, box_set_id: int) -> list[dict[str, Any]]:
+def localise_run(database: Database, run_id: int, box_set_id: int) -> list[Record]:
     """Judge a run's maps by a set of boxes: one row of localisation_result per finding with a box.
 
-    Rows lack the evaluation's id. `reason` tells why figures are None, or how many images with a box of the
+    Rows lack the evaluation's id. `reason` says why figures are None, or how many images with a box of the
     finding could not be judged, and why. Raises UnknownRunError.
     """
     card = model_card(database, run_id)
-    # A stub's card says nothing of pixels: its maps cover the whole picture. Neither does an imported run's,
-    # which has no maps.
+    # A stub's card says nothing about pixels: its maps cover the whole picture. Nor does the card of an
+    # imported run, which has no maps.
     pixels = Preprocessing.model_validate(card["pixels"]) if "pixels" in card else None
     with database.read() as connection:
         findings = boxed_findings(connection, run_id, box_set_id)
@@ -56,7 +55,7 @@ def _judge(pixels: Preprocessing | None, image: ImageMaps, channel: int, drawn: 
     return localise(maps[:, :, channel], np.array(drawn), image.width, image.height, seen=seen)
 
 
-def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> dict[str, Any]:
+def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> Record:
     summary = asdict(summarise_localisations(judged))
     left_out = Counter(judgement.reason or "" for judgement in judged if judgement.hit is None)
     left_out[_NOT_LISTED] = images - len(judged)

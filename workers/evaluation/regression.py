@@ -1,23 +1,23 @@
-"""Whether a schedule's newest evaluation has lost against the one before, by a paired test."""
+"""Whether a schedule's newest evaluation is worse than the one before, by a paired test."""
 
-from typing import Any, Final
+from typing import Final
 
 from db import alerts
 from db.alerts import Predecessor, RegressionCheck
-from db.database import Database
+from db.database import Database, Record
 from db.evaluations import EvaluationClaim
 from workers.evaluation.comparison import compare_runs
 
 SIGNIFICANT: Final = 0.05
-"""Of the p corrected by Holm's method for the number of findings."""
+"""The level of p, corrected by Holm's method for the number of findings."""
 
 
 def check_regression(database: Database, held: EvaluationClaim) -> RegressionCheck | None:
     """Test a scheduled evaluation's run against the run that the schedule evaluated before it.
 
-    None where there is nothing to test: no schedule, its first evaluation, or the same model, whose scores of
-    the images that both runs have are equal. A loss is a difference of AUROCs beyond the schedule's margin
-    that is significant; where there is one, the result carries the alert's message.
+    None where there is nothing to test: no schedule, its first evaluation, or the same model, which gave the
+    images of both runs the same scores. A loss is a significant difference of AUROCs beyond the schedule's
+    margin; where there is one, the result carries the alert's message.
     """
     if held.schedule_id is None:
         return None
@@ -39,13 +39,13 @@ def check_regression(database: Database, held: EvaluationClaim) -> RegressionChe
     )
 
 
-def is_loss(row: dict[str, Any], margin: float) -> bool:
-    """Tell whether a comparison's row, of the run before as `a` and the new one as `b`, shows a loss."""
+def is_loss(row: Record, margin: float) -> bool:
+    """Return whether a comparison's row, with the earlier run as `a` and the new one as `b`, shows a loss."""
     difference, p_holm = row["difference"], row["p_holm"]
     return difference is not None and p_holm is not None and difference > margin and p_holm < SIGNIFICANT
 
 
-def _message(predecessor: Predecessor, run_id: int, lost: list[dict[str, Any]]) -> str:
+def _message(predecessor: Predecessor, run_id: int, lost: list[Record]) -> str:
     findings = ", ".join(f"{row['finding']} {row['auroc_a']:.3f} -> {row['auroc_b']:.3f}" for row in lost)
     return (
         f"schedule {predecessor.schedule}: model {predecessor.model_now} in run {run_id} finds less than "

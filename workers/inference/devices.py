@@ -4,13 +4,13 @@ import os
 
 
 def prepare_gpus() -> int:
-    """Load TensorFlow and set up its GPUs before it computes anything; gives how many there are, 0 for a CPU.
+    """Load TensorFlow and set up its GPUs before it computes anything; returns their number, 0 for a CPU.
 
-    On GPUs Keras computes in mixed_float16, and memory is taken as it is needed; on a CPU in float32.
+    On GPUs Keras computes in mixed_float16, and memory is taken as needed; on a CPU it computes in float32.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # read when TensorFlow is loaded
-    import keras  # noqa: PLC0415  # loaded by whoever computes only, and after the settings
-    import tensorflow as tf  # noqa: PLC0415
+    import keras
+    import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,13 @@ from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.inference.devices import prepare_gpus
-from workers.inference.networks.network import network_of
+from workers.inference.networks.network import Tensor, TensorFunction, network_of
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import load_weights
 
 GOLDEN_TOLERANCE: Final = 1e-4
 GOLDEN_TOLERANCE_HALF: Final = 2e-2
-"""In float16 on a GPU, or bfloat16."""
+"""The tolerance in float16 on a GPU, or in bfloat16."""
 
 EngineKind = Literal["tensorflow", "openvino", "openvino-bf16"]
 
@@ -35,7 +35,7 @@ class Inference:
 
 
 class Engine(Protocol):
-    """What runs a network: any number of prepared pictures in, their scores and maps out."""
+    """Runs a network: prepared pictures in, their scores and maps out."""
 
     name: str
     batch: int
@@ -73,8 +73,8 @@ class OpenVINOEngine:
         Raises ConfigError where OpenVINO is not installed, or the processor lacks bfloat16.
         """
         try:
-            import openvino as ov  # noqa: PLC0415  # an extra
-            from openvino import properties  # noqa: PLC0415
+            import openvino as ov
+            from openvino import properties
         except ImportError as error:
             raise ConfigError(
                 f"OpenVINO is not installed ({error}); install nightread[openvino], or unset NIGHTREAD_ENGINE"
@@ -92,7 +92,7 @@ class OpenVINOEngine:
             properties.hint.inference_precision(): ov.Type.bf16 if half else ov.Type.f32,
             properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
             properties.hint.num_requests(): 1,
-            # Pinned, the children would all sit on the same core.
+            # If pinned, all children would run on the same core.
             properties.hint.enable_cpu_pinning(): False,
         }
         forward = _forward(model, self.batch, maps=maps, compiled=False)
@@ -109,7 +109,7 @@ class OpenVINOEngine:
 
 
 def make_engine(kind: EngineKind, model: Classifier, *, threads: int = 1, maps: bool = True) -> Engine:
-    """Make the engine of a kind; ConfigError where it cannot run here, or the model is not its card's."""
+    """Make an engine of a kind; ConfigError where it cannot run here, or the model differs from its card."""
     if kind == "tensorflow":
         return TensorFlowEngine(model, threads=threads, maps=maps)
     return OpenVINOEngine(model, threads=threads, maps=maps, half=kind == "openvino-bf16")
@@ -130,19 +130,19 @@ def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> 
 
 
 def _load_tensorflow(threads: int) -> int:
-    """Load TensorFlow with our settings; gives the number of GPUs that it sees."""
+    """Load TensorFlow with our settings; returns the number of GPUs that it sees."""
     _configure_process(threads)
     gpus = prepare_gpus()
-    import tensorflow as tf  # noqa: PLC0415  # in the worker's child only, and after its settings
+    import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     return gpus
 
 
-def _forward(model: Classifier, batch: int, *, maps: bool, compiled: bool) -> Any:
-    """Build and fill the network; gives TensorFlow's function of one batch to its outputs, by name."""
-    import tensorflow as tf  # noqa: PLC0415
+def _forward(model: Classifier, batch: int, *, maps: bool, compiled: bool) -> TensorFunction:
+    """Build and fill the network; returns TensorFlow's function from one batch to its outputs, by name."""
+    import tensorflow as tf
 
     card = model.card
     architecture = network_of(card)
@@ -152,7 +152,7 @@ def _forward(model: Classifier, batch: int, *, maps: bool, compiled: bool) -> An
     maps_of = architecture.maps(network, card)
     shape = (batch, card.pixels.size, card.pixels.size, card.pixels.channels)
 
-    def forward(inputs: Any) -> dict[str, Any]:
+    def forward(inputs: Tensor) -> dict[str, Tensor]:
         features, logits = forward_pass(inputs)
         outputs = {"probabilities": tf.sigmoid(tf.cast(logits, tf.float32))}
         if maps:
@@ -176,10 +176,10 @@ def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inferen
 
 
 def _configure_process(threads: int) -> None:
-    """Set what TensorFlow reads from the environment when it is loaded."""
+    """Set the environment variables that TensorFlow reads when it is loaded."""
     if threads == 1:
-        # XLA's own thread pool ignores TensorFlow's settings; with one thread a process it would make
-        # several children fight for the cores.
+        # XLA's own thread pool ignores TensorFlow's settings; with one thread per process it would make
+        # several children compete for the cores.
         os.environ["XLA_FLAGS"] = (
             os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
         ).strip()

@@ -7,15 +7,13 @@ of finding c is relu(sum_k W_kc f_k A_k) up to a positive factor, which dividing
 No gradient has to be taken, and 14 maps are one einsum.
 """
 
-from typing import Any
-
 import tensorflow as tf
 
 
-def class_activation_maps(normed: Any, kernel: Any, *, final_relu: bool) -> Any:
-    """Give (N, h, w, findings) maps of `normed` (N, h, w, k), the last batch norm's output, as a tensor.
+def class_activation_maps(normed: tf.Tensor, kernel: tf.Tensor, *, final_relu: bool) -> tf.Tensor:
+    """Return (N, h, w, findings) maps of `normed` (N, h, w, k), the last batch norm's output, as a tensor.
 
-    Each map is cut at 0 and divided by its maximum; one without a positive value is all 0.
+    Each map is clipped at 0 and divided by its maximum; one without a positive value is all 0.
     """
     normed = tf.cast(normed, tf.float32)
     if final_relu:

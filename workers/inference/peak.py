@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from workers.inference.region import Region
 
 BOX_LEVEL: Final = 0.5
-"""The box encloses the part of the map around its peak that is at least so high."""
+"""The box encloses the part of the map around its peak that is at least this high."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def locate(map_: NDArray[np.float32], region: Region) -> Peak | None:
 
 
 def _vertex(line: NDArray[np.float32], top: int) -> float:
-    """Tell how far from its highest place a line's peak lies, -0.5 to 0.5 places.
+    """Return how far from its highest place a line's peak lies, -0.5 to 0.5 places.
 
     The vertex of the parabola through the highest place and its neighbours: a place of a 10 x 10 map is 102
     pixels of a radiograph, wider than a nodule.

@@ -1,6 +1,6 @@
 """From a decoded picture to the network's input, prepared as the model card says."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from PIL import Image
 from scipy.sparse import csr_array
 
 from config.cards.classification import Preprocessing
-from workers.inference.formats.picture import Picture
+from workers.inference.formats.picture import Picture, Values, is_grey
 from workers.inference.region import visible_region
 
 _PILLOW: Final = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
@@ -21,11 +21,11 @@ _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_f
 
 def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
-    values: NDArray[Any] = picture.values
+    values: Values = picture.values
     seen = visible_region(pixels, picture.width, picture.height)
     values = values[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
-    if values.ndim == 3 and pixels.channels == 1:  # noqa: PLR2004  # height, width, colour
-        # Pillow's conversion gives greys back as they are: a colour picture of greys is the grey picture.
+    if not is_grey(values) and pixels.channels == 1:
+        # Pillow's conversion keeps greys as they are: a colour picture of greys becomes the grey picture.
         values = np.asarray(Image.fromarray(values).convert("L"))
     resized = _resize(values, pixels)
     scale = np.float32(pixels.factor) / np.asarray(pixels.std, dtype=np.float32)
@@ -33,26 +33,26 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     prepared = np.empty((pixels.size, pixels.size, pixels.channels), dtype=np.float32)
     for channel in range(pixels.channels):
         # Plane by plane: NumPy's loop over an innermost axis of three takes three times as long.
-        plane = resized if resized.ndim == 2 else resized[..., channel]  # noqa: PLR2004  # grey goes to all
+        plane = resized if is_grey(resized) else resized[..., channel]
         np.subtract(plane * scale[channel], shift[channel], out=prepared[..., channel])
     return prepared
 
 
-def _resize(values: NDArray[Any], pixels: Preprocessing) -> NDArray[np.float32]:
+def _resize(values: Values, pixels: Preprocessing) -> NDArray[np.float32]:
     size = (pixels.size, pixels.size)
     if values.shape[:2] != size:
         if pixels.resize in _PILLOW:
             # Grey is resized once, not three times; float32 goes through Pillow's mode F.
             values = np.asarray(Image.fromarray(values).resize(size, _PILLOW[pixels.resize]))
-        elif values.ndim == 2:  # noqa: PLR2004  # grey
+        elif is_grey(values):
             values = _resize_as_skimage(values, pixels)
         else:
             values = np.dstack([_resize_as_skimage(plane, pixels) for plane in np.moveaxis(values, -1, 0)])
     return values.astype(np.float32, copy=False)
 
 
-def _resize_as_skimage(plane: NDArray[Any], pixels: Preprocessing) -> NDArray[np.float32]:
-    """Resize (height, width) to (size, size): a product with one sparse matrix for each axis.
+def _resize_as_skimage(plane: Values, pixels: Preprocessing) -> NDArray[np.float32]:
+    """Resize (height, width) to (size, size): a product with one sparse matrix per axis.
 
     Both of scikit-image's methods are linear in the values and separable, and an output needs few of the
     pixels: filtering the whole picture first, as scikit-image does, takes ten times as long.
@@ -64,16 +64,16 @@ def _resize_as_skimage(plane: NDArray[Any], pixels: Preprocessing) -> NDArray[np
     rows = _weights(height, pixels.size, antialiased=antialiased)
     columns = _weights(width, pixels.size, antialiased=antialiased)
     resized: NDArray[np.float32]
-    # In this order what stands between the two products is never larger than both picture and result.
+    # In this order the result of the first product is never larger than both picture and result.
     resized = (columns @ (rows @ values).T).T if height >= pixels.size else rows @ (columns @ values.T).T
     if antialiased and (resized.min() > 0 or resized.max() < 0):
-        # scikit-image keeps the mid-grey outside from darkening the border of an all too bright picture.
+        # scikit-image keeps the mid-grey outside from darkening the border of a very bright picture.
         resized = resized.clip(values.min(), values.max())
     return resized + outside
 
 
-def _weights(length: int, size: int, *, antialiased: bool) -> Any:
-    """Give the weights of an axis' pixels in each of its outputs: sparse, (size, length) float32.
+def _weights(length: int, size: int, *, antialiased: bool) -> csr_array:
+    """Return the weights of an axis' pixels in each of its outputs: sparse, (size, length) float32.
 
     Antialiased: after a Gaussian of (length / size - 1) / 2 pixels, with zeros beyond the border. Else the
     border is a mirror.
@@ -99,9 +99,9 @@ def _weights(length: int, size: int, *, antialiased: bool) -> Any:
 
 
 def test_pattern(size: int) -> Picture:
-    """Give the picture that golden scores are about: (size, size) uint8, integer arithmetic only.
+    """Return the picture that golden scores belong to: (size, size) uint8, integer arithmetic only.
 
-    Bands and rings of many widths, so that every filter of a network has something to answer to.
+    Bands and rings of many widths, so that every filter of a network has something to respond to.
     """
     y, x = np.mgrid[0:size, 0:size].astype(np.int64)
     rings = ((x - size // 2) ** 2 + (y - size // 3) ** 2) * 255 // (size * size)

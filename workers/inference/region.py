@@ -16,7 +16,7 @@ class Region:
 
 
 def visible_region(pixels: Preprocessing, width: int, height: int) -> Region:
-    """Give what a card's network sees of a picture (width x height): all of it, or its middle square."""
+    """Return what a card's network sees of a picture (width x height): all of it, or its middle square."""
     if not pixels.center_crop:
         return Region(0, 0, width, height)
     side = min(height, width)

@@ -21,15 +21,15 @@ SAMPLE: Final = 100
 
 
 def raw(pixels: Preprocessing) -> Preprocessing:
-    """Give the same resize without scaling: what mean and std are about."""
+    """Return the same resize without scaling: what mean and std are about."""
     zeros, ones = (0.0,) * pixels.channels, (1.0,) * pixels.channels
     return pixels.model_copy(update={"factor": 1.0, "mean": zeros, "std": ones})
 
 
 def pixel_statistics(pictures: Iterable[Picture], pixels: Preprocessing) -> Statistics:
-    """Give mean and standard deviation per channel of resized pictures, in units of `value * factor`.
+    """Return mean and standard deviation per channel of resized pictures, in units of `value * factor`.
 
-    ConfigError where there is no picture, or where all pixels are alike: dividing by 0 is no normalisation.
+    ConfigError where there is no picture, or where all pixels are alike: dividing by 0 normalises nothing.
     """
     sums, squares, count = np.zeros(pixels.channels), np.zeros(pixels.channels), 0
     for picture in pictures:
@@ -52,7 +52,7 @@ def pixel_statistics(pictures: Iterable[Picture], pixels: Preprocessing) -> Stat
 def sampled_statistics(
     names: Sequence[str], read: Callable[[str], Picture], pixels: Preprocessing, seed: int = 0
 ) -> Statistics:
-    """Give mean and std of `SAMPLE` of the images, drawn with a seed; unreadable ones are passed over.
+    """Return mean and std of `SAMPLE` of the images, drawn with a seed; unreadable ones are passed over.
 
     `read` gives an image's picture or raises ImageUnusableError. Raises ConfigError as `pixel_statistics`.
     """

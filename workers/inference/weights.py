@@ -1,10 +1,10 @@
-"""Load a model's weights into a network that was built in code, after their hash was checked."""
+"""Load a model's weights into a network built in code, after their hash was checked."""
 
 import hashlib
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +12,26 @@ from numpy.typing import NDArray
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier, weights_file
 from config.errors import ConfigError
-from workers.inference.networks.network import network_of
+from workers.inference.networks.network import KerasModel, network_of
 
 _OUTPUTS: Final = "outputs"
 
 
 def file_sha256(path: Path) -> str:
-    """Give the hex SHA-256 of a file."""
+    """Return the hex SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def arrays_sha256(arrays: list[NDArray[np.float32]]) -> str:
-    """Give the hex SHA-256 of arrays' bytes, little endian, one after the other."""
+    """Return the hex SHA-256 of arrays' bytes, little endian, one after the other."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array, dtype="<f4").tobytes())
     return digest.hexdigest()
 
 
-def load_weights(network: Any, model: Classifier) -> None:
+def load_weights(network: KerasModel, model: Classifier) -> None:
     """Fill a network of the card's architecture; ConfigError where hash, number or shapes do not fit."""
     card = model.card
     path = weights_file(model)
@@ -46,22 +46,24 @@ def load_weights(network: Any, model: Classifier) -> None:
         raise ConfigError(f"model {card.name}: {path}: {error.strerror}") from error
     _compare(card.name, path.name, found, card.sha256)
     arrays, outputs = read_arrays(card.name, path)
-    for index, (stored, said) in enumerate(zip(outputs, card.findings, strict=False), start=1):
-        if stored != said:
+    for index, (stored, finding) in enumerate(zip(outputs, card.findings, strict=False), start=1):
+        if stored != finding:
             raise ConfigError(
                 f"model {card.name}: output {index} of {path.name} is {stored}, the card's "
-                f"finding {index} is {said}; the card must name the outputs in their order"
+                f"finding {index} is {finding}; the card must name the outputs in their order"
             )
     fill(network, arrays, card, path.name)
 
 
-def fill(network: Any, arrays: list[NDArray[np.float32]], card: ClassificationCard, what: str) -> None:
+def fill(network: KerasModel, arrays: list[NDArray[np.float32]], card: ClassificationCard, what: str) -> None:
     """Put arrays in the network's own order into it; ConfigError names the first that does not fit."""
     _compare_shapes(network, card, what, [array.shape for array in arrays])
     network.set_weights(arrays)
 
 
-def save_weights(network: Any, path: Path, *, findings: tuple[str, ...] = (), half: bool = False) -> str:
+def save_weights(
+    network: KerasModel, path: Path, *, findings: tuple[str, ...] = (), half: bool = False
+) -> str:
     """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256.
 
     With them go the names of the outputs, so that a card cannot name them in another order. `half` writes
@@ -77,7 +79,7 @@ def save_weights(network: Any, path: Path, *, findings: tuple[str, ...] = (), ha
 def read_arrays(name: str, path: Path) -> tuple[list[NDArray[np.float32]], tuple[str, ...]]:
     """Read an `.npz` in the order of its names, and the outputs' names where it has them.
 
-    Its hash was right: what is wrong here was saved wrong.
+    Its hash was right: an error here was already in the saved file.
     """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -88,7 +90,9 @@ def read_arrays(name: str, path: Path) -> tuple[list[NDArray[np.float32]], tuple
         raise ConfigError(f"model {name}: {path.name} is not a whole .npz of arrays: {error}") from error
 
 
-def _compare_shapes(network: Any, card: ClassificationCard, what: str, found: list[tuple[int, ...]]) -> None:
+def _compare_shapes(
+    network: KerasModel, card: ClassificationCard, what: str, found: list[tuple[int, ...]]
+) -> None:
     variables = network.weights
     what = f"model {card.name}: {what}"
     built = f"{card.architecture} with {len(card.findings)} findings"

@@ -16,9 +16,9 @@ from scipy.stats import rankdata
 
 @dataclass(frozen=True, slots=True)
 class Auroc:
-    """An area under the ROC curve with its interval; what the labels do not define is None.
+    """An area under the ROC curve with its interval; a figure that the labels do not define is None.
 
-    All three figures need both classes, `ci_low`, `ci_high` and `variance` two images of each.
+    All figures need both classes; `ci_low`, `ci_high` and `variance` need two images of each.
     """
 
     auroc: float | None

@@ -1,7 +1,7 @@
-"""The AUROC's interval by resampling patients, whose images are no independent draws."""
+"""The AUROC's interval by resampling patients, whose images are not independent draws."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from workers.metrics.thresholds import known_images, missing_class
 
-# Resamples that lack a class have no AUROC; where more than these do, the rest is no fair sample any more.
+# Resamples that lack a class have no AUROC; where more than this share do, the rest is not a fair sample.
 _MOST_UNDEFINED: Final = 0.1
 
 
@@ -32,7 +32,7 @@ class Bootstrap:
 def bootstrap_auroc(
     labels: NDArray[np.generic],
     scores: NDArray[np.generic],
-    patients: NDArray[Any],
+    patients: NDArray[np.generic],
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -85,7 +85,7 @@ def bootstrap_auroc(
     return Bootstrap(area, float(low), float(high), count, resamples, defined.size)
 
 
-def _numbered(patients: NDArray[Any]) -> tuple[NDArray[np.intp], int]:
+def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
     """Return each image's patient as a number from 0, and how many patients there are."""
     codes, distinct = pd.factorize(patients)
     number: NDArray[np.intp] = codes.astype(np.intp)

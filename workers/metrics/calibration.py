@@ -17,7 +17,7 @@ from workers.metrics.thresholds import known_images, missing_class
 
 BINS: Final = 20
 
-# The step of float32 below 1: a network cannot say more, and the logit of 0 or 1 has no number.
+# The step of float32 below 1: a network cannot say more, and the logit of 0 or 1 is infinite.
 _CLOSEST: Final = 2.0**-24
 
 

@@ -1,4 +1,4 @@
-"""Whether two models that scored the same images find a finding equally well.
+"""Whether two models that scored the same images detect a finding equally well.
 
 The paired test of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, and the correction of
 S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6
@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped]
+from statsmodels.stats.multitest import multipletests
 
 from workers.metrics.auroc import placements
 from workers.metrics.thresholds import known_images, missing_class

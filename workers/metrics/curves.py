@@ -82,7 +82,7 @@ def _thinned(x: _Floats, y: _Floats, thresholds: _Floats, area: float) -> Curve:
 
 
 def _chosen(x: _Floats, y: _Floats) -> NDArray[np.intp]:
-    """Return the places of the points to keep; x rises from 0 to 1."""
+    """Return the indices of the points to keep; x rises from 0 to 1."""
     last = x.size - 1
     if last < MOST_POINTS:
         return np.arange(x.size)

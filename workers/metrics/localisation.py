@@ -17,8 +17,9 @@ from workers.inference.region import Region
 from workers.metrics.thresholds import wilson
 
 LEVEL: Final = 0.5
-"""The part of the map that is at least so high, in shares of its maximum, is compared with the boxes."""
+"""The part of the map that is at least this high, as a share of its maximum, is compared with the boxes."""
 
+_AXES: Final = (2, 2)
 _COORDINATES: Final = 4
 
 
@@ -71,7 +72,7 @@ def localise(
     Raises ValueError for other shapes, for a part that is not within the image, for a level outside (0, 1].
     """
     seen = seen or Region(0, 0, width, height)
-    if map_.ndim != 2 or not map_.size or boxes.ndim != 2 or boxes.shape[1] != _COORDINATES:  # noqa: PLR2004
+    if not map_.size or (map_.ndim, boxes.ndim) != _AXES or boxes.shape[1] != _COORDINATES:
         raise ValueError(f"map {map_.shape} and boxes {boxes.shape} are not (h, w) and (k, 4)")
     if not _within(seen, width, height) or not 0 < level <= 1:
         raise ValueError(f"{seen} in an image of {width} x {height} pixels, a level of {level}")

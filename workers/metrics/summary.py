@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from math import isnan
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from workers.metrics.thresholds import Confusion, Kind, at_thresholds, known_ima
 
 @dataclass(frozen=True, slots=True)
 class FindingSummary:
-    """How well a model finds one finding; a figure that the images do not define is None, see `reason`.
+    """How well a model detects one finding; a figure that the images do not define is None, see `reason`.
 
     `ci_low` and `ci_high`: DeLong's 95% interval of `auroc`; `bootstrap_low` and `bootstrap_high`: that of
     resampled patients, where asked for. `average_precision`: the step-wise area under the precision-recall
@@ -58,7 +57,7 @@ def summarise(
     *,
     threshold: float | None,
     wanted_sensitivity: float | None = None,
-    patients: NDArray[Any] | None = None,
+    patients: NDArray[np.generic] | None = None,
     resamples: int = 0,
 ) -> Summary:
     """Summarise probabilities (N,) in [0, 1] against labels (N,): 1, 0, or -1 for unknown, left out.

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+from statsmodels.stats.proportion import proportion_confint
 
 Kind = Literal["card", "0.5", "youden", "sensitivity"]
 """Where a threshold comes from: the model's card, one half, Youden's index, a wanted sensitivity."""
@@ -51,7 +51,7 @@ class Confusion:
 def known_images(
     labels: NDArray[np.generic], *scores: NDArray[np.generic]
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]], str | None]:
-    """Leave out the images without a label: truth (n,), each of the scores (n,), why they serve for nothing.
+    """Leave out the images without a label; returns truth (n,), each of the scores (n,), and a reason.
 
     `labels` (N,) are 1, 0, or -1 or NaN where unknown; each of `scores` is (N,). The reason is None where
     the scores can be used, and names no image or a NaN otherwise.
@@ -74,7 +74,7 @@ def known_images(
 
 
 def missing_class(truth: NDArray[np.bool_]) -> str | None:
-    """Name what is missing for a figure that needs positive and negative images, or give None."""
+    """Name what is missing for a figure that needs positive and negative images; None if nothing is."""
     if not truth.size:
         return NO_IMAGE
     if not truth.any():

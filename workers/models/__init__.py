@@ -1,1 +1,1 @@
-"""Bringing models in: other projects' weight files, read, checked and written as model folders."""
+"""Importing models: other projects' weight files, read, checked and written as model folders."""

@@ -1,4 +1,4 @@
-"""Bring a model in: a model folder, checked as a worker checks it, or a weights file made into one."""
+"""Add a model: a model folder, checked as a worker checks it, or a weights file made into one."""
 
 import os
 import re
@@ -8,37 +8,40 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from pydantic import ValidationError
 
-from config.cards.card import problems_of
+from config.cards.card import CardFields, problems_of
 from config.cards.classification import Preprocessing
 from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
 from config.errors import ConfigError
+from workers.inference.engine import TensorFlowEngine
+from workers.inference.weights import file_sha256
+from workers.models.folder import write_model
 from workers.models.imported import ForeignWeights, drop_unnamed
+from workers.models.keras_files import read_keras
 from workers.models.layouts import LAYOUTS, Layout
 from workers.models.options import ImportOptions, require_options
+from workers.models.torch_files import read_torch
 
 _KERAS_SUFFIXES: Final = frozenset({".h5", ".hdf5", ".keras"})
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
 
 def add_folder(source: Path, models_dir: Path) -> Classifier:
-    """Copy a model folder to `models_dir` after its network was built, filled and asked for the test pattern.
+    """Copy a model folder to `models_dir` after its network was built, filled and run on the test pattern.
 
     Raises ConfigError where the name is taken, the card is wrong, or hash, number, shapes or golden scores
-    are not the card's. Nothing is left then.
+    do not match the card. Nothing is left behind then.
     """
     card = require_classifier(read_model(source)).card
     _require_free(card.name, models_dir, "change it in the card, `name`")
     if card.weights is not None and (Path(card.weights).is_absolute() or ".." in Path(card.weights).parts):
         raise ConfigError(f"{source}: weights is {card.weights!r}; the file must be in the model's folder")
-    from workers.inference.engine import TensorFlowEngine  # noqa: PLC0415  # loads TensorFlow
-
     with _writing(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
-        # The copy is what is checked: nobody can change it between the check and its use.
+        # The copy is checked, and not the source: nobody can change it between the check and its use.
         copied = Path(scratch) / card.name
         shutil.copytree(source, copied)
         TensorFlowEngine(require_classifier(read_model(copied)), threads=1, maps=False)
@@ -54,27 +57,23 @@ def add_weights(
     trust_pickle: bool = False,
     half: bool = False,
 ) -> Classifier:
-    """Make a model folder of a weights file, as its layout and the options say.
+    """Make a model folder from a weights file, as its layout and the options say.
 
-    `trust_pickle` lets a pickle run its code. `half`
-    stores float16. Raises ConfigError in one line where file, layout and what was told do not fit each
-    other, and TableError for a bad manifest; nothing is left then.
+    `trust_pickle` lets a pickle run its code. `half` stores float16. Raises ConfigError in one line where
+    file, layout and options do not match, and TableError for a bad manifest; nothing is left behind then.
     """
     name = options.name or default_name(source)
     _require_free(name, models_dir, "choose another --name")
     layout = LAYOUTS[options.layout]
     require_options(layout, options)
-    # Keras is loaded below; TensorFlow's greetings are no news to whoever adds a model.
+    # Keras is loaded below; TensorFlow's greeting lines mean nothing to a person who adds a model.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     imported = _with_findings(_read(source, trust_pickle=trust_pickle), layout, options, source)
     if half:
         _require_half(imported, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
-    from workers.inference.weights import file_sha256  # noqa: PLC0415  # loads TensorFlow
-    from workers.models.folder import write_model  # noqa: PLC0415  # loads TensorFlow
-
     with _writing(models_dir), _one_line(source):
-        facts: dict[str, Any] = {
+        facts: CardFields = {
             "name": name,
             "description": options.description or layout.description,
             "architecture": "densenet121",
@@ -90,7 +89,7 @@ def add_weights(
 
 
 def default_name(source: Path) -> str:
-    """Give the model's name where none is told: the file's, without its endings, as cards allow it."""
+    """Return the model's name where none is given: the file's, without its endings, as cards allow it."""
     stem = re.sub(r"(\.weights)?\.(h5|hdf5|keras|pth|pt|bin|tar|safetensors)$", "", source.name.lower())
     stem = stem.removesuffix(".pth")
     return re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:63] or "model"
@@ -122,11 +121,7 @@ def _read(source: Path, *, trust_pickle: bool) -> ForeignWeights:
     if not source.is_file():
         raise ConfigError(f"{source}: there is no such file; SOURCE is a weights file or a model folder")
     if source.suffix.lower() in _KERAS_SUFFIXES:
-        from workers.models.keras_files import read_keras  # noqa: PLC0415  # loads h5py
-
         return read_keras(source)
-    from workers.models.torch_files import read_torch  # noqa: PLC0415  # loads PyTorch
-
     return read_torch(source, trust_pickle=trust_pickle)
 
 
@@ -177,11 +172,11 @@ def _thresholds(imported: ForeignWeights, layout: Layout, options: ImportOptions
         if len(options.thresholds) not in {1, imported.outputs}:
             raise ConfigError(
                 f"--thresholds has {len(options.thresholds)} numbers for {imported.outputs} findings; "
-                "give one for all or one a finding"
+                "give one for all or one per finding"
             )
         return _spread(options.thresholds, imported.outputs)
     found = imported.thresholds or (None,) * imported.outputs
-    return tuple(layout.threshold if one is None else one for one in found)
+    return tuple(layout.threshold if threshold is None else threshold for threshold in found)
 
 
 def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocessing:
@@ -223,7 +218,9 @@ def _one_line(source: Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ConfigError(f"{source}: as told, its card would be wrong: {problems_of(error)}") from error
+        raise ConfigError(
+            f"{source}: with these options its card would be wrong: {problems_of(error)}"
+        ) from error
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from config.cards.model import Card, Model
 
 
 def facts_of(model: Model[Card]) -> list[tuple[str, str]]:
-    """Give the fields that are about the model as a whole, in the card's order, nested ones by their path."""
+    """Return the fields about the model as a whole, in the card's order, nested ones by their path."""
     fields = model.card.model_dump(mode="json", exclude={"kind", "name", "findings", "golden", "figures"})
     rows = [("folder", str(model.folder))]
     for field, value in fields.items():
@@ -25,7 +25,7 @@ def _plain(value: object) -> str:
 
 
 def columns_of(card: Card) -> dict[str, list[float | None]]:
-    """Give what the card has for each finding: thresholds, golden scores, and figures by their names."""
+    """Return what the card has for each finding: thresholds, golden scores, and figures by their names."""
     columns: dict[str, list[float | None]] = {"threshold": list(card.thresholds)}
     if not isinstance(card, ClassificationCard):
         return columns

@@ -3,7 +3,6 @@
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -11,11 +10,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from scipy.special import expit
 
-from config.cards.card import problems_of
+from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
 from config.errors import ConfigError
-from workers.inference.networks.network import network_of
+from workers.inference.networks.network import KerasModel, network_of
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import fill, save_weights
 
@@ -23,9 +22,9 @@ WEIGHTS_FILE = "weights.npz"
 
 
 def write_model(
-    models_dir: Path, facts: dict[str, Any], arrays: list[NDArray[np.float32]], *, half: bool = False
+    models_dir: Path, facts: CardFields, arrays: list[NDArray[np.float32]], *, half: bool = False
 ) -> Classifier:
-    """Write `models_dir/NAME/` with `card.yaml` and `weights.npz`; gives the model as it is read back.
+    """Write `models_dir/NAME/` with `card.yaml` and `weights.npz`; returns the model as it is read back.
 
     `facts` are the card's fields without sha256, weights and golden, which follow from the `arrays` (in the
     network's own order, `network.weights`). `half` stores them as float16. The folder appears whole or not at
@@ -43,7 +42,7 @@ def write_model(
         raise ConfigError(f"{target} is there already; choose another --name or remove it")
     models_dir.mkdir(parents=True, exist_ok=True)
     network = network_of(draft).build(draft)
-    # What is stored is what is checked: the golden scores are those of the rounded weights.
+    # The stored weights are the checked ones: the golden scores are those of the rounded weights.
     stored = [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
     fill(network, stored, draft, "the weights")
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
@@ -56,17 +55,17 @@ def write_model(
             }
         )
         write_card(folder, card)
-        read_model(folder)  # what a worker would refuse must not be put in place
+        read_model(folder)  # a model that a worker would refuse must not be put in place
         shutil.move(folder, target)
     return require_classifier(read_model(target))
 
 
-def golden_scores(network: Any, card: ClassificationCard) -> tuple[float, ...]:
-    """Give the probabilities of a filled network for the test pattern, rounded to six digits."""
+def golden_scores(network: KerasModel, card: ClassificationCard) -> tuple[float, ...]:
+    """Return the probabilities of a filled network for the test pattern, rounded to six digits."""
     pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
     _, logits = network(pattern, training=False)
     probabilities = expit(np.asarray(logits, dtype=np.float64)[0])
-    return tuple(round(float(one), 6) for one in probabilities)
+    return tuple(round(float(probability), 6) for probability in probabilities)
 
 
 def write_card(folder: Path, card: ClassificationCard) -> None:

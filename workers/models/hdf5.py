@@ -1,4 +1,4 @@
-"""Keras' containers, which strangers wrote: HDF5 files opened so that nothing outside of them is reached."""
+"""Keras' containers, written by strangers: HDF5 files opened so that nothing outside them is reached."""
 
 import shutil
 import tempfile
@@ -6,9 +6,9 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Final
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 
 from config.errors import ConfigError
 
@@ -22,8 +22,8 @@ _LARGEST_MEMBER: Final = 512 * 2**20
 
 
 @contextmanager
-def hdf5_of(path: Path) -> Iterator[Any]:
-    """Open the HDF5 file that holds the weights, out of a `.keras` through a temporary file.
+def hdf5_of(path: Path) -> Iterator[h5py.File]:
+    """Open the HDF5 file that holds the weights; that of a `.keras` through a temporary file.
 
     Raises ConfigError for a file that is neither, and what h5py and zipfile raise for a damaged one.
     """
@@ -49,7 +49,7 @@ def hdf5_of(path: Path) -> Iterator[Any]:
         raise ConfigError("is neither HDF5 nor a .keras file")
 
 
-def _unpack(path: Path, target: Any) -> None:
+def _unpack(path: Path, target: IO[bytes]) -> None:
     with zipfile.ZipFile(path) as archive:
         if _MEMBER not in archive.namelist():
             raise ConfigError(f"is a zip without {_MEMBER}, so not a .keras file")
@@ -64,8 +64,8 @@ def _unpack(path: Path, target: Any) -> None:
     target.flush()
 
 
-def member(group: Any, path: str) -> Any:
-    """Give what lies in this file at a path. A link could lead to another file, or in a circle."""
+def member(group: h5py.Group, path: str) -> h5py.Group | h5py.Dataset:
+    """Return what is in this file at a path. A link could lead to another file, or in a circle."""
     found = group
     for step in filter(None, path.split("/")):
         # get() with getlink looks at the link alone; `in` would follow it.
@@ -78,11 +78,11 @@ def member(group: Any, path: str) -> Any:
     return found
 
 
-def dataset(group: Any, path: str) -> Any:
-    """Give the array at a path, none of it read yet; one that is kept in another file is refused."""
+def dataset(group: h5py.Group, path: str) -> h5py.Dataset:
+    """Return the array at a path, none of it read yet; one kept in another file is refused."""
     found = member(group, path)
     if not isinstance(found, h5py.Dataset):
-        raise ConfigError(f"{path} is no array")
+        raise ConfigError(f"{path} is not an array")
     if found.is_virtual or found.external:
         raise ConfigError(f"{path} is kept in another file, and links are not followed")
     return found

@@ -1,4 +1,4 @@
-"""What a reader of foreign weight files gives: arrays in our order, and what the file itself tells."""
+"""The result of reading a foreign weights file: arrays in our order, and what the file itself says."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ class ForeignWeights:
 
     `arrays`: float32, in order, shapes and layout of the variables of `densenet.build` (kernels HWIO; each
     batch norm gamma, beta, moving mean, moving variance; last the head's kernel (1024, outputs) and bias).
-    `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one an output, where the
+    `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one per output, where the
     file holds them; None for an output without a name.
     """
 
@@ -26,7 +26,7 @@ class ForeignWeights:
 
 
 def drop_unnamed(imported: ForeignWeights) -> ForeignWeights:
-    """Give the model without the outputs that have no name: those were never trained.
+    """Return the model without the outputs that have no name: those were never trained.
 
     A model without any `findings` stays as it is. Raises ConfigError where no output has a name.
     """

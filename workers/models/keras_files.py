@@ -38,14 +38,14 @@ _DAMAGE: Final = (
 
 
 def read_keras(path: Path) -> ForeignWeights:
-    """Read DenseNet-121's weights with a dense head out of a file that Keras wrote.
+    """Read DenseNet-121's weights with a dense head from a file that Keras wrote.
 
     Keras 1 and 2: HDF5 of `save_weights` or `save`; Keras 3: `.weights.h5`, `.keras`, and HDF5 as before. The
-    DenseNet may be a layer of another model. What a file is, its content tells, not its name. Layers are
+    DenseNet may be a layer of another model. A file's content decides what it is, not its name. Layers are
     taken in the model's order, and every array's shape is checked. The arrays are finite.
 
-    What arrays do not tell stays the caller's to know: the pixels' scaling, the findings' names, whether the
-    head ends in a sigmoid, whether a ReLU stands before the pooling. Raises ConfigError where the file cannot
+    What arrays do not show is for the caller to know: the pixels' scaling, the findings' names, whether the
+    head ends in a sigmoid, whether a ReLU precedes the pooling. Raises ConfigError where the file cannot
     be read, or is not DenseNet-121 with one dense head.
     """
     try:

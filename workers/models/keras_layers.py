@@ -1,13 +1,13 @@
-"""The layers that hold weights in a file of Keras of any version, before anybody asks whose they are."""
+"""The layers that hold weights in a file of any version of Keras, before they are matched with a network."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
-from typing import Any, Final
+from typing import Final
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 
 from config.errors import ConfigError
@@ -32,6 +32,7 @@ _KERAS_1_ROLES: Final = {
     "running_std": "moving_variance",
 }
 _KERAS_1_NAME: Final = re.compile(rf"(.+)_({'|'.join(_KERAS_1_ROLES)})")
+_NUMBER: Final = re.compile(r"_?(\d{1,9})\Z")
 # Of no layer, or no weights: what a compiled model and a Dropout store beside them.
 _NOT_WEIGHTS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
 
@@ -41,7 +42,7 @@ class Layer:
     """A layer with weights: HDF5 datasets by their role, none of them read yet."""
 
     name: str
-    parts: dict[str, Any]
+    parts: dict[str, h5py.Dataset]
 
     @property
     def kernel_axes(self) -> int:
@@ -49,13 +50,13 @@ class Layer:
         return len(self.parts["kernel"].shape) if "kernel" in self.parts else 0
 
 
-def has_names(group: Any, attribute: str) -> bool:
-    """Tell whether a group lists names under an attribute, in one piece or in several."""
+def has_names(group: h5py.Group, attribute: str) -> bool:
+    """Return whether a group lists names under an attribute, in one piece or in several."""
     return attribute in group.attrs or f"{attribute}0" in group.attrs
 
 
-def _names(group: Any, attribute: str) -> list[str]:
-    """Read a list of names, which Keras cuts in numbered pieces where one attribute cannot hold it."""
+def _names(group: h5py.Group, attribute: str) -> list[str]:
+    """Read a list of names, which Keras splits into numbered pieces where one attribute cannot hold it."""
     pieces = takewhile(group.attrs.__contains__, (f"{attribute}{index}" for index in count()))
     names: list[str] = []
     for piece in [attribute] if attribute in group.attrs else pieces:
@@ -65,8 +66,8 @@ def _names(group: Any, attribute: str) -> list[str]:
     return names
 
 
-def legacy_layers(root: Any) -> list[Layer]:
-    """Give the layers of a file of Keras 1 or 2, in the model's order."""
+def legacy_layers(root: h5py.Group) -> list[Layer]:
+    """Return the layers of a file of Keras 1 or 2, in the model's order."""
     layers: dict[str, Layer] = {}
     mixed = False
     for group_name in _names(root, "layer_names"):
@@ -85,7 +86,7 @@ def legacy_layers(root: Any) -> list[Layer]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Split a weight's name in its layer's and its role: `conv1/conv/kernel:0` in `conv1/conv`, `kernel`."""
+    """Split a weight's name into layer and role: `conv1/conv/kernel:0` into `conv1/conv` and `kernel`."""
     name = name.partition(":")[0]
     layer, _, role = name.rpartition("/")
     keras_1 = _KERAS_1_NAME.fullmatch(role)
@@ -93,15 +94,15 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _standard(name: str) -> str:
-    """Give a layer's name as Keras 3 writes it; until Keras 2 `conv1_conv` was `conv1/conv`."""
+    """Return a layer's name as Keras 3 writes it; until Keras 2 `conv1_conv` was `conv1/conv`."""
     return name.replace("/", "_")
 
 
 def _partly_frozen(roles: list[str]) -> bool:
-    """Tell whether one group's list puts a sub-model's trainable layers before its frozen ones.
+    """Return whether one group's list puts a sub-model's trainable layers before its frozen ones.
 
-    Keras lists what is trainable first. Moving statistics never are: before the first of them stand either
-    all kernels (or gammas) or, where all layers are frozen, the first layer's.
+    Keras lists what is trainable first. Moving statistics never are: the first of them comes after all
+    kernels (or gammas) or, where all layers are frozen, after the first layer's.
     """
     first = next((index for index, role in enumerate(roles) if role.startswith("moving_")), len(roles))
     before, after = Counter(roles[:first]), Counter(roles[first:])
@@ -109,32 +110,32 @@ def _partly_frozen(roles: list[str]) -> bool:
 
 
 def _in_named_order(layers: list[Layer], *, mixed: bool) -> list[Layer]:
-    """Sort the layers of a DenseNet that was frozen in part: there the list is not in the model's order."""
+    """Sort the layers of a DenseNet that was partly frozen, whose list is not in the model's order."""
     if not mixed:
         return layers
     places = {layer.keras: place for place, layer in enumerate(plan(channels=3))}
     if not places.keys() <= {layer.name for layer in layers}:
         raise ConfigError(
-            "was saved with some of its layers frozen and under names that do not tell their order; "
+            "was saved with some of its layers frozen and under names that do not show their order; "
             "set model.trainable = True and save it again"
         )
     return sorted(layers, key=lambda layer: places.get(layer.name, len(places)))
 
 
-def keras_3_layers(root: Any) -> list[Layer]:
-    """Give the layers of a file of Keras 3, in the model's order."""
+def keras_3_layers(root: h5py.Group) -> list[Layer]:
+    """Return the layers of a file of Keras 3, in the model's order."""
     layers = list(_walk(root, "", 0))
     parents = {layer.name.rpartition("/")[0] for layer in layers if layer.kernel_axes == KERNEL_AXES}
     if len(parents) > 1:
         raise ConfigError(
             f"its convolutions are in {len(parents)} parts ({', '.join(sorted(parents)[:3])}), "
-            "and the file does not tell their order; save the DenseNet as one model"
+            "and the file does not show their order; save the DenseNet as one model"
         )
     return layers
 
 
-def _walk(group: Any, path: str, depth: int) -> Iterator[Layer]:
-    """Give the layers below a group; `conv2d`, `conv2d_1`, `conv2d_2` are numbered in the model's order."""
+def _walk(group: h5py.Group, path: str, depth: int) -> Iterator[Layer]:
+    """Yield the layers below a group; `conv2d`, `conv2d_1`, `conv2d_2` are numbered in the model's order."""
     if depth > _DEEPEST or len(group) > _MOST_NAMES:
         raise ConfigError(f"its group {path} is nested deeper or is larger than a DenseNet-121's")
     for name in sorted(group, key=_counted):
@@ -153,8 +154,8 @@ def _walk(group: Any, path: str, depth: int) -> Iterator[Layer]:
 
 
 def _counted(name: str) -> tuple[str, int]:
-    stem, number = re.fullmatch(r"(.*?)(?:_?(\d{1,9}))?", name, re.DOTALL).groups()  # type: ignore[union-attr]
-    return stem, int(number or 0)
+    number = _NUMBER.search(name)
+    return (name[: number.start()], int(number[1])) if number else (name, 0)
 
 
 def _roles(number: int) -> tuple[str, ...]:

@@ -15,8 +15,7 @@ class ImportOptions:
 
     `findings`: in the order of the outputs, "" for one that is to be dropped. `thresholds`: one for all or
     one per finding. `mean` and `std`: one for all channels or one per channel, in units of `value * factor`;
-    instead of them `sample`, which computes them of the training images, resized as
-    the card says.
+    instead of them `sample`, which computes them from the training images, resized as the card says.
     """
 
     layout: LayoutName
@@ -37,7 +36,7 @@ class ImportOptions:
 
 
 def require_options(layout: Layout, options: ImportOptions) -> None:
-    """Raise ConfigError where an option is missing that no file can stand in for."""
+    """Raise ConfigError where an option is missing that no file can replace."""
     what = f"--layout {options.layout}"
     if layout.pixels is None and (options.size is None or options.resize is None):
         raise ConfigError(f"{what} needs --size and --resize: the file does not say what it was trained with")

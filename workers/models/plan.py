@@ -21,7 +21,7 @@ class PlannedLayer(NamedTuple):
 
 
 def plan(channels: int) -> Iterator[PlannedLayer]:
-    """Give the layers in the network's order, which is that of Keras' variables."""
+    """Return the layers in the network's order, which is that of Keras' variables."""
     width = _STEM
     yield PlannedLayer("conv1_conv", "features.conv0", (7, 7, channels, width))
     yield PlannedLayer("conv1_bn", "features.norm0", (width,))

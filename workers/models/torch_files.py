@@ -8,15 +8,16 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from types import ModuleType
+from typing import Final
 
 import numpy as np
 
 from config.errors import ConfigError
 from workers.models.imported import ForeignWeights
-from workers.models.torch_keys import State, convert, own_keys
+from workers.models.torch_keys import Facts, State, convert, own_keys
 
 _CONTAINERS: Final = ("state_dict", "model_state_dict", "model")
 _PROGRAM: Final = "constants.pkl"  # what TorchScript keeps beside the arrays, and torch.save does not
@@ -58,7 +59,7 @@ def read_torch(path: Path, *, trust_pickle: bool) -> ForeignWeights:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _need(path: Path, package: str) -> Any:
+def _need(path: Path, package: str) -> ModuleType:
     try:
         return importlib.import_module(package)
     except ImportError as error:
@@ -72,14 +73,14 @@ def _read_safetensors(path: Path) -> State:
     errors = _need(path, "safetensors").SafetensorError
     try:
         state: State = _need(path, "safetensors.numpy").load_file(path)
-    except (KeyError, TypeError) as error:  # of a number format, bfloat16 among them
+    except (KeyError, TypeError) as error:  # for a number format, bfloat16 among them
         raise ConfigError(f"{path}: {_line(error)}; save its arrays as float32") from error
     except (errors, OSError, ValueError) as error:
         raise ConfigError(f"{path}: is not a whole .safetensors file: {_line(error)}") from error
     return state
 
 
-def _load(path: Path, *, trust_pickle: bool) -> Any:
+def _load(path: Path, *, trust_pickle: bool) -> object:
     """Open what torch.save wrote; code in the file runs only where its owner trusts it."""
     head = _head(path)
     if head == _ZIP_HEAD:
@@ -88,8 +89,8 @@ def _load(path: Path, *, trust_pickle: bool) -> Any:
         raise ConfigError(f"{path}: is not a file that torch.save wrote")
     torch = _need(path, "torch")
     with warnings.catch_warnings():
-        # Old files make torch warn. Importing torchxrayvision switches off every warning of the process,
-        # which ends with this block.
+        # Old files make torch warn. Importing torchxrayvision switches off every warning of the process; this
+        # block undoes that at its end.
         warnings.simplefilter("ignore")
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -118,14 +119,14 @@ def _require_arrays(path: Path) -> None:
         raise ConfigError(f"{path}: is a TorchScript program; save the model's state_dict() instead")
 
 
-def _foreign_classes(torch: Any, path: Path, *, zipped: bool) -> list[str]:
-    """Name the classes in a pickle that are not of arrays; none where it cannot even be looked through."""
+def _foreign_classes(torch: ModuleType, path: Path, *, zipped: bool) -> list[str]:
+    """Name the classes in a pickle that are not of arrays; none where it cannot even be scanned."""
     try:
         in_zip = torch.serialization.get_unsafe_globals_in_checkpoint
         named = set(in_zip(path) if zipped else _globals_in_pickles(path))
         # torch's own classes last: whose model it is says more than that it is made of layers.
         return sorted(named, key=lambda name: (name.startswith("torch."), name))
-    except Exception:  # noqa: BLE001  # whatever a damaged pickle makes of its reader
+    except Exception:  # noqa: BLE001  # a damaged pickle can make its reader raise anything
         return []
 
 
@@ -139,7 +140,7 @@ def _globals_in_pickles(path: Path) -> Iterator[str]:
                     yield name
 
 
-def _unpickle(torch: Any, path: Path) -> Any:
+def _unpickle(torch: ModuleType, path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=False)
     except ModuleNotFoundError as error:
@@ -163,8 +164,8 @@ def _head(path: Path) -> bytes:
         raise ConfigError(f"{path}: {error.strerror}") from error
 
 
-def _unpack(path: Path, loaded: Any) -> tuple[State, Any]:
-    """Give the arrays by key, and the module where the file holds one."""
+def _unpack(path: Path, loaded: object) -> tuple[State, object | None]:
+    """Return the arrays by key, and the module where the file holds one."""
     torch = _need(path, "torch")
     for _ in _CONTAINERS:  # one may hold another
         if not isinstance(loaded, Mapping):
@@ -178,7 +179,7 @@ def _unpack(path: Path, loaded: Any) -> tuple[State, Any]:
     return _arrays(torch, loaded.state_dict()), getattr(loaded, "module", loaded)  # DataParallel's inner one
 
 
-def _arrays(torch: Any, state: Mapping[Any, Any]) -> State:
+def _arrays(torch: ModuleType, state: Mapping[object, object]) -> State:
     return {
         str(key): value.detach().to("cpu", torch.float32).numpy()
         for key, value in state.items()
@@ -191,7 +192,7 @@ def _damaged(path: Path, error: Exception) -> ConfigError:
 
 
 def _line(error: Exception) -> str:
-    """Give an error in one line; torch puts its advice to developers around the reason."""
+    """Return an error in one line; torch puts its advice to developers around the reason."""
     reason = str(error).rpartition("WeightsUnpickler error:")[2]
     return next((line.strip() for line in reason.splitlines() if line.strip()), type(error).__name__)
 
@@ -199,8 +200,8 @@ def _line(error: Exception) -> str:
 # --- names and thresholds ----------------------------------------------------------------------------------
 
 
-def _facts(path: Path, module: Any) -> dict[str, Any]:
-    """Give what a module says of its outputs, else what its library says of the file it was published in."""
+def _facts(path: Path, module: object | None) -> Facts:
+    """Return what a module says about its outputs, else what its library says about its published file."""
     if module is None:
         return {}
     # Not getattr: torchxrayvision's class has 18 names for every model, also for outputs never trained.
@@ -209,20 +210,20 @@ def _facts(path: Path, module: Any) -> dict[str, Any]:
     if names is not None:
         return {"findings": names, "op_threshs": own.get("op_threshs")}
     published = getattr(sys.modules[type(module).__module__], "model_urls", {}).values()
-    entry: dict[str, Any] = next(
-        (one for one in published if Path(str(one.get("weights_url"))).name == path.name), {}
+    entry: Facts = next(
+        (file for file in published if Path(str(file.get("weights_url"))).name == path.name), {}
     )
     return {"findings": entry.get("labels"), "op_threshs": own.get("op_threshs", entry.get("op_threshs"))}
 
 
-def _names(values: Any, outputs: int) -> tuple[str | None, ...] | None:
-    """Give one name an output; names of another number belong to something else."""
+def _names(values: Sequence[object] | None, outputs: int) -> tuple[str | None, ...] | None:
+    """Return one name per output; if their number differs, the names belong to something else."""
     if values is None or len(values) != outputs:
         return None
     return tuple(str(value) if value else None for value in values)
 
 
-def _thresholds(values: Any, outputs: int) -> tuple[float | None, ...] | None:
+def _thresholds(values: Sequence[float] | None, outputs: int) -> tuple[float | None, ...] | None:
     if values is None or len(values) != outputs:
         return None
     # op_threshs is float32: of the many decimals of the same number, the shortest

@@ -11,8 +11,13 @@ from numpy.typing import NDArray
 from config.errors import ConfigError
 from workers.models.plan import FEATURES, plan
 
-State = dict[str, NDArray[Any]]
+State = dict[str, NDArray[np.number]]
 """Arrays by their keys."""
+
+Facts = dict[str, Any]
+"""What a file says about its outputs, by its library's names and in its library's types."""
+
+_KERNEL_AXES: Final = 4
 
 _CHANNELS: Final = (1, 3)
 _NORM: Final = ("weight", "bias", "running_mean", "running_var")
@@ -22,11 +27,11 @@ _HEAD_WEIGHT: Final = re.compile(r"classifier(\.\d+)*\.weight")
 _OLD_NAME: Final = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 
 _EPSILON_DIFFERENCE: Final = 1e-5 - 1.001e-5
-"""PyTorch's epsilon of a batch norm less Keras': added to a variance, both divide by the same number."""
+"""PyTorch's epsilon of a batch norm minus Keras': added to a variance, both divide by the same number."""
 
 
-def own_keys(path: Path, state: State) -> tuple[State, dict[str, Any]]:
-    """Give the network's arrays under torchvision's present names, and what else is told among them."""
+def own_keys(path: Path, state: State) -> tuple[State, Facts]:
+    """Return the network's arrays under torchvision's present names, and the facts stored among them."""
     first = next((key for key in state if key.endswith(_FIRST)), None)
     if first is None:
         raise ConfigError(
@@ -35,7 +40,7 @@ def own_keys(path: Path, state: State) -> tuple[State, dict[str, Any]]:
         )
     prefix = first.removesuffix(_FIRST)
     own: State = {}
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     for key, value in state.items():
         name = _OLD_NAME.sub(r"\1\2", key.removeprefix(prefix))
         if name == "op_threshs":
@@ -53,7 +58,7 @@ def own_keys(path: Path, state: State) -> tuple[State, dict[str, Any]]:
 
 
 def convert(path: Path, state: State) -> list[NDArray[np.float32]]:
-    """Give the arrays in Keras' order and layout; ConfigError where they are not a DenseNet-121's."""
+    """Return the arrays in Keras' order and layout; ConfigError where they are not a DenseNet-121's."""
     expected = dict(_shapes(state))
     missing = [name for name in expected if name not in state]
     unexpected = [name for name in state if name not in expected]
@@ -77,7 +82,7 @@ def convert(path: Path, state: State) -> list[NDArray[np.float32]]:
 
 
 def _shapes(state: State) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Give DenseNet-121's keys in the order of Keras' variables, with PyTorch's shapes.
+    """Yield DenseNet-121's keys in the order of Keras' variables, with PyTorch's shapes.
 
     Channels and outputs are the state's own where they can be.
     """
@@ -93,9 +98,9 @@ def _shapes(state: State) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "classifier.bias", (outputs,)
 
 
-def _to_keras(name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+def _to_keras(name: str, array: NDArray[np.number]) -> NDArray[np.float32]:
     if name.endswith(".running_var"):
         array = array.astype(np.float64) + _EPSILON_DIFFERENCE
     # (out, in, height, width) to (height, width, in, out); a linear layer's (out, in) to (in, out)
-    turned = array.transpose(2, 3, 1, 0) if array.ndim == 4 else array.T  # noqa: PLR2004  # a kernel's axes
+    turned = array.transpose(2, 3, 1, 0) if array.ndim == _KERNEL_AXES else array.T
     return np.ascontiguousarray(turned, dtype=np.float32)

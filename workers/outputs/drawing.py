@@ -1,4 +1,4 @@
-"""What there is to draw of one finding in one image."""
+"""What is drawn for one finding in one image."""
 
 from dataclasses import dataclass
 

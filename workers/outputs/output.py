@@ -12,9 +12,9 @@ class Output(Protocol):
     """Writes files below one folder; used by many threads at once."""
 
     def write(self, drawing: Drawing) -> str | None:
-        """Write one file, whole or not at all; its path below the folder, None if the disk does not take it.
+        """Write one file, whole or not at all; returns its path below the folder, None if that fails.
 
-        A file that is missing costs no scores: they are committed all the same.
+        A missing file costs no scores: they are committed anyway.
         """
 
 

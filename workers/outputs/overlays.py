@@ -2,14 +2,14 @@
 
 import logging
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from config.files import write_whole
-from workers.inference.formats.picture import Picture
+from workers.inference.formats.picture import Picture, is_grey
 from workers.inference.region import Region
 from workers.outputs.drawing import Drawing
 
@@ -41,17 +41,16 @@ def render(
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
-    base: NDArray[Any] = picture.values
-    if base.dtype != np.uint8:
-        base = base.round().astype(np.uint8)
+    values = picture.values
+    base = np.asarray(values if values.dtype == np.uint8 else values.round(), dtype=np.uint8)
     scale = 1.0 if longest_side is None else min(1.0, longest_side / max(picture.width, picture.height))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale < 1.0:
-        base = cv2.resize(base, size, interpolation=cv2.INTER_AREA)
+        base = np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     heat = _spread(map_, size, region or Region(0, 0, picture.width, picture.height), scale)
     level = (heat * 255).astype(np.uint8)
     share = cv2.LUT(level, _KEPT)
-    if base.ndim == 2:  # noqa: PLR2004  # grey is made three colours after the product, a third of the work
+    if is_grey(base):  # it becomes three colours after the product, which is a third of the work
         kept = cv2.cvtColor(cv2.multiply(base, share, scale=1 / 255), cv2.COLOR_GRAY2BGR)
     else:
         share = cv2.cvtColor(share, cv2.COLOR_GRAY2BGR)
@@ -59,7 +58,9 @@ def render(
     return np.asarray(cv2.add(kept, cv2.applyColorMap(level, _ADDED)), dtype=np.uint8)
 
 
-def _spread(map_: NDArray[np.float32], size: tuple[int, int], region: Region, scale: float) -> NDArray[Any]:
+def _spread(
+    map_: NDArray[np.float32], size: tuple[int, int], region: Region, scale: float
+) -> NDArray[np.float32]:
     """Resize a map onto its part of a picture of `size` (width, height), which is `scale` of the original."""
     left, top = round(region.left * scale), round(region.top * scale)
     width, height = (
@@ -96,7 +97,7 @@ class Overlays:
         self._folder = folder
 
     def write(self, drawing: Drawing) -> str | None:
-        """Write one overlay; its path below the folder, or None if the disk does not take it."""
+        """Write one overlay; returns its path below the folder, or None if the disk refuses it."""
         path = overlay_path(drawing.run_id, drawing.image_index, drawing.finding)
         try:
             overlay = render(drawing.picture, drawing.map, STORED_SIDE, drawing.region)

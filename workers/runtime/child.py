@@ -1,4 +1,4 @@
-"""A worker's child process: holds the database, the broker and one loaded model, and does the tasks."""
+"""A worker's child process: holds the database, the broker and one loaded model, and carries out tasks."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class Child:
-    """What lives as long as a child process does."""
+    """The state of a child process for its lifetime."""
 
     def __init__(self, settings: Settings, broker: Broker, threads: int) -> None:
         """Open the database after the spawn; the model is loaded by warm_up or with its first batch."""
@@ -51,7 +51,7 @@ class Child:
     def warm_up(self) -> None:
         """Load the model of the settings and check it, before the first batch comes."""
         self._scorer_for(self._settings.model, None)
-        # What speaks to the broker takes a second to load: now, and not between the first two batches.
+        # The broker's client takes a second to load: now, and not between the first two batches.
         with suppress(BrokerAwayError):
             self._broker.is_drained()
 
@@ -77,7 +77,7 @@ class Child:
         try:
             scorer = self._scorer_for(held.model, held.card_sha256)
         except ConfigError:
-            # Another worker may have the right model: the batch has done nothing wrong.
+            # Another worker may have the right model: the batch is not at fault.
             log.exception("%s: given back", what)
             ledger.release(self._database, held)
             raise
@@ -94,7 +94,7 @@ class Child:
             raise
 
     def _patiently(self, action: Callable[[], T]) -> T:
-        """Try a transaction again while the database is away, for as long as a lease may last."""
+        """Retry a transaction while the database is away, for as long as a lease may last."""
         retrying = Retrying(
             retry=retry_if_exception_type(DatabaseAwayError),
             wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
@@ -107,7 +107,7 @@ class Child:
     def _go_on(self, run_id: int) -> None:
         """Announce the next batch and, after a run's last one, its evaluation."""
         try:
-            # A run that has a batch to announce has not ended; the others are asked whether they have.
+            # A run with a batch left to announce has not ended; any other may have.
             next_run = announce_next(self._database, self._broker)
             if next_run != run_id and recovery.close_finished(self._database, run_id):
                 announce_evaluations(
@@ -132,7 +132,7 @@ class Child:
         if self._scorer is None or self._scorer.card.name != name:
             model = find_model(name, self._settings.models)
             log.info("loading model %s", name)
-            self._scorer = None  # frees the other one's memory first
+            self._scorer = None  # frees the other model's memory first
             options = ScorerOptions(
                 self._settings.engine, self._threads, self._settings.overlays, self._settings.max_image_pixels
             )

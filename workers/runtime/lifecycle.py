@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from billiard.process import current_process
 from celery.signals import setup_logging, worker_process_init
@@ -29,13 +29,13 @@ _CHILD_MEMORY: Final = 2 << 30
 """Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
 
 
-# glibc's mallopt: which blocks are asked of the kernel one by one, and how much free memory is kept.
+# glibc's mallopt: which blocks are requested from the kernel one by one, and how much free memory is kept.
 _M_MMAP_THRESHOLD: Final = (-3, 32 << 20)
 _M_TRIM_THRESHOLD: Final = (-1, 64 << 20)
 
 
 def gpu_ids() -> list[str]:
-    """Name the GPUs that this machine gives us, without loading TensorFlow. Not yet run on one."""
+    """Name the GPUs that we may use on this machine, without loading TensorFlow. Not yet run on one."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in {"", "-1"}]
@@ -43,7 +43,7 @@ def gpu_ids() -> list[str]:
 
 
 def children_and_threads(settings: Settings) -> tuple[int, int]:
-    """Give the number of children and of threads in each.
+    """Return the number of children and of threads in each.
 
     One child per GPU, or one per core without a GPU: two children of one thread were measured at 10.8
     images/s where one child of two threads reached 10.1. Fewer where the memory is too small for that many.
@@ -61,9 +61,9 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
 
 
 def _keep_freed_memory() -> None:
-    """Have the C library keep what one picture's buffers have freed for the next one's.
+    """Have the C library keep the memory that one picture's buffers freed for the next picture's.
 
-    It would give each megabyte back, and the kernel clear 650 pages for each picture: a quarter of decoding.
+    It would return each megabyte, and the kernel clear 650 pages per picture: a quarter of the decoding.
     """
     with suppress(AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
@@ -71,14 +71,14 @@ def _keep_freed_memory() -> None:
         mallopt(*_M_TRIM_THRESHOLD)
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]
-def _set_up_logging(**_: Any) -> None:
-    """Keep Celery from putting its own handlers up."""
+@setup_logging.connect
+def _set_up_logging(**_: object) -> None:
+    """Keep Celery from setting up its own handlers."""
     configure_logging(load_settings().log_level)
 
 
-@worker_process_init.connect  # type: ignore[untyped-decorator]
-def _start_child(**_: Any) -> None:
+@worker_process_init.connect
+def _start_child(**_: object) -> None:
     """Take a GPU, load the model and check it; a child that cannot ends the worker."""
     settings = load_settings()
     configure_logging(settings.log_level)
@@ -89,15 +89,15 @@ def _start_child(**_: Any) -> None:
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpus[current_process().index % len(gpus)]
     try:
-        from workers.runtime.child import Child  # noqa: PLC0415  # loads numeric libraries, which the parent does without
+        from workers.runtime.child import Child  # noqa: PLC0415  # loads numeric libraries, which no parent needs
 
         child = Child(settings, Broker(app), children_and_threads(settings)[1])
         child.warm_up()
-    except Exception as error:  # Celery would log it and give this half-made child messages
+    except Exception as error:  # Celery would log it and send messages to this half-made child
         log.critical("refusing to start: %s", error, exc_info=not isinstance(error, ConfigError))
         worker = os.getppid()
         os.kill(worker, REFUSED)
-        while os.getppid() == worker:  # to exit before the worker has ended would make it start another child
+        while os.getppid() == worker:  # exiting before the worker has ended would make it start another child
             time.sleep(0.05)
         sys.exit(1)
     tasks.set_child(child)

@@ -1,7 +1,7 @@
-"""The tasks: thin doors from a message to the child that does the work."""
+"""The tasks: each passes a message on to the child that does the work."""
 
 import logging
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
 from workers.runtime.app import app
@@ -11,47 +11,47 @@ if TYPE_CHECKING:  # a worker's parent, beat and Flower load this module and nee
 
 log = logging.getLogger(__name__)
 
-_LARGEST_ID: Final = 2**31 - 1  # of the databases' integers
+_LARGEST_ID: Final = 2**31 - 1  # the largest integer in both databases
 
 _child: "Child | None" = None
 
 
 def set_child(child: "Child") -> None:
     """Keep the process's child where its tasks find it."""
-    global _child  # noqa: PLW0603  # Celery gives tasks no other place to find their process's state
+    global _child  # noqa: PLW0603  # Celery gives tasks no other place for their process's state
     _child = child
 
 
 def current_child() -> "Child":
-    """Give the process's child."""
+    """Return the process's child."""
     if _child is None:
         raise RuntimeError("a task ran outside a worker's child process")
     return _child
 
 
-def _is_id(value: Any) -> bool:
-    """Tell whether a message carries an id; what else it may carry is not ours."""
+def _is_id(value: object) -> bool:
+    """Return whether a message carries an id; anything else it may carry is not ours."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_ID:
         return True
     log.error("a message without a valid id was dropped")
     return False
 
 
-@app.task(name=SCORE_BATCH)  # type: ignore[untyped-decorator]  # celery has no types
+@app.task(name=SCORE_BATCH)
 def score_batch(batch_id: int) -> None:
     """Score the batch, unless it is done or leased."""
     if _is_id(batch_id):
         current_child().score_batch(batch_id)
 
 
-@app.task(name=EVALUATE)  # type: ignore[untyped-decorator]
+@app.task(name=EVALUATE)
 def evaluate(evaluation_id: int) -> None:
     """Compute the evaluation, unless it is done or leased."""
     if _is_id(evaluation_id):
         current_child().evaluate(evaluation_id)
 
 
-@app.task(name=RECONCILE)  # type: ignore[untyped-decorator]
+@app.task(name=RECONCILE)
 def reconcile() -> None:
     """Bring the ledger forward; beat calls this."""
     current_child().reconcile()

@@ -1,7 +1,7 @@
 """The scorer of classifying networks: from a claimed batch's images to scores, maps and overlays.
 
 Pictures are decoded, and overlays drawn, in threads while the network computes; a picture that cannot be
-read becomes a failure with its reason and costs the others nothing.
+read becomes a failure with its reason and does not affect the others.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ from workers.outputs.output import OUTPUTS, Output
 from workers.scoring.scorer import ScorerOptions
 
 _GROUPS_BEHIND: Final = 2
-"""Calls whose pictures may wait for their overlays: a slow disk must not fill the memory."""
+"""The number of calls whose pictures may wait for their overlays: a slow disk must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class ClassificationScorer:
         )
 
     def score(self, held: Claim) -> list[Outcome]:
-        """Give one outcome for each of the claimed images, in any order."""
+        """Return one outcome for each of the claimed images, in any order."""
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()
@@ -108,7 +108,7 @@ class ClassificationScorer:
                 message = "decoding it needs more memory than there is"
                 return Failed(image.image_id, Stage.READ, Reason.TOO_LARGE, message)
 
-        # No more pictures wait than keep the next call ready: one may have 64 million pixels.
+        # No more pictures wait than the next call needs: one may have 64 million pixels.
         pending: deque[Future[_Decoded | Failed]] = deque()
         for image in images:
             pending.append(self._pool.submit(read, image))
@@ -118,7 +118,7 @@ class ClassificationScorer:
             yield pending.popleft().result()
 
     def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
-        """Run the network; what follows from its answer is found and drawn while the next call computes."""
+        """Run the network; peaks are located and overlays drawn while the next call computes."""
         inferred = self._engine.infer(np.stack([decoded.prepared for decoded in group]))
         return self._pool.submit(self._outcomes, held, group, inferred)
 

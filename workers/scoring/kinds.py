@@ -1,14 +1,14 @@
 """The kinds of scorer, by the kind of the model's card."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from config.cards.model import Card, Model
 from workers.scoring.classification import ClassificationScorer
 from workers.scoring.scorer import Scorer, ScorerOptions
 from workers.scoring.stub import StubScorer
 
-SCORERS: Final[dict[str, Callable[[Model[Any], ScorerOptions], Scorer]]] = {
+SCORERS: Final[dict[str, Callable[..., Scorer]]] = {
     "classification": ClassificationScorer.load,
     "stub": StubScorer.load,
 }

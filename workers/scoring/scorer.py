@@ -1,4 +1,4 @@
-"""What a worker's child holds to score batches with: a scorer, of the kind that the model's card says."""
+"""What a worker's child scores batches with: a scorer, of the kind that the model's card names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from workers.inference.engine import EngineKind
 
 @dataclass(frozen=True, slots=True)
 class ScorerOptions:
-    """What a scorer is told beside its model.
+    """The settings of a scorer besides its model.
 
     `engine`: what runs a network. `threads`: of one process's network. `overlays`: the folder that pictures
     are written below. `max_pixels`: a picture of more is refused.
@@ -36,4 +36,4 @@ class Scorer(Protocol):
         """What runs the network, as the ledger names it."""
 
     def score(self, held: Claim) -> list[Outcome]:
-        """Give one outcome for each of the claimed images, in any order."""
+        """Return one outcome for each of the claimed images, in any order."""

@@ -33,7 +33,7 @@ class StubScorer:
         return cls(model.card)
 
     def score(self, held: Claim) -> list[Outcome]:
-        """Give one outcome for each of the claimed images."""
+        """Return one outcome for each of the claimed images."""
         return [self._outcome(held, image) for image in held.images]
 
     def _outcome(self, held: Claim, image: BatchImage) -> Classification:

@@ -1,7 +1,6 @@
-"""What happens around an epoch: validation, the learning rate, stopping, keeping, and telling."""
+"""What happens around an epoch: validation, learning rate, early stopping, saving, and reporting."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
@@ -14,11 +13,11 @@ def make_callbacks(
     plan: Plan,
     state: State,
     report: Reporter,
-    network: Any,
+    network: keras.Model,
     steps: int,
     validate: Callable[[], Validated],
-) -> list[Any]:
-    """Give Keras' callbacks in the order in which an epoch's end needs them."""
+) -> list[keras.callbacks.Callback]:
+    """Return Keras' callbacks in the order in which the end of an epoch needs them."""
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_loss", factor=0.3, patience=max(1, plan.patience // 2), min_lr=plan.learning_rate / 1000
     )
@@ -29,12 +28,12 @@ def make_callbacks(
         stopping,
         _Replay(state.history, plateau, stopping),
         keras.callbacks.TensorBoard(state.folder / "tensorboard", write_graph=False, profile_batch=0),
-        _Keeping(state, network),
-        _Telling(report, steps),
+        _Saving(state, network),
+        _Reporting(report, steps),
     ]
 
 
-class _Validation(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+class _Validation(keras.callbacks.Callback):
     """Puts the validation split's figures where the callbacks after it look for them."""
 
     def __init__(self, validate: Callable[[], Validated]) -> None:
@@ -47,10 +46,12 @@ class _Validation(keras.callbacks.Callback):  # type: ignore[misc]  # keras has 
         logs |= {"val_loss": found.loss, "val_auroc": found.mean_auroc()}
 
 
-class _Replay(keras.callbacks.Callback):  # type: ignore[misc]
-    """Shows the epochs of before to the callbacks that count them, when a training goes on."""
+class _Replay(keras.callbacks.Callback):
+    """Shows the earlier epochs to the callbacks that count them, when a training continues."""
 
-    def __init__(self, history: list[Epoch], plateau: Any, stopping: Any) -> None:
+    def __init__(
+        self, history: list[Epoch], plateau: keras.callbacks.Callback, stopping: keras.callbacks.Callback
+    ) -> None:
         super().__init__()
         self._history = list(history)
         self._counting = (plateau, stopping)
@@ -64,10 +65,10 @@ class _Replay(keras.callbacks.Callback):  # type: ignore[misc]
             self.model.optimizer.learning_rate = self._history[-1]["next_learning_rate"]
 
 
-class _Keeping(keras.callbacks.Callback):  # type: ignore[misc]
+class _Saving(keras.callbacks.Callback):
     """Writes each epoch's state."""
 
-    def __init__(self, state: State, network: Any) -> None:
+    def __init__(self, state: State, network: keras.Model) -> None:
         super().__init__()
         self._state = state
         self._network = network
@@ -79,7 +80,7 @@ class _Keeping(keras.callbacks.Callback):  # type: ignore[misc]
         self._state.keep(self.model, self._network, figures)
 
 
-class _Telling(keras.callbacks.Callback):  # type: ignore[misc]
+class _Reporting(keras.callbacks.Callback):
     """Feeds the progress bar."""
 
     def __init__(self, report: Reporter, steps: int) -> None:

@@ -1,15 +1,15 @@
-"""The card of a training: a draft that the network is built by, and the model's own at the end."""
+"""The card of a training: a draft to build the network from, and the model's own at the end."""
 
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from config.cards.card import problems_of
+from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
@@ -20,11 +20,11 @@ from workers.training.state import LAST_FILE, STATE_FILE, State
 from workers.training.validation import Validated
 
 ARCHITECTURE: Final = "densenet121"
-"""What is trained where there is no model to start from, whose weights must fit."""
+"""The architecture that is trained; a model to start from must have the same."""
 
 
 def draft_card(plan: Plan) -> ClassificationCard:
-    """Give a card that says enough to build the network; ConfigError where name or findings cannot be its."""
+    """Return a card that says enough to build the network; ConfigError where name or findings are invalid."""
     try:
         return ClassificationCard(
             name=plan.name,
@@ -52,7 +52,7 @@ def write_trained(
     found: Validated,
     unusable: int,
 ) -> Classifier:
-    """Write the model's folder out of the best epoch's arrays, and take away what only a training needs."""
+    """Write the model's folder from the best epoch's arrays, and remove what only a training needs."""
     youden, sensitive = found.thresholds(plan.wanted_sensitivity)
     figures = {
         name: round(value, 4)
@@ -60,7 +60,7 @@ def write_trained(
         if value is not None
     }
     start = "from seeded initial weights" if plan.start is None else f"from model {plan.start.card.name}"
-    facts: dict[str, Any] = {
+    facts: CardFields = {
         "name": plan.name,
         "description": plan.description or f"DenseNet-121 trained on {plan.train.manifest.name}",
         "architecture": ARCHITECTURE,

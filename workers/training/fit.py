@@ -10,7 +10,7 @@ import numpy as np
 from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.inference.devices import prepare_gpus
-from workers.inference.networks.network import network_of
+from workers.inference.networks.network import KerasModel, network_of
 from workers.inference.weights import fill, load_weights, read_arrays
 from workers.training.card import draft_card, write_trained
 from workers.training.plan import Plan, Reporter
@@ -18,27 +18,30 @@ from workers.training.splits import Split, class_frequencies
 from workers.training.state import LAST_FILE, State
 from workers.training.validation import validate
 
+Strategy = Any
+"""TensorFlow's way to share the work among GPUs; it has no types."""
+
 _NORM_MOMENTUM: Final = 0.9
-"""Keras' 0.99 needs some 500 steps until its averages stand for the data; a small epoch has 100."""
+"""With Keras' 0.99 the averages need some 500 steps to represent the data; a small epoch has 100."""
 
 
 def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Classifier:
-    """Train, or go on with a training whose state is in `folder`, and write the model's folder.
+    """Train, or continue a training whose state is in `folder`, and write the model's folder.
 
     `folder` keeps the state after each epoch, and TensorBoard's log. Raises ConfigError where data, options
-    or a kept state do not fit. GPU paths (mixed_float16, MirroredStrategy) have not yet been run on one.
+    or a kept state do not match. GPU paths (mixed_float16, MirroredStrategy) have not yet been run on one.
     """
     if (models_dir / plan.name).exists():
         raise ConfigError(f"{models_dir / plan.name} is there already; choose another --name or remove it")
     card = draft_card(plan)
     _require_measurable(plan.valid)
     strategy = _distribution()
-    import keras  # noqa: PLC0415  # after the strategy has set TensorFlow up
+    import keras
 
     # These load Keras.
-    from workers.training.callbacks import make_callbacks  # noqa: PLC0415
-    from workers.training.inputs import Inputs  # noqa: PLC0415
-    from workers.training.loss import WeightedCrossEntropy  # noqa: PLC0415
+    from workers.training.callbacks import make_callbacks
+    from workers.training.inputs import Inputs
+    from workers.training.loss import WeightedCrossEntropy
 
     state = State(folder, plan.fingerprint())
     positive, _ = class_frequencies(plan.train)
@@ -79,7 +82,7 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Class
 
     report.note(f"epoch {state.best_epoch} was best; choosing thresholds on the validation split")
     arrays, _ = read_arrays(plan.name, state.best_file)
-    if plan.half:  # the thresholds shall be those of the weights that are stored
+    if plan.half:  # the thresholds must be those of the stored weights
         arrays = [array.astype(np.float16).astype(np.float32) for array in arrays]
     fill(network, arrays, card, state.best_file.name)
     found = validate(model, watched, loss)
@@ -94,18 +97,18 @@ def _require_measurable(valid: Split) -> None:
         )
 
 
-def _distribution() -> Any:
-    """Load TensorFlow with the settings of a training; give the strategy that uses all GPUs there are."""
+def _distribution() -> Strategy:
+    """Load TensorFlow with the settings for training; returns the strategy that uses all GPUs."""
     # Read when TensorFlow is loaded. It leaves oneDNN off on processors without AVX-512, where a step of this
     # network took 1.5 times as long without it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     gpus = prepare_gpus()
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     return tf.distribute.MirroredStrategy() if gpus > 1 else tf.distribute.get_strategy()
 
 
-def _initialise(network: Any, plan: Plan) -> None:
+def _initialise(network: KerasModel, plan: Plan) -> None:
     """Fill the network from the model to start from; its head only where the findings agree."""
     for layer in network.layers:
         if type(layer).__name__ == "BatchNormalization":

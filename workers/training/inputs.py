@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +15,7 @@ from workers.inference.pixels import prepare
 from workers.training.splits import Split
 
 _CACHED_SHARE: Final = 0.25
-"""Of the machine's memory; a split that fits in is decoded once, not once per epoch."""
+"""Share of the machine's memory; a split that fits into it is decoded once, not once per epoch."""
 
 
 class Inputs:
@@ -29,11 +29,13 @@ class Inputs:
         self.unusable: dict[str, str] = {}
         """Image name -> reason; such images are left out."""
 
-    def dataset(self, split: Split, batch: int, *, shuffle: int | None = None, flip: bool = False) -> Any:
-        """Give batches of prepared pictures (batch, size, size, channels) and labels (batch, findings).
+    def dataset(
+        self, split: Split, batch: int, *, shuffle: int | None = None, flip: bool = False
+    ) -> tf.data.Dataset:
+        """Return batches of prepared pictures (batch, size, size, channels) and labels (batch, findings).
 
-        `shuffle` is the seed of a new order each epoch; without it the order is the manifest's. `flip`
-        mirrors half of the pictures, which puts the heart on the other side: only where that is wanted.
+        `shuffle` seeds a new order for each epoch; without it the order is the manifest's. `flip` mirrors
+        half of the pictures, which puts the heart on the other side: only where that is wanted.
         """
         made = tf.data.Dataset.from_tensor_slices((list(split.names), split.labels))
         cached = len(split) * int(np.prod(self._shape)) * 4 <= _CACHED_SHARE * _memory()
@@ -51,7 +53,7 @@ class Inputs:
             made = made.map(lambda picture, labels: (mirror(picture, seed=shuffle), labels))
         return made.batch(batch).prefetch(tf.data.AUTOTUNE)
 
-    def _load(self, name: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def _load(self, name: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         usable, picture = tf.numpy_function(self._read, [name], [tf.bool, tf.float32])
         return tf.ensure_shape(usable, ()), tf.ensure_shape(picture, self._shape), labels
 

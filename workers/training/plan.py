@@ -1,4 +1,4 @@
-"""What a training is asked for, and where it tells how it goes on."""
+"""The order for a training, and where it reports its progress."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ class Plan:
     description: str = ""
 
     def fingerprint(self) -> str:
-        """Give the SHA-256 of all that a training that goes on must have in common with its beginning."""
+        """Return the SHA-256 of all that a continued training must have in common with its start."""
         facts = {
             "train": self.train.sha256,
             "valid": self.valid.sha256,
@@ -65,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Where a training tells how it goes on."""
+    """Where a training reports its progress."""
 
     begin: Callable[[int, int], None]
     """(epoch from 1, its steps)"""

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from workers.training.splits import Split
 
-# Okabe and Ito's colours, which colour-blind eyes tell apart (jfly.uni-koeln.de/color).
+# Okabe and Ito's colours, which colour-blind eyes can distinguish (jfly.uni-koeln.de/color).
 _BLUE: Final = "#0072B2"
 _ORANGE: Final = "#D55E00"
 _GREEN: Final = "#009E73"
@@ -19,10 +19,10 @@ def plot_curve(history: Sequence[dict[str, float]], path: Path) -> None:
     figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
     losses, areas = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)
-    losses.plot(epochs, [one["loss"] for one in history], color=_BLUE, marker="o", label="training")
+    losses.plot(epochs, [epoch["loss"] for epoch in history], color=_BLUE, marker="o", label="training")
     losses.plot(
         epochs,
-        [one["val_loss"] for one in history],
+        [epoch["val_loss"] for epoch in history],
         color=_ORANGE,
         marker="s",
         linestyle="--",
@@ -30,7 +30,7 @@ def plot_curve(history: Sequence[dict[str, float]], path: Path) -> None:
     )
     losses.set(xlabel="epoch", ylabel="weighted cross-entropy")
     losses.legend()
-    areas.plot(epochs, [one["val_auroc"] for one in history], color=_GREEN, marker="o")
+    areas.plot(epochs, [epoch["val_auroc"] for epoch in history], color=_GREEN, marker="o")
     areas.set(xlabel="epoch", ylabel="mean AUROC, validation")
     for axes in (losses, areas):
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -55,7 +55,7 @@ def plot_classes(train: Split, valid: Split, path: Path) -> None:
             color=colour,
             label=f"{name}, {len(split)} images",
         )
-        axes.bar_label(bars, labels=[str(one) for one in positive], padding=2, fontsize=7)
+        axes.bar_label(bars, labels=[str(count) for count in positive], padding=2, fontsize=7)
     axes.set_yticks(range(len(train.findings)), train.findings)
     axes.invert_yaxis()
     axes.set(xlabel="positive images, %")

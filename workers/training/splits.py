@@ -26,7 +26,7 @@ class Split:
         return len(self.names)
 
     def only(self, findings: tuple[str, ...]) -> "Split":
-        """Give the split with these findings in this order; ConfigError names one that it does not label."""
+        """Return the split with these findings in this order; ConfigError names a finding without labels."""
         missing = [name for name in findings if name not in self.findings]
         if missing:
             raise ConfigError(f"{self.manifest} has no labels for {', '.join(missing)}")
@@ -57,14 +57,14 @@ class LabelledTable(Protocol):
     findings: tuple[str, ...]
 
     def fingerprint(self) -> str:
-        """Give the SHA-256 of the file and of how it is read."""
+        """Return the SHA-256 of the file and of how it is read."""
 
     def __iter__(self) -> Iterator[LabelledRow]:
         """Stream the rows."""
 
 
 def read_split(manifest: LabelledTable) -> Split:
-    """Read a manifest whole; raises what it raises, and ConfigError for one without labels."""
+    """Read a whole manifest; raises the manifest's errors, and ConfigError for one without labels."""
     if not manifest.findings:
         raise ConfigError(
             f"{manifest.path} has no labels to learn from; name their columns with --finding-column"
@@ -108,7 +108,7 @@ def overlap(train: Split, valid: Split) -> Overlap:
 
 
 def class_frequencies(split: Split) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give each finding's share of positive and of negative images among those whose label is known.
+    """Return each finding's share of positive and of negative images among those whose label is known.
 
     ConfigError names a finding that has only one class: nothing can be learned about it.
     """

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from config.errors import ConfigError
+from workers.inference.networks.network import KerasModel
 from workers.inference.weights import save_weights
 from workers.training.plan import Epoch
 
@@ -15,7 +16,7 @@ LAST_FILE: Final = "last.weights.h5"
 
 
 class State:
-    """What a training keeps on disk, so that it goes on at the epoch where it was stopped."""
+    """What a training keeps on disk, so that it continues at the epoch where it was stopped."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         """Read what is there; ConfigError where it is another training's."""
@@ -42,7 +43,7 @@ class State:
         """The best epoch's weights. Its number is in the name: a kill never leaves another epoch's there."""
         return self.folder / f"best-{self.best_epoch:04d}.npz"
 
-    def keep(self, model: Any, network: Any, figures: Epoch) -> None:
+    def keep(self, model: KerasModel, network: KerasModel, figures: Epoch) -> None:
         """Write an epoch's weights, the optimiser's state among them, then the history that counts them."""
         self.folder.mkdir(parents=True, exist_ok=True)
         model.save_weights(self.folder / f"new-{LAST_FILE}")

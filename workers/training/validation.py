@@ -1,14 +1,14 @@
-"""What a model finds on the validation split: loss, AUROC a finding, and the thresholds chosen there."""
+"""How a model does on the validation split: loss, AUROC per finding, and the thresholds chosen there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_curve
 
+from workers.inference.networks.network import KerasModel, Tensor
 from workers.metrics.auroc import delong
 
 
@@ -21,7 +21,7 @@ class Validated:
     loss: float
 
     def aurocs(self) -> list[float | None]:
-        """Give the AUROC of each finding, None where the known labels are alike."""
+        """Return the AUROC of each finding, None where the known labels are alike."""
         found = []
         for labels, probabilities in zip(self.labels.T, self.probabilities.T, strict=True):
             known = labels >= 0
@@ -29,12 +29,12 @@ class Validated:
         return found
 
     def mean_auroc(self) -> float:
-        """Give the mean over the findings that have one, NaN where none has."""
-        defined = [one for one in self.aurocs() if one is not None]
+        """Return the mean over the findings that have one, NaN where none has."""
+        defined = [auroc for auroc in self.aurocs() if auroc is not None]
         return float(np.mean(defined)) if defined else float("nan")
 
     def thresholds(self, wanted_sensitivity: float) -> tuple[list[float], list[float]]:
-        """Give each finding's threshold by Youden, and the highest that reaches the wanted sensitivity.
+        """Return each finding's threshold by Youden, and the highest that reaches the wanted sensitivity.
 
         Youden, Cancer 3 (1950) 32-35: the threshold of the greatest sensitivity + specificity - 1. A
         finding without both classes keeps 0.5.
@@ -60,8 +60,12 @@ def _down(cut: float) -> float:
     return float(np.floor(cut * 1e6) / 1e6)
 
 
-def validate(network: Any, dataset: Any, loss: Callable[[Any, Any], Any]) -> Validated:
-    """Run a network, pictures to logits, over a dataset of batches."""
+def validate(
+    network: KerasModel,
+    dataset: Iterable[tuple[Tensor, Tensor]],
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> Validated:
+    """Run a network, from pictures to logits, over a dataset of batches."""
     labels, logits, total = [], [], 0.0
     for pictures, truth in dataset:
         answered = network.predict_on_batch(pictures)

@@ -24,7 +24,7 @@ def _publish() -> None:
     """Write the published AUROCs; their findings may be there already."""
     finding = sa.table("finding", sa.column("id"), sa.column("name"))
     connection = op.get_bind()
-    names = sorted({one.finding for one in PUBLISHED})
+    names = sorted({published.finding for published in PUBLISHED})
     connection.execute(
         upsert(
             sa.Table(
@@ -44,14 +44,14 @@ def _publish() -> None:
         ),
         [
             {
-                "source": one.source,
-                "finding_id": ids[one.finding],
-                "auroc": one.auroc,
-                "ci_low": one.ci_low,
-                "ci_high": one.ci_high,
-                "citation": one.citation,
+                "source": published.source,
+                "finding_id": ids[published.finding],
+                "auroc": published.auroc,
+                "ci_low": published.ci_low,
+                "ci_high": published.ci_high,
+                "citation": published.citation,
             }
-            for one in PUBLISHED
+            for published in PUBLISHED
         ],
     )
 

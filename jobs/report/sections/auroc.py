@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from db.answers import Rows, read_rows
-from db.database import Connection
-from jobs.report.rows import in_order
+from db.database import Connection, Record
+from jobs.report.rows import Content, in_order
 
 
-def evaluations(connection: Connection, condition: str, **values: Any) -> Rows:
+def evaluations(connection: Connection, condition: str, **values: object) -> Rows:
     """Read evaluations, the newest first."""
     return read_rows(
         connection,
@@ -44,7 +43,7 @@ def aucs(connection: Connection, evaluation_id: int, findings: Sequence[str]) ->
     return in_order(rows, findings, lambda row: (row["subgroup"] != "all", row["subgroup"]))
 
 
-def _missing_class(row: dict[str, Any]) -> str | None:
+def _missing_class(row: Record) -> str | None:
     """Say why there is no AUROC: the first version of Nightread stored no reason."""
     if row["auroc"] is not None:
         return None
@@ -53,8 +52,8 @@ def _missing_class(row: dict[str, Any]) -> str | None:
     return "no negative image"
 
 
-def mean(connection: Connection, evaluation_id: int) -> dict[str, Any] | None:
-    """Read the mean AUROC over the findings that have one; None before there was such a row."""
+def mean(connection: Connection, evaluation_id: int) -> Record | None:
+    """Read the mean AUROC over the findings that have one; None if there is no such row."""
     rows = read_rows(
         connection,
         "SELECT findings, mean_auroc FROM auc_mean WHERE evaluation_id = :evaluation_id AND subgroup = 'all'",
@@ -63,14 +62,14 @@ def mean(connection: Connection, evaluation_id: int) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def published(connection: Connection, figures: Rows) -> dict[str, Any]:
-    """Give the sources that know one of the findings, and each finding's AUROCs by source.
+def published(connection: Connection, figures: Rows) -> dict[str, Content]:
+    """Return the sources that know one of the findings, and each finding's AUROCs by source.
 
-    A source's mean is over those findings that have an AUROC here too, and stands only where it has them all.
+    A source's mean is over those findings that have an AUROC here too, and is None unless it has them all.
     """
     known = {row["finding"] for row in figures}
     measured = {row["finding"] for row in figures if row["auroc"] is not None}
-    sources: dict[str, Any] = {}
+    sources: dict[str, Content] = {}
     rows = read_rows(connection, "SELECT source, finding, auroc, ci_low, ci_high, citation FROM published")
     for row in sorted(rows, key=lambda row: str(row["source"]).casefold()):
         if row["finding"] in known:

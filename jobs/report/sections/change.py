@@ -1,11 +1,10 @@
-"""The section "Change since": this run beside another one, tested if they were compared."""
+"""The section "Change since": this run beside another, with a test if the two were compared."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from db.answers import Rows, read_rows
-from db.database import Connection
-from jobs.report.rows import in_order
+from db.database import Connection, Record
+from jobs.report.rows import Content, in_order
 from jobs.report.sections.auroc import aucs, evaluations
 
 
@@ -26,9 +25,7 @@ def comparison(connection: Connection, run_id: int, findings: Sequence[str]) -> 
     return in_order(rows, findings)
 
 
-def plain_change(
-    connection: Connection, run_id: int, evaluation: dict[str, Any], figures: Rows
-) -> dict[str, Any] | None:
+def plain_change(connection: Connection, run_id: int, evaluation: Record, figures: Rows) -> Content | None:
     """Set the figures beside those of the last complete run of the same archive, where both have some."""
     earlier = evaluations(
         connection,

@@ -1,16 +1,16 @@
 """The section "Curves and calibration": the stored points of each finding, drawn."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from db.answers import Rows, read_rows
-from db.database import Connection
+from db.database import Connection, Record
 from jobs.report import plots
+from jobs.report.rows import Content
 
 
 def drawn(
-    connection: Connection, evaluation_id: int, aucs: Rows, at_card: Mapping[str, dict[str, Any]]
-) -> dict[str, dict[str, Any]]:
+    connection: Connection, evaluation_id: int, aucs: Rows, at_card: Mapping[str, Record]
+) -> dict[str, Content]:
     """Draw the curves of each finding; `at_card`: its row of thresholds at the card's threshold."""
     return plots.plots(
         [row | {"card": at_card.get(row["finding"])} for row in aucs],
@@ -20,7 +20,7 @@ def drawn(
 
 
 def _curves(connection: Connection, evaluation_id: int) -> dict[tuple[str, str], list[tuple[float, float]]]:
-    """Give each finding's points (x, y), from the highest threshold to the lowest, by finding and curve."""
+    """Return each finding's points (x, y), from the highest threshold to the lowest, by finding and curve."""
     curves: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for row in read_rows(
         connection,
@@ -32,7 +32,7 @@ def _curves(connection: Connection, evaluation_id: int) -> dict[tuple[str, str],
 
 
 def _bins(connection: Connection, evaluation_id: int) -> dict[str, list[tuple[float, float, int]]]:
-    """Give each finding's bins with an image: mean probability, share of positive images, images."""
+    """Return each finding's bins with an image: mean probability, share of positive images, images."""
     bins: dict[str, list[tuple[float, float, int]]] = {}
     for row in read_rows(
         connection,

@@ -25,7 +25,7 @@ def highest_overlays(connection: Connection, run_id: int) -> Rows:
         run_id=run_id,
         pictures=PICTURES,
     )
-    # The view `scores` is asked for these few images only: joined as a whole it takes minutes on an archive.
+    # The view `scores` is queried for these few images only: joined whole it takes minutes on an archive.
     labelled = read_rows(
         connection,
         "SELECT image_index, finding, label FROM scores WHERE run_id = :run_id AND image_index IN :images",

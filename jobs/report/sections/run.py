@@ -1,15 +1,13 @@
 """The section "Run and model": how the run was made, and its outcomes counted."""
 
-from typing import Any
-
 from db.answers import read_rows
-from db.database import Connection
+from db.database import Connection, Record
 
 
-def facts(connection: Connection, run_id: int) -> dict[str, Any]:
+def facts(connection: Connection, run_id: int) -> Record:
     """Read what the views do not have: how the run was made, and its outcomes counted one by one.
 
-    In one statement, which sees one moment of a run that still goes on.
+    One statement sees one moment of a run that is still going on.
     """
     (facts,) = read_rows(
         connection,

@@ -1,4 +1,4 @@
-"""The section "Thresholds": what each threshold of a finding brings."""
+"""The section "Thresholds": the figures at each threshold of a finding."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -12,7 +12,7 @@ _KINDS: Final = ("card", "0.5", "youden", "sensitivity")
 
 
 def thresholds(connection: Connection, evaluation_id: int, findings: Sequence[str]) -> list[tuple[str, Rows]]:
-    """Give each finding's thresholds, the card's first."""
+    """Return each finding's thresholds, the card's first."""
     rows = read_rows(
         connection,
         """

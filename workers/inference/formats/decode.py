@@ -1,4 +1,4 @@
-"""From a file's bytes to a decoded picture: which format it is, its content tells and not its name."""
+"""From a file's bytes to a decoded picture: its content, not its name, decides which format it is."""
 
 from typing import Final, Protocol
 
@@ -7,17 +7,17 @@ from workers.inference.formats import jpeg, png
 from workers.inference.formats.picture import Picture
 
 _HEAD: Final = 256
-"""Bytes by which every format is recognised."""
+"""The number of bytes by which every format can be recognised."""
 
 _BYTES_PER_PIXEL: Final = 8
-"""Of the largest picture that a file may hold uncompressed: 16-bit RGBA."""
+"""Bytes per pixel of the largest picture that a file may hold uncompressed: 16-bit RGBA."""
 
 
 class Format(Protocol):
     """A format of pictures: a module with these two functions."""
 
     def matches(self, head: bytes) -> bool:
-        """Tell by a file's first bytes whether it is of this format."""
+        """Return whether a file is of this format, by its first bytes."""
 
     def decode(self, content: bytes, max_pixels: int) -> Picture:
         """Decode a whole file of at most `max_pixels`; raises ImageUnusableError with the reason."""
@@ -27,14 +27,14 @@ FORMATS: Final[dict[str, Format]] = {
     "PNG": png,
     "JPEG": jpeg,
 }
-"""The formats that are read, by the names that people know them by."""
+"""The supported formats, by the names that people know them by."""
 
 
 class Readable(Protocol):
     """Where pictures are read from: a source of images."""
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Give an image's content; raises ImageUnusableError with the reason."""
+        """Return an image's content; raises ImageUnusableError with the reason."""
 
 
 def read_picture(source: Readable, name: str, max_pixels: int) -> Picture:

@@ -19,12 +19,13 @@ _COSINES: Final = b"\xc0\xc1\xc2\xc9\xca"  # frames of 64 coefficients, which lo
 _SEQUENTIAL: Final = b"\xc0\xc1"  # and Huffman codes
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
+_EXTENDED_BITS: Final = 12  # per sample, where baseline has 8
 _MAX_SCANS: Final = 32  # encoders write 1 to 12; one of 20 bytes costs a walk through the whole picture
 _NO_CODE: Final = b"\xff\x00" * 8  # 64 bits of 1 to look ahead at; no Huffman code has only such bits
 
 
 def matches(head: bytes) -> bool:
-    """Tell whether a file that begins so is a JPEG."""
+    """Return whether a file with this beginning is a JPEG."""
     return head.startswith(_SIGNATURE)
 
 
@@ -34,10 +35,10 @@ def decode(content: bytes, max_pixels: int) -> Picture:
 
 
 def _checked(content: bytes) -> bytes:
-    """Check that a JPEG is there up to its end, and give what its pixels need, so that a cut scan is seen.
+    """Check that a JPEG is complete, and return the parts its pixels need, so that a cut scan is noticed.
 
-    Where a scan's data end early, libjpeg makes up the rest, and Pillow keeps the warning for itself. Where
-    the end's marker is taken away libjpeg asks for more instead, and Pillow raises an error.
+    Where a scan's data end early, libjpeg makes up the rest, and Pillow hides the warning. Without the end's
+    marker libjpeg asks for more data instead, and Pillow raises an error.
     """
     frame, wanted, exact = 0, set[tuple[int, int]](), set[tuple[int, int]]()
     scans, kept = 0, [_SIGNATURE]
@@ -46,9 +47,9 @@ def _checked(content: bytes) -> bytes:
             kept.append(segment)
         if kind in _FRAMES:
             frame = kind
-            if segment[4] == 12:  # noqa: PLR2004
+            if segment[4] == _EXTENDED_BITS:
                 raise ImageUnusableError(
-                    Reason.WRONG_FORMAT, "is a JPEG of 12 bits a sample; those of 8 are read"
+                    Reason.WRONG_FORMAT, "is a JPEG of 12 bits per sample; those of 8 are read"
                 )
             wanted.update(product(segment[10::3], range(64)))
         elif kind == _SCAN:
@@ -63,7 +64,7 @@ def _checked(content: bytes) -> bytes:
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Give the marker's number and the bytes of a JPEG's segments, a scan's with the data that follow it."""
+    """Yield the marker's number and the bytes of a JPEG's segments, a scan's with the data that follow it."""
     position = len(_SIGNATURE)
     for _ in range(MOST_PARTS):
         marker = _MARKER.match(content, position)
@@ -92,7 +93,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _made_exact(scan: bytes) -> Iterator[tuple[int, int]]:
-    """Give component and number of the coefficients of which a scan brings the last bit."""
+    """Return component and number of the coefficients whose last bit is in a scan."""
     components = 1 + 2 * scan[0]
     first, last, approximation = scan[components : components + 3]
     if approximation & 15 == 0:

@@ -1,4 +1,4 @@
-"""A decoded picture, and what every format checks before and while it decodes one."""
+"""A decoded picture, and the checks that every format makes before and while it decodes one."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from config.failures import ImageUnusableError, Reason
 
 MOST_PARTS: Final = 1 << 18
-"""Chunks or segments of a file: Pillow takes microseconds for each, however empty it is."""
+"""The most chunks or segments of a file: Pillow takes microseconds for each, however empty it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,19 @@ class Picture:
         return int(self.values.shape[1])
 
 
+Values = NDArray[np.uint8 | np.float32]
+"""Pixels of a picture, of any of its types."""
+
+_GREY_AXES: Final = 2
+
+
+def is_grey(values: Values) -> bool:
+    """Return whether values are (height, width) and not (height, width, 3)."""
+    return values.ndim == _GREY_AXES
+
+
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise ImageUnusableError for a picture of more than `max_pixels`, on its header's word."""
+    """Raise ImageUnusableError for a picture of more than `max_pixels`, going by its header."""
     if width * height > max_pixels:
         raise ImageUnusableError(Reason.TOO_LARGE, f"{width} x {height} pixels; the limit is {max_pixels:,}")
 

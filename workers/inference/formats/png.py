@@ -29,7 +29,7 @@ _PASSES: Final = (  # left, top, step to the right and step down of each of the 
 
 
 def matches(head: bytes) -> bool:
-    """Tell whether a file that begins so is a PNG; one that is cut within its signature is, too."""
+    """Return whether a file with this beginning is a PNG; so is one that is cut within its signature."""
     return _SIGNATURE.startswith(head[: len(_SIGNATURE)])
 
 
@@ -41,11 +41,11 @@ def decode(content: bytes, max_pixels: int) -> Picture:
 
 
 def _checked(content: bytes, max_pixels: int) -> bytes:
-    """Check a PNG, and give one of the same pixels: header, palette, and rows that are not compressed.
+    """Check a PNG, and return one with the same pixels: header, palette, and rows that are not compressed.
 
     Decoders stop inflating where the last row is full or the stream ends, and may never see the checksum:
-    what a lost, repeated or misplaced chunk makes of a picture is taken for it. So the rows are inflated
-    here. Of all else that a file may hold, no decoder sees a byte.
+    they accept a picture with lost, repeated or misplaced chunks. So the rows are inflated here. No decoder
+    sees anything else that the file holds.
     """
     chunks = _chunks(content)
     kinds = [kind for kind, _, _ in chunks]
@@ -54,7 +54,7 @@ def _checked(content: bytes, max_pixels: int) -> bytes:
         raise ImageUnusableError(Reason.DAMAGED, "it has not the one header and the pixels that a PNG has")
     first, count = kinds.index(b"IDAT"), kinds.count(b"IDAT")
     if kinds[first : first + count] != [b"IDAT"] * count:
-        raise ImageUnusableError(Reason.DAMAGED, "another chunk stands between those of its pixels")
+        raise ImageUnusableError(Reason.DAMAGED, "another chunk is between those of its pixels")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
     kept = [*_chunk(b"IHDR", header)]
     if colour == _PALETTE:
@@ -71,7 +71,7 @@ def _checked(content: bytes, max_pixels: int) -> bytes:
 
 
 def _chunk(kind: bytes, *data: bytes | memoryview) -> list[bytes | memoryview]:
-    """Put a PNG chunk of some parts into its frame."""
+    """Frame a PNG chunk made of some parts."""
     checksum = isal_zlib.crc32(kind)
     for part in data:
         checksum = isal_zlib.crc32(part, checksum)
@@ -79,7 +79,7 @@ def _chunk(kind: bytes, *data: bytes | memoryview) -> list[bytes | memoryview]:
 
 
 def _stored(rows: bytes) -> list[bytes | memoryview]:
-    """Give the parts of a zlib stream (RFC 1950, 1951) of blocks that are not compressed."""
+    """Return the parts of a zlib stream (RFC 1950, 1951) of blocks that are not compressed."""
     view = memoryview(rows)
     stream: list[bytes | memoryview] = [b"\x78\x01"]
     for start in range(0, len(rows), _STORED):
@@ -97,7 +97,7 @@ def _quickly(png: bytes, kind: str) -> NDArray[np.uint8]:
 
 
 def _chunks(content: bytes) -> list[tuple[bytes, int, int]]:
-    """Give type, start and end of the data of a PNG's chunks up to its last; check each CRC-32."""
+    """Yield type, start and end of the data of a PNG's chunks up to its last; check each CRC-32."""
     position = len(_SIGNATURE)
     view = memoryview(content)
     chunks = []
@@ -119,7 +119,7 @@ def _chunks(content: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def _bytes_of_rows(width: int, height: int, bits: int, *, interlaced: bool) -> int:
-    """Give the size of a PNG's inflated rows, each with a byte for its filter in front."""
+    """Return the size of a PNG's inflated rows, each with a byte for its filter in front."""
     total = 0
     for left, top, right, down in _PASSES if interlaced else ((0, 0, 1, 1),):
         columns, rows = len(range(left, width, right)), len(range(top, height, down))

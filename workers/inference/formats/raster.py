@@ -11,7 +11,7 @@ from config.failures import ImageUnusableError, Reason
 from workers.inference.formats.picture import Picture, check_size, ends_early
 
 # Pillow only warns about a large picture, in a process-wide way that threads cannot catch. `check_size`
-# stands in its place, on the header's numbers and before a pixel is decoded.
+# replaces that, on the header's numbers and before a pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
 
 _SIXTEEN_BITS: Final = np.float32(1 / 257)
@@ -48,7 +48,7 @@ def decode_raster(content: bytes, pillow_format: str, max_pixels: int) -> Pictur
 
 
 def _values(picture: Image.Image) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Give grey or RGB values; NIH ships a few RGBA pictures, whose alpha carries nothing."""
+    """Return grey or RGB values; NIH ships a few RGBA pictures, whose alpha carries nothing."""
     if picture.mode.startswith("I"):  # 16-bit grey; Pillow names it I;16, or I in old files
         return np.asarray(picture, dtype=np.float32) * _SIXTEEN_BITS
     if picture.mode in {"1", "LA"}:

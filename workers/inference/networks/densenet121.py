@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard
 from workers.inference.gradcam import class_activation_maps
-from workers.inference.networks.network import Network
+from workers.inference.networks.network import Forward, KerasModel, Network, Tensor
 
 LAST_NORM: Final = "bn"
 """Keras' name of the last batch norm: the layer that Grad-CAM looks at."""
@@ -19,12 +19,12 @@ LAST_NORM: Final = "bn"
 HEAD: Final = "findings"
 
 _BLOCKS: Final = (6, 12, 24, 16)
-"""Layers of the four dense blocks: 121 is 2 for each, and 5 between, before and behind them."""
+"""Layers of the four dense blocks: 121 is 2 for each, and 5 between, before and after them."""
 _PAD_1: Final = ((0, 0), (1, 1), (1, 1), (0, 0))
 _PAD_3: Final = ((0, 0), (3, 3), (3, 3), (0, 0))
 
 
-def build(card: ClassificationCard) -> Any:
+def build(card: ClassificationCard) -> KerasModel:
     """Build a card's network from input (N, size, size, channels) to two outputs.
 
     The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card
@@ -39,18 +39,18 @@ def build(card: ClassificationCard) -> Any:
     return keras.Model(trunk.input, [normed, logits], name=card.architecture)
 
 
-def inference(network: Any, card: ClassificationCard) -> Callable[[Any], tuple[Any, Any]]:
-    """Give the function of a filled network as it is computed when nothing is learned any more.
+def inference(network: KerasModel, card: ClassificationCard) -> Forward:
+    """Return a filled network as a function for inference alone.
 
     From (N, size, size, channels) to the last batch norm's output (N, h, w, 1024) and the logits
-    (N, findings), as `build` has them. A batch norm right behind a convolution becomes part of it, the others
-    a product and a sum; where the pictures are halved, the mean of four places is taken before the 1 x 1
-    convolution and not after, which is the same and a quarter of the work. In the precision that Keras'
-    policy computes in.
+    (N, findings), as `build` has them. A batch norm right after a convolution is folded into it, the others
+    become a product and a sum; where the pictures are halved, the mean of four places is taken before the
+    1 x 1 convolution and not after, which gives the same for a quarter of the work. It computes in the
+    precision of Keras' policy.
     """
     dtype = keras.mixed_precision.global_policy().compute_dtype
 
-    def constant(values: NDArray[np.float32]) -> Any:
+    def constant(values: NDArray[np.float32]) -> Tensor:
         return tf.constant(values.astype(np.float32), dtype=dtype)
 
     def kernel(layer: str) -> NDArray[np.float32]:
@@ -63,11 +63,11 @@ def inference(network: Any, card: ClassificationCard) -> Callable[[Any], tuple[A
         factor = gamma / np.sqrt(variance + found.epsilon)
         return factor, beta - mean * factor
 
-    def normed_convolution(name: str) -> tuple[Any, Any]:
+    def normed_convolution(name: str) -> tuple[Tensor, Tensor]:
         factor, shift = norm(f"{name}_bn")
         return constant(kernel(f"{name}_conv") * factor), constant(shift)
 
-    def constants(layer: str) -> tuple[Any, Any]:
+    def constants(layer: str) -> tuple[Tensor, Tensor]:
         factor, shift = norm(layer)
         return constant(factor), constant(shift)
 
@@ -91,7 +91,7 @@ def inference(network: Any, card: ClassificationCard) -> Callable[[Any], tuple[A
     head = network.get_layer(HEAD)
     head_kernel, head_bias = tf.constant(head.kernel.numpy()), tf.constant(head.bias.numpy())
 
-    def forward(inputs: Any) -> tuple[Any, Any]:
+    def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
         x = tf.pad(tf.cast(inputs, dtype), _PAD_3)
         x = tf.nn.relu(tf.nn.conv2d(x, first[0], 2, "VALID") + first[1])
         x = tf.nn.max_pool2d(tf.pad(x, _PAD_1), 3, 2, "VALID")
@@ -112,8 +112,8 @@ def inference(network: Any, card: ClassificationCard) -> Callable[[Any], tuple[A
     return forward
 
 
-def maps(network: Any, card: ClassificationCard) -> Callable[[Any], Any]:
-    """Give the function from the last batch norm's output (N, h, w, 1024) to maps (N, h, w, findings)."""
+def maps(network: KerasModel, card: ClassificationCard) -> Callable[[Tensor], Tensor]:
+    """Return the function from the last batch norm's output (N, h, w, 1024) to maps (N, h, w, findings)."""
     kernel = tf.constant(network.get_layer(HEAD).kernel.numpy())
     return partial(class_activation_maps, kernel=kernel, final_relu=card.final_relu)
 

@@ -1,4 +1,4 @@
-"""What an architecture is to the engines, to the import of models and to training: one record per network."""
+"""What engines, imports of models and training know about an architecture: one record per network."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,24 @@ from numpy.typing import NDArray
 
 from config.cards.classification import ARCHITECTURES, ClassificationCard
 
-Forward = Callable[[Any], tuple[Any, Any]]
+Tensor = Any
+"""A tensor of TensorFlow's; neither TensorFlow nor Keras has types."""
+
+TensorFunction = Any
+"""A function compiled by TensorFlow."""
+
+KerasModel = Any
+"""A model of Keras'."""
+
+Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From (N, size, size, channels) to features (N, h, w, k), of which maps are made, and logits (N, n)."""
 
 
-def seeded_weights(network: Any, seed: int) -> list[NDArray[np.float32]]:
+def seeded_weights(network: KerasModel, seed: int) -> list[NDArray[np.float32]]:
     """Make initial weights that are the same on every machine: He uniform kernels, identity batch norms.
 
-    RandomState's stream is frozen for good and its uniform numbers need no library function of the
-    platform, so the arrays, and their hash, depend on the seed alone.
+    RandomState's stream is frozen for good, and its uniform numbers need no library function of the platform,
+    so the arrays and their hash depend on the seed alone.
     """
     stream = np.random.RandomState(seed)
     arrays = []
@@ -36,18 +45,18 @@ def seeded_weights(network: Any, seed: int) -> list[NDArray[np.float32]]:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How an architecture is built, computed and filled; every function takes the card's word for the rest.
+    """How an architecture is built, computed and filled, as its card says.
 
-    `build`: the Keras model from (N, size, size, channels) to features and logits, as `Forward` has them, for
-    training and for weights in the order of its `weights`. `inference`: of a filled model the function that
-    computes the same when nothing is learned any more. `maps`: of a filled model the function from features
-    to maps (N, h, w, findings), each map's maximum 1 or 0. `seeded_weights`: initial arrays out of a seed.
+    `build`: makes the Keras model from (N, size, size, channels) to features and logits, as `Forward` has
+    them, for training and for weights in the order of its `weights`. `inference`: turns a filled model into
+    the same function for inference alone. `maps`: turns a filled model into the function from features to
+    maps (N, h, w, findings), each map's maximum 1 or 0. `seeded_weights`: makes initial arrays from a seed.
     """
 
-    build: Callable[[ClassificationCard], Any]
-    inference: Callable[[Any, ClassificationCard], Forward]
-    maps: Callable[[Any, ClassificationCard], Callable[[Any], Any]]
-    seeded_weights: Callable[[Any, int], list[NDArray[np.float32]]] = seeded_weights
+    build: Callable[[ClassificationCard], KerasModel]
+    inference: Callable[[KerasModel, ClassificationCard], Forward]
+    maps: Callable[[KerasModel, ClassificationCard], Callable[[Tensor], Tensor]]
+    seeded_weights: Callable[[KerasModel, int], list[NDArray[np.float32]]] = seeded_weights
 
 
 def network_of(card: ClassificationCard) -> Network:
