@@ -216,7 +216,7 @@ def torchxrayvision(images: int) -> tuple[float, float] | None:
         pictures, weights = manifest.parent / "images", Path(folder) / "network.pt"
         home = {"NIGHTREAD_HOME": f"{folder}/home", "NIGHTREAD_ENGINE": "openvino"}
         script = [peers / "python", HERE / "torchxrayvision_way.py", pictures, str(images // 4), weights]
-        done = subprocess.run(script, capture_output=True, text=True, check=True)
+        done = subprocess.run(list(map(str, script)), capture_output=True, text=True, check=True)
         findings = ",".join(
             (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
         )

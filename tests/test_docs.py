@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
+from fakes import stub_scorer
 from sqlalchemy import Connection, insert, inspect, text, update
 from support import ROOT, STUB_CARD, write_card
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
 from db.boxes import Box, find_or_write_boxes
@@ -105,7 +105,9 @@ def drawn(one: Classification) -> Classification:
 def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
     """Scores for all images but every 29th, whose file is damaged."""
     return [
-        Failed(one.image_id, "read", "damaged", "a wrong checksum") if one.image_id % 29 == 0 else drawn(one)
+        Failed(one.image_id, Stage.READ, Reason.DAMAGED, "a wrong checksum")
+        if one.image_id % 29 == 0
+        else drawn(one)
         for one in stub.score(held)
         if isinstance(one, Classification)
     ]
@@ -132,7 +134,7 @@ def fill(database: Database, folder: Path) -> None:
 def score_run(database: Database, folder: Path, manifest: Path, model: str) -> int:
     """Commit a run, score it and close it with its evaluation."""
     run_id = submit(database, Settings(home=folder), Order(manifest, folder, model, batch_size=64))
-    stub = StubScorer(find_model(model, folder / "models").card)
+    stub = stub_scorer(folder / "models", model)
     for one in ledger.take_pending(database, 1_000):
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None
@@ -359,7 +361,7 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
                 ):
                     break  # an argument of a group, whose command follows
                 assert word in command.commands, f"{name_of(page)}: {code}"
-                _, command, _ = command.resolve_command(click.Context(command), [word])  # loads it
+                _, command, _ = command.resolve_command(typer.Context(command), [word])  # loads it
             commands = [
                 command,
                 *(one for name, one in getattr(command, "commands", {}).items() if f" {name} " in rest),
@@ -367,7 +369,7 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
             known = {
                 option
                 for one in commands
-                for each in one.get_params(click.Context(root))
+                for each in one.get_params(typer.Context(root))
                 for option in each.opts
             }
             options = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", re.sub(r"\"[^\"]*\"", "", rest)))

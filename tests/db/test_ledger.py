@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from config.settings import Settings
 from db import evaluations, ledger, queries, recovery, runs
 from db.classifications import Classification, FindingScore
@@ -22,7 +23,6 @@ from db.schema.evaluations import evaluation
 from db.schema.runs import batch, run
 from db.upgrade import upgrade
 from jobs.submit import Order, submit
-from workers.scoring.stub import StubScorer
 
 LEASE = 30.0
 
@@ -40,7 +40,7 @@ def claim_all(database: Database) -> list[Claim]:
 
 
 def score(database: Database, held: Claim, tmp_path: Path) -> bool:
-    stub = StubScorer(find_model("stub", tmp_path / "models").card)
+    stub = stub_scorer(tmp_path / "models")
     return ledger.complete(database, held, stub.score(held))
 
 
@@ -243,7 +243,7 @@ def test_a_claim_carries_its_models_findings_in_the_models_order(database: Datab
 @pytest.mark.usefixtures("run_id")
 def test_outcomes_of_other_images_are_refused(database: Database, tmp_path: Path) -> None:
     first, second = claim_all(database)[:2]
-    stub = StubScorer(find_model("stub", tmp_path / "models").card)
+    stub = stub_scorer(tmp_path / "models")
     with pytest.raises(ValueError, match="outcomes"):
         ledger.complete(database, first, stub.score(second))
     assert count(database, "scores") == 0
@@ -253,7 +253,7 @@ def test_a_crash_in_the_middle_of_a_write_leaves_nothing_behind(
     database: Database, run_id: int, tmp_path: Path
 ) -> None:
     held = claim_all(database)[0]
-    outcomes: list[Outcome] = list(StubScorer(find_model("stub", tmp_path / "models").card).score(held))
+    outcomes: list[Outcome] = list(stub_scorer(tmp_path / "models").score(held))
     broken = outcomes[-1]
     assert isinstance(broken, Classification)
     outcomes[-1] = Classification(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
@@ -314,7 +314,7 @@ def test_a_cancelled_run_is_not_claimed_and_a_resumed_one_is(
 
 def test_failed_images_have_stage_reason_and_message(database: Database, run_id: int) -> None:
     held = claim_all(database)[0]
-    outcomes = [Failed(one.image_id, "read", "missing", "no such file") for one in held.images]
+    outcomes = [Failed(one.image_id, Stage.READ, Reason.MISSING, "no such file") for one in held.images]
     assert ledger.complete(database, held, outcomes)
     with database.read() as connection:
         rows = connection.execute(text("SELECT stage, reason, message FROM failures")).all()

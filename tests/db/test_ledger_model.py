@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Table, delete, func, select, update
 from support import finding_ids, make_run
 
+from config.failures import Reason, Stage
 from db import evaluations, ledger, queries, recovery, runs
 from db.classifications import Classification, FindingScore
 from db.database import Database, clock
@@ -182,8 +183,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self._expire_leases()
 
     @precondition(lambda self: self.claimable())
-    @rule(data=st.data(), does=st.sampled_from((None, ledger.renew, ledger.release, ledger.complete)))
-    def frozen_worker_wakes(self, data: st.DataObject, does: Callable[..., bool] | None) -> None:
+    @rule(data=st.data(), does=st.sampled_from((None, "renew", "release", "complete")))
+    def frozen_worker_wakes(self, data: st.DataObject, does: str | None) -> None:
         """A worker freezes on a batch, another takes it over, and the first wakes: it must do no harm."""
         id_ = data.draw(st.sampled_from(self.claimable()))
         frozen = self._claim(id_)
@@ -194,8 +195,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self._take_pending(100, None)
         self._claim(id_)
         outcomes = [outcome(one.image_id, "failed") for one in frozen.images]
-        values = {ledger.renew: (LEASE,), ledger.complete: (outcomes,)}.get(does, ())
-        assert does is None or not does(self.database, frozen, *values)
+        deeds: dict[str, Callable[[], bool]] = {
+            "renew": lambda: ledger.renew(self.database, frozen, LEASE),
+            "release": lambda: ledger.release(self.database, frozen),
+            "complete": lambda: ledger.complete(self.database, frozen, outcomes),
+        }
+        assert does is None or not deeds[does]()
 
     def claimable(self) -> list[int]:
         return [
@@ -565,7 +570,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def outcome(image_id: int, end: str) -> Outcome:
     if end == "failed":
-        return Failed(image_id, "read", "missing", "no such file")
+        return Failed(image_id, Stage.READ, Reason.MISSING, "no such file")
     return Classification(image_id, 8, 8, (FindingScore("Mass", 0.5),))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, make_run, write_card
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
@@ -24,7 +25,7 @@ from db.schema.archives import image, manifest, manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, model, run
 from db.schema.schedules import alert
-from workers.scoring.stub import StubScorer
+from db.states import DueState
 
 LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -69,10 +70,12 @@ def set_status(database: Database, run_id: int, status: str) -> None:
 
 
 def outcomes_of(held: Claim, folder: Path, failing: Sequence[str]) -> list[Outcome]:
-    stub = StubScorer(find_model("stub", folder / "models").card)
-    failed = {one.image_id for one in held.images if one.image_index in failing}
+    stub = stub_scorer(folder / "models")
+    failed = {image.image_id for image in held.images if image.image_index in failing}
     return [
-        Failed(one.image_id, "read", "missing", "there is no such file") if one.image_id in failed else one
+        Failed(one.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+        if one.image_id in failed
+        else one
         for one in stub.score(held)
     ]
 
@@ -132,7 +135,7 @@ def test_two_clocks_that_differ_make_no_second_due_time_while_the_first_waits(da
 def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -> None:
     schedule_id = add(database)
     assert schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("nothing_new"))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.NOTHING_NEW))
     assert not schedules.note_due(database, schedule_id, NIGHT - DAY / 2)
     assert not schedules.note_due(database, schedule_id, NIGHT)
     assert schedules.note_due(database, schedule_id, NIGHT + DAY)
@@ -141,7 +144,7 @@ def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -
 def test_while_a_schedules_run_goes_on_no_later_time_is_noted(database: Database, tmp_path: Path) -> None:
     schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", run_id=run_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.BEGUN, run_id=run_id))
     for status in ("running", "evaluating"):
         set_status(database, run_id, status)
         assert [one.going for one in schedules.active(database)] == [True]
@@ -158,7 +161,7 @@ def test_while_a_schedules_evaluation_goes_on_no_later_time_is_noted(
         asked = evaluations.EvaluationRequest(label_manifest_id=1, label_set="a", schedule_id=schedule_id)
         evaluation_id = evaluations.ask(connection, run_id, asked)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", evaluation_id=evaluation_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.BEGUN, evaluation_id=evaluation_id))
     for state, free in (("due", False), ("queued", False), ("running", False), ("failed", True)):
         with database.write() as connection:
             connection.execute(update(evaluation).values(state=state))
@@ -173,7 +176,7 @@ def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
         with database.write() as connection:
             if schedules.lock(connection, due) is None:
                 return False
-            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
             return True
 
     assert sum(at_once(6, act)) == 1
@@ -187,7 +190,7 @@ def test_what_dies_in_the_middle_of_acting_leaves_the_due_time_to_be_acted_on(da
     def die() -> None:
         with database.write() as connection:
             schedules.lock(connection, due)
-            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
             raise MemoryError
 
     with pytest.raises(MemoryError):

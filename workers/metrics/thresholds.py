@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped]
+from statsmodels.stats.proportion import proportion_confint
 
 Kind = Literal["card", "0.5", "youden", "sensitivity"]
 """Where a threshold comes from: the model's card, one half, Youden's index, a wanted sensitivity."""

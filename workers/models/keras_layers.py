@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Any, Final
 
-import h5py  # type: ignore[import-untyped]
+import h5py
 import numpy as np
 
 from config.errors import ConfigError

@@ -55,7 +55,7 @@ def test_shipped_cards_are_fit_for_no_clinical_use() -> None:
 def test_numbers_of_a_card_are_kept_in_their_order(tmp_path: Path) -> None:
     golden = [index / 100 for index in range(14)]
     write_card(tmp_path, CLASSIFIER_CARD | {"golden": golden})
-    card = read_model(tmp_path / "mine").card
+    card = classifier(tmp_path / "mine").card
     assert card.findings == FINDINGS
     assert card.golden == tuple(golden)
 

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import stub_scorer
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sqlalchemy import text
 from support import STUB_CARD, write_card
 
-from config.cards.model import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import evaluations, ledger, recovery
@@ -27,7 +27,6 @@ from jobs.tables.labels import LabelsError, open_labels, store_labels
 from workers.evaluation.classification import figures_of, subgroups
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate
-from workers.scoring.stub import StubScorer
 
 IMAGES = 400
 LEASE = 60.0
@@ -61,7 +60,7 @@ def run_of(
 
 
 def score_batches(database: Database, folder: Path, model: str) -> None:
-    stub = StubScorer(find_model(model, folder / "models").card)
+    stub = stub_scorer(folder / "models", model)
     for one in ledger.take_pending(database, 1_000):
         held = ledger.claim(database, one.batch_id, "worker", LEASE)
         assert held is not None

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import text, update
 from support import STUB_CARD, write_card
 
-from config.cards.model import find_model, make_card
+from config.cards.stub import StubCard
 from config.settings import Settings
 from db import alerts, evaluations, ledger, recovery, schedules
 from db.alerts import RegressionCheck
@@ -33,7 +34,8 @@ IMAGES = 80
 def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
+    scorer = StubScorer(StubCard.model_validate(card))
+    outcomes = scorer.score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
     return [one.scores[0].probability for one in outcomes if isinstance(one, Classification)]
 
 
@@ -54,7 +56,7 @@ class Watching:
         if scheduled:
             with self.database.write() as connection:
                 connection.execute(update(run).where(run.c.id == run_id).values(schedule_id=self.schedule_id))
-        stub = StubScorer(find_model("stub", settings.models).card)
+        stub = stub_scorer(settings.models)
         for one in ledger.take_pending(self.database, 10):
             held = ledger.claim(self.database, one.batch_id, "worker", 60)
             assert held is not None

@@ -35,7 +35,9 @@ def simulated(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]
     labels = (rng.random(n) < 0.3).astype(np.int64)
     common = rng.normal(size=n)
     good = common + rng.normal(size=n) + 1.5 * labels
-    return labels, np.round(good, 1), np.round(common + rng.normal(size=n) + labels, 1)
+    worse = common + rng.normal(size=n) + labels
+    first, second = (np.asarray(np.round(scores, 1), np.float64) for scores in (good, worse))
+    return labels, first, second
 
 
 def by_definition(labels: NDArray[np.int64], *scores: NDArray[np.int64]) -> tuple[float, float]:

@@ -789,8 +789,9 @@ def models(arrays: Arrays, tmp_path_factory: pytest.TempPathFactory) -> dict[str
 
 def stored_arrays(model: Classifier) -> tuple[Arrays, tuple[str, ...]]:
     """Read a model's file as it is: its arrays in order, and its outputs' names."""
-    assert weights_file(model) is not None
-    with np.load(weights_file(model), allow_pickle=False) as stored:
+    path = weights_file(model)
+    assert path is not None
+    with np.load(path, allow_pickle=False) as stored:
         names = tuple(str(name) for name in stored["outputs"])
         return [stored[key] for key in sorted(stored.files) if key != "outputs"], names
 
