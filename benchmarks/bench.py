@@ -75,18 +75,18 @@ def forward(engine: str, seconds: float, children: int, threads: int) -> Forward
         )
         for _ in range(children)
     ]
-    for one in processes:
-        assert one.stdout is not None  # noqa: S101
-        assert one.stdout.readline() == "ready\n", "the engine did not start"  # noqa: S101
+    for process in processes:
+        assert process.stdout is not None  # noqa: S101
+        assert process.stdout.readline() == "ready\n", "the engine did not start"  # noqa: S101
     answers = []
-    for one in processes:
-        assert one.stdin is not None  # noqa: S101
-        one.stdin.write("\n")
-        one.stdin.flush()
-    for one in processes:
-        assert one.stdout is not None  # noqa: S101
-        answers.append(json.loads(one.stdout.read()))
-        one.wait()
+    for process in processes:
+        assert process.stdin is not None  # noqa: S101
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        assert process.stdout is not None  # noqa: S101
+        answers.append(json.loads(process.stdout.read()))
+        process.wait()
     rates = {
         name: sum(answer["batch"] / statistics.fmean(answer["seconds"][name]) for answer in answers)
         for name in ("bare", "maps")
@@ -242,7 +242,7 @@ def sgemm(seconds: float = 3.0) -> float:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=one_thread)
         for _ in range(CORES)
     ]
-    return sum(float(one.communicate()[0]) for one in processes)
+    return sum(float(process.communicate()[0]) for process in processes)
 
 
 def has_bfloat16() -> bool:
@@ -452,26 +452,26 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
     started = start_up()
 
     found = [Row("limit: SGEMM rate / 11.7 GFLOP an image", f"{limit:.1f} images/s", "-")]
-    for engine, one in paces.items():
-        ratio = one.whole / one.bare
-        work = (one.before.work + one.after.work) / 2
+    for engine, pace in paces.items():
+        ratio = pace.whole / pace.bare
+        work = (pace.before.work + pace.after.work) / 2
         found += [
             Row(
                 f"{engine}: bare forward pass, {CORES} processes of one thread",
-                f"{one.before.bare:.2f} and {one.after.bare:.2f} images/s",
+                f"{pace.before.bare:.2f} and {pace.after.bare:.2f} images/s",
                 "-",
             ),
-            Row(f"{engine}: end to end, PNG to committed rows, all maps", f"{one.whole:.2f} images/s", "-"),
+            Row(f"{engine}: end to end, PNG to committed rows, all maps", f"{pace.whole:.2f} images/s", "-"),
             Row(f"{engine}: end to end / bare forward", f"{ratio:.3f}", ">= 0.90", ratio >= 0.9),
             Row(
                 f"{engine}: the same in processor seconds an image, bare / end to end",
-                f"{work:.4f} s / {one.work:.4f} s = {work / one.work:.3f}",
+                f"{work:.4f} s / {pace.work:.4f} s = {work / pace.work:.3f}",
                 ">= 0.90",
-                work / one.work >= 0.9,
+                work / pace.work >= 0.9,
             ),
-            Row(f"{engine}: cost of all 14 maps", f"{100 * (one.bare / one.maps - 1):.1f} %", "-"),
+            Row(f"{engine}: cost of all 14 maps", f"{100 * (pace.bare / pace.maps - 1):.1f} %", "-"),
         ]
-    best = max(paces.values(), key=lambda one: one.whole).whole
+    best = max(paces.values(), key=lambda pace: pace.whole).whole
     found += [
         Row("the course's way", f"{taught:.3f} images/s", "-"),
         Row("tensorflow / the course's way", f"{paces['tensorflow'].whole / taught:.1f}", "-"),
@@ -527,8 +527,8 @@ def measure(quick: bool) -> tuple[list[Row], dict[str, float]]:
         )
 
     rates = {"limit: matrix products": limit}
-    for engine, one in paces.items():
-        rates |= {f"{engine}, bare forward pass": one.bare, f"{engine}, end to end": one.whole}
+    for engine, pace in paces.items():
+        rates |= {f"{engine}, bare forward pass": pace.bare, f"{engine}, end to end": pace.whole}
     if xrv is not None:
         rates |= {"torchxrayvision's way, 224²": xrv[0], "the same network here, openvino": xrv[1]}
     return found, rates | {"the course's way": taught}

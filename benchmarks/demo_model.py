@@ -159,7 +159,7 @@ def read_boxes(path: Path) -> dict[tuple[str, str], list[Box]]:
     boxes: dict[tuple[str, str], list[Box]] = defaultdict(list)
     with path.open(newline="", encoding="utf-8") as stream:
         for image, finding, *numbers in list(csv.reader(stream))[1:]:
-            boxes[image, finding].append(Box(finding, *(int(one) for one in numbers[:4])))
+            boxes[image, finding].append(Box(finding, *(int(number) for number in numbers[:4])))
     return boxes
 
 

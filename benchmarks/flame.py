@@ -49,7 +49,9 @@ def child_of(command: psutil.Process, log: Path) -> int:
         if not command.is_running() or command.status() == psutil.STATUS_ZOMBIE:
             sys.exit(f"the run ended before it began; see {log}")
         time.sleep(0.2)
-    found = (one for one in command.children(recursive=True) if "spawn_main" in " ".join(one.cmdline()))
+    found = (
+        process for process in command.children(recursive=True) if "spawn_main" in " ".join(process.cmdline())
+    )
     return next(found).pid
 
 
@@ -90,8 +92,8 @@ def tree(stacks: Counter[str]) -> Frame:
     """Put the stacks together, without the frames that say nothing."""
     whole = Frame("a worker's child")
     for stack, samples in stacks.items():
-        frames = [one for one in stack.split(";") if not any(part in one for part in HIDDEN)]
-        whole.add([one.rpartition(":")[0] + ")" if ":" in one else one for one in frames], samples)
+        frames = [frame for frame in stack.split(";") if not any(part in frame for part in HIDDEN)]
+        whole.add([frame.rpartition(":")[0] + ")" if ":" in frame else frame for frame in frames], samples)
     return whole
 
 
@@ -105,10 +107,10 @@ def draw(axes: Axes, frame: Frame, left: float, depth: int, whole: int) -> int:
     if letters > 5:  # fewer tell nothing
         axes.text(left + 0.002, depth + 0.5, name[:letters], va="center", fontsize=6.5, clip_on=True)
     deepest = depth
-    for one in sorted(frame.called.values(), key=lambda called: called.name):
-        if one.samples / whole >= SHOWN_SHARE:
-            deepest = max(deepest, draw(axes, one, left, depth + 1, whole))
-        left += one.samples / whole
+    for callee in sorted(frame.called.values(), key=lambda called: called.name):
+        if callee.samples / whole >= SHOWN_SHARE:
+            deepest = max(deepest, draw(axes, callee, left, depth + 1, whole))
+        left += callee.samples / whole
     return deepest
 
 

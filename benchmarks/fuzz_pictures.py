@@ -44,7 +44,7 @@ def read(made: list[Sample], counts: dict[str, Counter[str]], keep: Path | None)
                 if keep is not None:
                     shutil.copy(folder / sample.name, keep)
     print(*wrong, sep="\n", end="\n" if wrong else "")
-    return len(wrong), night.grown, max((one.seconds for one in night.readings.values()), default=0.0)
+    return len(wrong), night.grown, max((reading.seconds for reading in night.readings.values()), default=0.0)
 
 
 def main() -> None:
@@ -69,9 +69,13 @@ def main() -> None:
     print("| mutation | " + " | ".join(OUTCOMES) + " |")
     print("|---" * (len(OUTCOMES) + 1) + "|")
     for mutation in sorted(counts):
-        print(f"| {mutation} | " + " | ".join(str(counts[mutation][one] or "") for one in OUTCOMES) + " |")
-    others = sum(sum(one.values()) for one in counts.values()) - sum(
-        counted[one] for counted in counts.values() for one in OUTCOMES
+        print(
+            f"| {mutation} | "
+            + " | ".join(str(counts[mutation][outcome] or "") for outcome in OUTCOMES)
+            + " |"
+        )
+    others = sum(sum(counter.values()) for counter in counts.values()) - sum(
+        counted[outcome] for counted in counts.values() for outcome in OUTCOMES
     )
     print(f"{files:,} files, {others} with one of {sorted(READ_REASONS - set(OUTCOMES))}, {wrong} faults;")
     print(f"memory grew by {grown / 1e6:.0f} MB, the longest read took {longest:.2f} s of CPU, ", end="")

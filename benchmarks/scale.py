@@ -39,7 +39,7 @@ def measure(images: int) -> tuple[float, float]:
             ]
             subprocess.run(command, env=os.environ | settings, check=True, stdout=subprocess.DEVNULL)
             children = psutil.Process(worker.pid).children()
-            return rate_of_run("1", **settings), max(one.memory_info().rss for one in children) / 1e6
+            return rate_of_run("1", **settings), max(child.memory_info().rss for child in children) / 1e6
         finally:
             stop(worker)
 
@@ -72,4 +72,4 @@ def draw(sizes: list[int], found: list[float]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or [10_000, 30_000, 100_000, 300_000, 1_000_000])
+    main([int(size) for size in sys.argv[1:]] or [10_000, 30_000, 100_000, 300_000, 1_000_000])

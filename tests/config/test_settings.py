@@ -50,6 +50,7 @@ def test_a_misspelt_variable_is_named_with_the_right_one(monkeypatch: pytest.Mon
     monkeypatch.setenv("NIGHTREAD_BROKER_URI", "redis://:hunter2@host")
     with pytest.raises(
         ConfigError, match="NIGHTREAD_BROKER_URI is no setting; is NIGHTREAD_BROKER_URL meant"
+    assert "hunter2" not in str(caught.value)
     ):
         load_settings()
 

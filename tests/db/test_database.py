@@ -20,8 +20,8 @@ def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: 
     for _ in range(2):
         make_run(database, tmp_path, 400, batch_size=100)
     stub = stub_scorer(tmp_path / "models")
-    for one in ledger.take_pending(database, 100):
-        held = ledger.claim(database, one.batch_id, "worker", 60.0)
+    for announced in ledger.take_pending(database, 100):
+        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
         assert held is not None
         ledger.complete(database, held, stub.score(held))
     database.analyze()

@@ -38,12 +38,12 @@ def at_once(count: int, action: Callable[[], T]) -> list[T]:
     """Do the same in so many threads that start together."""
     barrier = threading.Barrier(count)
 
-    def one(_: int) -> T:
+    def start_together(_: int) -> T:
         barrier.wait()
         return action()
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(start_together, range(count)))
 
 
 def add(database: Database, name: str = "night") -> int:
@@ -73,17 +73,17 @@ def outcomes_of(held: Claim, folder: Path, failing: Sequence[str]) -> list[Outco
     stub = stub_scorer(folder / "models")
     failed = {image.image_id for image in held.images if image.image_index in failing}
     return [
-        Failed(one.image_id, Stage.READ, Reason.MISSING, "there is no such file")
-        if one.image_id in failed
-        else one
-        for one in stub.score(held)
+        Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+        if outcome.image_id in failed
+        else outcome
+        for outcome in stub.score(held)
     ]
 
 
 def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> None:
     """Do what workers do with all batches that there are."""
-    for one in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, one.batch_id, "worker", LEASE)
+    for announced in ledger.take_pending(database, 1_000):
+        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(held, folder, failing)
         assert ledger.complete(database, held, outcomes)
@@ -93,7 +93,7 @@ def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:
     """The rows of a run's manifest that its model has not scored."""
     with database.read() as connection:
         of = connection.execute(select(run).where(run.c.id == run_id)).one()
-        return [(one.first, one.last) for one in unscored_rows(connection, of.manifest_id, of.model_id)]
+        return [(rows.first, rows.last) for rows in unscored_rows(connection, of.manifest_id, of.model_id)]
 
 
 # --- schedules ---------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def test_a_name_is_taken_while_its_schedule_is_active_and_free_after(database: D
     assert schedules.active(database) == []
     second = add(database)
     assert second != first
-    assert [one.schedule_id for one in schedules.active(database)] == [second]
+    assert [schedule.schedule_id for schedule in schedules.active(database)] == [second]
     with database.read() as connection:
         kept = connection.execute(text("SELECT COUNT(*) FROM schedules WHERE schedule = 'night'"))
         assert kept.scalar_one() == 2
@@ -147,7 +147,7 @@ def test_while_a_schedules_run_goes_on_no_later_time_is_noted(database: Database
     settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.BEGUN, run_id=run_id))
     for status in ("running", "evaluating"):
         set_status(database, run_id, status)
-        assert [one.going for one in schedules.active(database)] == [True]
+        assert [schedule.going for schedule in schedules.active(database)] == [True]
         assert not schedules.note_due(database, schedule_id, NIGHT + DAY)
     set_status(database, run_id, "complete")
     assert schedules.note_due(database, schedule_id, NIGHT + DAY)
@@ -251,7 +251,7 @@ def test_a_run_of_some_rows_has_batches_over_these_only(database: Database, tmp_
             select(batch.c.first_row, batch.c.last_row).where(batch.c.run_id == run_id).order_by(batch.c.id)
         ).all()
         made = connection.execute(select(run).where(run.c.id == run_id)).one()
-    assert [tuple(one) for one in ranges] == [(2, 4), (5, 5), (9, 9)]
+    assert [tuple(rows) for rows in ranges] == [(2, 4), (5, 5), (9, 9)]
     assert (made.images, made.batches, made.only_new) == (5, 3, True)
     score_all(database, tmp_path)
     assert queries.progress(database, run_id).pending == 0
@@ -295,13 +295,13 @@ def fill(database: Database, images: int, scored: int) -> tuple[int, int]:
             connection.execute(insert(table).values(**values))
         numbers = range(1, images + 1)
         bulk_insert(
-            connection, image, ("archive_id", "image_index"), ((1, f"{one:08d}.png") for one in numbers)
+            connection, image, ("archive_id", "image_index"), ((1, f"{number:08d}.png") for number in numbers)
         )
         bulk_insert(
             connection,
             manifest_row,
             ("manifest_id", "row_number", "image_id", "labels"),
-            ((1, one, one, "0" * 14) for one in numbers),
+            ((1, number, number, "0" * 14) for number in numbers),
         )
         for run_id in (1, 2, 3):
             assert run_id == create_run(
@@ -311,7 +311,7 @@ def fill(database: Database, images: int, scored: int) -> tuple[int, int]:
                 connection,
                 image_result,
                 ("run_id", "image_id", "batch_id", "status", "maps"),
-                ((run_id, one, run_id, "scored", bytes(2_800)) for one in range(run_id, scored + 1, 3)),
+                ((run_id, number, run_id, "scored", bytes(2_800)) for number in range(run_id, scored + 1, 3)),
             )
     return 1, 1
 
@@ -336,8 +336,8 @@ def raised(database: Database) -> Alert:
     due = DueTime(add(database), NIGHT)
     with database.write() as connection:
         alerts.raise_failed(connection, due, "the manifest is gone")
-    (one,) = alerts.undelivered(database, datetime.now(UTC))
-    return one
+    (waiting,) = alerts.undelivered(database, datetime.now(UTC))
+    return waiting
 
 
 def age(database: Database, **values: Any) -> None:

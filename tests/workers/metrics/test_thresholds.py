@@ -223,10 +223,10 @@ def test_wanted_sensitivity_that_is_just_reached_is_reached(wanted: float) -> No
 @given(images, st.floats(0, 1), st.floats(0, 1))
 @settings(deadline=None)
 def test_higher_threshold_calls_no_more_positive(
-    drawn: list[tuple[int, int]], one: float, other: float
+    drawn: list[tuple[int, int]], first: float, second: float
 ) -> None:
     labels, p = np.array([a for a, _ in drawn]), np.array([b for _, b in drawn]) / 8
-    low, high = (confusion(labels, p, cut) for cut in sorted([one, other]))
+    low, high = (confusion(labels, p, cut) for cut in sorted([first, second]))
     for at in (low, high):
         assert None not in {at.tp, at.fp, at.tn, at.fn}
         assert (at.tp or 0) + (at.fn or 0) == labels.sum()

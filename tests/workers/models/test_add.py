@@ -583,7 +583,7 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     assert re.search(r"broken\W+yours\W+error", done.stdout)
     assert "handed-on" in done.stdout
 
-    listed = {one["name"]: one for one in json.loads(command("list", "--json").stdout)}
+    listed = {model["name"]: model for model in json.loads(command("list", "--json").stdout)}
     assert listed.keys() == {"broken", "demo", "handed-on", "untrained"}
     assert "card.yaml: description: Field required" in listed["broken"]["error"]
     assert listed["handed-on"]["sha256"] == card_of(folder).sha256

@@ -84,7 +84,7 @@ def test_a_model_folder_holds_the_card_and_the_weights_and_nothing_else(
     stored, outputs = stored_arrays(model)
     assert outputs == ("Mass", "Hernia")
     assert len(stored) == len(arrays)
-    assert all(np.array_equal(one, other) for one, other in zip(stored, arrays, strict=True))
+    assert all(np.array_equal(found, other) for found, other in zip(stored, arrays, strict=True))
 
 
 def test_float16_halves_the_size(models: dict[str, Classifier], arrays: Arrays) -> None:
@@ -94,7 +94,7 @@ def test_float16_halves_the_size(models: dict[str, Classifier], arrays: Arrays) 
     stored, _ = stored_arrays(models["half"])
     assert {array.dtype for array in stored} == {np.dtype(np.float16)}
     assert all(
-        np.array_equal(one, other.astype(np.float16)) for one, other in zip(stored, arrays, strict=True)
+        np.array_equal(found, other.astype(np.float16)) for found, other in zip(stored, arrays, strict=True)
     )
 
 

@@ -25,7 +25,8 @@ def numbers(labels: NDArray[np.int8]) -> list[int]:
 def collected(dataset: Any) -> tuple[NDArray[np.float32], list[int]]:
     """Run an epoch; give its pictures, and which image each of its labels belongs to."""
     batches = [(np.asarray(pictures), np.asarray(labels)) for pictures, labels in dataset]
-    return np.concatenate([one for one, _ in batches]), numbers(np.concatenate([one for _, one in batches]))
+    pictures, labels = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return pictures, numbers(labels)
 
 
 def twelve() -> Split:
@@ -116,7 +117,9 @@ def test_flipping_mirrors_some_pictures_and_others_the_next_time(images: Path) -
     for _ in range(2):
         pictures, order = collected(dataset)
         flipped = {
-            number for number, one in zip(order, pictures, strict=True) if (one != straight[number]).any()
+            number
+            for number, picture in zip(order, pictures, strict=True)
+            if (picture != straight[number]).any()
         }
         assert 0 < len(flipped) < 12
         for number, picture in zip(order, pictures, strict=True):

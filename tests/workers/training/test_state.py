@@ -52,7 +52,7 @@ def test_last_and_best_epoch_are_kept_and_read_again(tmp_path: Path, small: Call
     for epoch, (auroc, best_epoch) in enumerate(zip(aurocs, best, strict=True), start=1):
         state.keep(small(epoch), small(epoch), figures(auroc))
         again = State(folder, "mine")
-        assert again.history == [figures(one) for one in aurocs[:epoch]]
+        assert again.history == [figures(auroc) for auroc in aurocs[:epoch]]
         assert again.best_epoch == state.best_epoch == best_epoch
         assert last_and_best(folder, small(0)) == (epoch, best_epoch)
     assert {path.name for path in folder.iterdir()} == {"training.json", "last.weights.h5", "best-0005.npz"}
