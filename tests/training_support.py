@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
@@ -63,6 +64,15 @@ def drawn_batch(kinds: tuple[int, ...]) -> tuple[NDArray[np.int8], NDArray[np.fl
 def drawn_pictures(count: int, *shape: int) -> list[Picture]:
     rng = np.random.default_rng(8)
     return [Picture(rng.integers(0, 60 + 15 * number, shape, dtype=np.uint8)) for number in range(count)]
+
+
+def write_pictures(folder: Path) -> Path:
+    """Write twelve noisy pictures, every third of the input's size, every third in colour."""
+    folder.mkdir()
+    for number, shape in enumerate([(32, 32), (40, 56), (64, 48, 3)] * 4):
+        values = drawn_pictures(number + 1, *shape)[-1].values
+        Image.fromarray(values).save(folder / f"{number}.png")
+    return folder
 
 
 SCALED: dict[str, Any] = {"mean": (90.0,), "std": (40.0,)}

@@ -9,7 +9,7 @@ from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
-from workers.training.statistics import Statistics, sampled_statistics
+from workers.inference.statistics import Statistics, sampled_statistics
 
 
 def picture_reader(images: str | Path, max_pixels: int) -> Callable[[str], Picture]:

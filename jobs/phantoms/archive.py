@@ -13,13 +13,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from config.files import write_whole
 from config.findings import FINDINGS
 from jobs.phantoms.anatomy import SIDE, Chest, build_chest
 from jobs.phantoms.film import Film, develop, paint_body, paint_chest
@@ -242,28 +242,15 @@ def write_archive(
             # A full disk or Ctrl-C must not wait for the rest of a long archive.
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    _write_whole(folder / "boxes.csv", _table(_BOXES_HEADER, _box_rows(phantoms)))
+    write_whole(folder / "boxes.csv", _table(_BOXES_HEADER, _box_rows(phantoms)))
     manifest = folder / "manifest.csv"
-    _write_whole(manifest, _table(_MANIFEST_HEADER, _manifest_rows(phantoms)))
+    write_whole(manifest, _table(_MANIFEST_HEADER, _manifest_rows(phantoms)))
     return manifest
 
 
 def _write_picture(images: Path, phantom: Phantom) -> None:
     _, encoded = cv2.imencode(".png", draw(phantom), [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
-    _write_whole(images / phantom.image_index, encoded.tobytes())
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there in one step."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as scratch:
-        try:
-            scratch.write(content)
-            scratch.close()
-            Path(scratch.name).chmod(0o644)
-            Path(scratch.name).replace(path)
-        except BaseException:
-            Path(scratch.name).unlink(missing_ok=True)
-            raise
+    write_whole(images / phantom.image_index, encoded.tobytes())
 
 
 def _table(header: str, rows: list[tuple[str | int | float, ...]]) -> bytes:

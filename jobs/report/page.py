@@ -1,7 +1,5 @@
 """The page of a run's report: its sections in their order, filled into the template, as one file."""
 
-import os
-import tempfile
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from config.files import write_whole
 from config.settings import Settings
 from db import queries
 from db.database import Connection, Database
@@ -32,15 +31,7 @@ def write_report(database: Database, settings: Settings, run_id: int, path: Path
     Raises UnknownRunError where there is no such run, and OSError.
     """
     page = render(page_content(database, settings.overlays, run_id)).encode()
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        try:
-            file.write(page)
-            file.flush()
-            Path(file.name).chmod(0o644)
-            Path(file.name).replace(path)
-        except BaseException:
-            os.unlink(file.name)  # noqa: PTH108
-            raise
+    write_whole(path, page)
     return len(page)
 
 

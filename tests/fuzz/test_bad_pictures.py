@@ -62,16 +62,19 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Read:
     return Read(made, oddities, read_in_child(folder, names, timeout=240))
 
 
+@pytest.mark.processes
 def test_no_file_of_a_thousand_crashes_or_hangs_the_process_that_reads_it(read: Read) -> None:
     assert read.night.died == ""
     assert len(read.night.readings) == len(read.samples) + len(read.oddities) >= 1000
     assert max(reading.seconds for reading in read.night.readings.values()) < SECONDS_A_READ
 
 
+@pytest.mark.processes
 def test_memory_stays_bounded_whatever_files_claim_to_hold(read: Read) -> None:
     assert 0 < read.night.grown < GROWN_LIMIT
 
 
+@pytest.mark.processes
 def test_every_file_ends_scored_or_failed_with_a_documented_reason(read: Read) -> None:
     assert {reading.outcome for reading in read.night.readings.values()} == READ_REASONS | {SCORED}
     assert all(
@@ -80,6 +83,7 @@ def test_every_file_ends_scored_or_failed_with_a_documented_reason(read: Read) -
     assert not [name for name, reading in read.night.readings.items() if "\n" in reading.message]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("mutation", [*PNG_MUTATIONS, *PNG_COSTLY])
 def test_damaged_png_fails_with_its_reason_and_a_harmless_change_keeps_the_pixels(
     read: Read, mutation: str
@@ -87,6 +91,7 @@ def test_damaged_png_fails_with_its_reason_and_a_harmless_change_keeps_the_pixel
     _check(read, [one for one in read.samples if _is(one, "png", "nih") and f".{mutation}." in one.name])
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("mutation", JPEG_MUTATIONS)
 def test_cut_jpeg_is_truncated_and_what_no_pixel_depends_on_changes_nothing(
     read: Read, mutation: str
@@ -96,14 +101,17 @@ def test_cut_jpeg_is_truncated_and_what_no_pixel_depends_on_changes_nothing(
     )
 
 
+@pytest.mark.processes
 def test_every_good_file_is_scored(read: Read) -> None:
     _check(read, [one for one in read.samples if one.name.endswith(".original")])
 
 
+@pytest.mark.processes
 def test_other_formats_and_files_of_two_kinds_are_told_apart(read: Read) -> None:
     _check(read, [one for one in read.samples if one.name.startswith(("stranger", "flat", "PNG", "JPEG"))])
 
 
+@pytest.mark.processes
 def test_what_is_no_file_is_refused_without_waiting_for_it(read: Read) -> None:
     assert {name: read.night.readings[name].outcome for name in read.oddities} == read.oddities
 

@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,20 @@ from workers.commands.main import COMMANDS
 
 STUB = ("--model", "stub")
 
+pytestmark = pytest.mark.processes
 
-def score(nightread: Nightread, tmp_path: Path, images: int = 40) -> int:
-    manifest = write_manifest(tmp_path / "manifest.csv", images)
-    done = nightread.run("score", manifest, "--images", tmp_path, *STUB)
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightread]:
+    """The command with run 1, complete, of 40 images: for tests that only look at it."""
+    folder = tmp_path_factory.mktemp("scored")
+    write_card(folder / "home" / "models", STUB_CARD)
+    command = Nightread(folder / "home")
+    manifest = write_manifest(folder / "manifest.csv", 40)
+    done = command.run("score", manifest, "--images", folder, *STUB)
     assert done.returncode == 0, done.stderr
-    return int(nightread.sql("SELECT MAX(run_id) AS run_id FROM progress")[0]["run_id"])
+    yield command
+    command.end()
 
 
 HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
@@ -115,34 +124,32 @@ def test_other_columns_and_a_gzipped_file_are_read_by_options(nightread: Nightre
     assert nightread.sql(query) == [{"n_positive": 1, "n_negative": 1}]
 
 
-def test_status_shows_a_run_for_people_and_for_scripts(nightread: Nightread, tmp_path: Path) -> None:
-    run = score(nightread, tmp_path)
-    statistics = nightread.sql("SELECT COUNT(*) AS n FROM sqlite_stat1 WHERE tbl = 'score'")
+def test_status_shows_a_run_for_people_and_for_scripts(scored: Nightread) -> None:
+    statistics = scored.sql("SELECT COUNT(*) AS n FROM sqlite_stat1 WHERE tbl = 'score'")
     assert statistics != [{"n": 0}], "joins of the views would be slow without"
-    shown = nightread.run("status")
+    shown = scored.run("status")
     assert "complete" in shown.stdout
-    found = json.loads(nightread.run("status", str(run), "--json").stdout)
-    assert [(entry["run_id"], entry["status"], entry["scored"]) for entry in found] == [(run, "complete", 40)]
-    followed = nightread.run("status", str(run), "--follow")
+    found = json.loads(scored.run("status", "1", "--json").stdout)
+    assert [(run["run_id"], run["status"], run["scored"]) for run in found] == [(1, "complete", 40)]
+    followed = scored.run("status", "1", "--follow")
     assert followed.returncode == 0
-    assert nightread.run("resume", str(run)).returncode == 0, "there is nothing left to do"
+    assert scored.run("resume", "1").returncode == 0, "there is nothing left to do"
 
 
-def test_sql_answers_and_changes_nothing(nightread: Nightread, tmp_path: Path) -> None:
-    score(nightread, tmp_path)
+def test_sql_answers_and_changes_nothing(scored: Nightread) -> None:
     for change in (
         "DELETE FROM score",
         "UPDATE run SET status = 'broken'",
         "DROP VIEW scores",
         "INSERT INTO finding (name) VALUES ('x') RETURNING id",
     ):
-        done = nightread.run("sql", change)
+        done = scored.run("sql", change)
         assert done.returncode == 2, change
         assert "readonly" in done.stderr or "read-only" in done.stderr
-    assert nightread.sql("SELECT COUNT(*) AS n FROM scores WHERE image_index LIKE '%:%' OR 1 = 1") == [
+    assert scored.sql("SELECT COUNT(*) AS n FROM scores WHERE image_index LIKE '%:%' OR 1 = 1") == [
         {"n": 560}
     ]
-    wrong = nightread.run("sql", "SELECT nothing FROM scores")
+    wrong = scored.run("sql", "SELECT nothing FROM scores")
     assert wrong.returncode == 2
     assert "nothing" in wrong.stderr
 

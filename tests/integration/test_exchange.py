@@ -20,6 +20,8 @@ from db.database import Database
 from db.upgrade import upgrade
 from jobs.imports import ImportOrder, import_scores
 
+pytestmark = pytest.mark.processes
+
 SCORES = "Image Index,Mass,Effusion\nb.png,0.25,0.5\na.png,0.75,0\nc.png,,\n"
 LABELS = "Image Index,Finding Labels,Patient ID\na.png,Mass,PATIENT-17\nb.png,No Finding,PATIENT-18\n"
 
@@ -153,7 +155,7 @@ def test_published_scores_of_real_radiographs_have_scikit_learns_aurocs(
     stored = {row["finding"]: row for row in either.sql("SELECT * FROM auc WHERE subgroup = 'all'")}
     assert set(stored) == set(FINDINGS)
     for finding in FINDINGS:
-        present = table["Finding Labels"].str.split("|").map(lambda names, one=finding: one in names)
+        present = table["Finding Labels"].str.split("|").map(lambda names, name=finding: name in names)
         assert stored[finding]["n_positive"] == present.sum()
         expected = roc_auc_score(present, table[finding].astype(np.float32))
         assert stored[finding]["auroc"] == pytest.approx(expected, abs=1e-12), finding
@@ -164,7 +166,7 @@ def test_22_000_images_are_imported_and_evaluated_in_20_seconds_of_processor_tim
 ) -> None:
     scores, labels = write_large(tmp_path, 22_000)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = either.run("import-scores", scores, "--name", "theirs", "--labels", labels)
+    done = either.run_alone("import-scores", scores, "--name", "theirs", "--labels", labels)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert either.sql("SELECT COUNT(*) AS n FROM score") == [{"n": 22_000 * 14}]
@@ -272,5 +274,5 @@ def test_an_export_of_ten_times_the_rows_needs_no_more_memory(
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         measured.append(json.loads(done.stdout))
     database.dispose()
-    assert [one["rows"] for one in measured] == [2_000 * 14, 20_000 * 14]
+    assert [archive["rows"] for archive in measured] == [2_000 * 14, 20_000 * 14]
     assert measured[1]["mib"] - measured[0]["mib"] < 60, measured

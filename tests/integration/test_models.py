@@ -29,8 +29,8 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three phantoms, one of them with Pneumonia."""
     folder = tmp_path_factory.mktemp("phantoms")
     planned = plan_archive(28, seed=5)
-    ill = next(one for one in planned if "Pneumonia" in one.findings)
-    well = [one for one in planned if "Pneumonia" not in one.findings][:2]
+    ill = next(phantom for phantom in planned if "Pneumonia" in phantom.findings)
+    well = [phantom for phantom in planned if "Pneumonia" not in phantom.findings][:2]
     write_archive(folder, [ill, *well])
     return folder
 
@@ -39,7 +39,7 @@ def brought(outputs: int) -> Any:
     """Build a network at home, with weights that say something."""
     import keras
 
-    from workers.inference.networks.densenet121 import seeded_weights
+    from workers.inference.networks.network import seeded_weights
 
     trunk = keras.applications.DenseNet121(
         include_top=False, weights=None, input_shape=(SIZE, SIZE, 3), pooling="avg"
@@ -128,7 +128,7 @@ def test_refused_model_leaves_neither_folder_nor_row_and_says_why_in_one_line(
         done = nightread.run("models", "add", *arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert says in done.stderr, (arguments, done.stderr)
-        (line,) = [one for one in done.stderr.splitlines() if "error" in one]
+        (line,) = [line for line in done.stderr.splitlines() if "error" in line]
         assert line.startswith("error: ")
         assert "Traceback" not in done.stderr
     models = nightread.home / "models"

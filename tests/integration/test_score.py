@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from support import Nightread, QueueServer
+from support import Nightread, QueueServer, write_card
 
 from jobs.phantoms.archive import plan_archive, write_archive
 
@@ -51,6 +51,8 @@ def test_real_radiographs_give_the_same_rows_embedded_again_and_on_servers(
     with Image.open(nightread.home / "heatmaps" / overlay) as picture:
         assert picture.size == (512, 512)
 
+    # Both once more with one child: it makes no difference how many there are.
+    nightread.environment["NIGHTREAD_CHILDREN"] = cluster.environment["NIGHTREAD_CHILDREN"] = "1"
     assert nightread.run(*order).returncode == 0
     assert difference(scores(nightread, 1), scores(nightread, 2)) <= 1e-5
     assert one(nightread, "SELECT COUNT(*) FROM image") == 120
@@ -114,6 +116,7 @@ def test_bad_images_fail_with_their_reason_and_the_rest_is_scored(
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("Image\n" + "\n".join([*(path.name for path in good), *expected]) + "\n")
 
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     done = nightread.run("score", manifest, "--images", images)
 
     assert done.returncode == 3, done.stderr
@@ -150,8 +153,7 @@ def test_bad_images_fail_with_their_reason_and_the_rest_is_scored(
 def test_a_worker_refuses_a_model_whose_golden_scores_do_not_hold(
     nightread: Nightread, queue_server: QueueServer, untrained: Any, phantoms: Path
 ) -> None:
-    from support import write_card
-
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     card = untrained.card.model_dump(mode="json") | {"name": "swapped"}
     card["golden"] = [card["golden"][1], card["golden"][0], *card["golden"][2:]]
     write_card(nightread.home / "models", card)

@@ -235,12 +235,11 @@ def test_a_broken_off_export_leaves_the_file_that_was_there_and_no_other(
 
 
 def test_a_reader_that_stands_still_is_not_cut_off(
-    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db.database, "IDLE_TRANSACTION_MS", 100)
     monkeypatch.setattr(jobs.export, "AT_ONCE", 40)
-    database = Database(postgresql_url)
-    upgrade(database)
+    database = Database(ready_postgresql_url)
     run_id = imported(database, tmp_path)
     with database.read() as connection:
         limit = connection.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()

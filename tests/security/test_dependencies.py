@@ -51,12 +51,14 @@ def test_no_package_is_pinned_to_a_version_with_a_known_hole(name: str) -> None:
 @pytest.mark.parametrize("name", ["flower", "jinja2", "keras", "pillow"])
 def test_no_older_version_is_allowed_of_what_reads_pictures_models_and_requests(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (required,) = [one for one in map(Requirement, project["dependencies"]) if one.name == name]
+    requirements = map(Requirement, project["dependencies"])
+    (required,) = [requirement for requirement in requirements if requirement.name == name]
     version, hole = SAFE[name]
     just_before = Version(f"{version}.dev0")
     assert not required.specifier.contains(just_before, prereleases=True), hole
 
 
+@pytest.mark.processes
 def test_the_embedded_queue_is_a_version_without_known_holes() -> None:
     import subprocess
 

@@ -69,6 +69,7 @@ def outcomes(root: Path, image_index: str, reads: int = READS) -> Counter[bytes 
     return counted
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("link", "inside", "outside"),
     [
@@ -91,6 +92,7 @@ def test_a_link_that_is_swapped_while_it_is_read_never_gives_a_byte_from_outside
     assert counted["outside_root"] > READS // 100, counted
 
 
+@pytest.mark.processes
 def test_a_folder_that_is_exchanged_for_a_link_is_not_followed_out(root: Path) -> None:
     exchange = "import os, sys\nprint('ready', flush=True)\nwhile True:\n" + "".join(
         f"    os.{step}\n"

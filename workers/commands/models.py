@@ -18,11 +18,11 @@ from jobs.commands.session import ready
 from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say
 from jobs.sources.source import open_source
 from workers.archive import archive_statistics
+from workers.inference.statistics import Statistics
 from workers.models.add import add_folder, add_weights
 from workers.models.description import columns_of, facts_of
 from workers.models.layouts import LAYOUTS, LayoutName, Resize
 from workers.models.options import ImportOptions
-from workers.training.statistics import Statistics
 
 _SHORT_HASH: Final = 12
 

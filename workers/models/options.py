@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from config.cards.classification import Preprocessing
 from config.errors import ConfigError
+from workers.inference.statistics import Statistics
 from workers.models.layouts import Layout, LayoutName, Resize
-from workers.training.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)

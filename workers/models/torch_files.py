@@ -4,10 +4,11 @@ import importlib
 import math
 import pickle
 import pickletools
+import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,8 @@ from workers.models.torch_keys import State, convert, own_keys
 
 _CONTAINERS: Final = ("state_dict", "model_state_dict", "model")
 _PROGRAM: Final = "constants.pkl"  # what TorchScript keeps beside the arrays, and torch.save does not
-_PICKLES: Final = 4
-_OF_ARRAYS: Final = ("torch.", "collections.OrderedDict")
+_PICKLES: Final = 4  # a magic number, a version, the machine, and what was saved
+_OF_ARRAYS: Final = re.compile(r"torch\._utils\..*|torch\.\w*Storage|collections\.OrderedDict")
 _PICKLE_HEAD: Final = b"\x80"
 _ZIP_HEAD: Final = b"PK\x03\x04"
 
@@ -120,18 +121,22 @@ def _require_arrays(path: Path) -> None:
 def _foreign_classes(torch: Any, path: Path, *, zipped: bool) -> list[str]:
     """Name the classes in a pickle that are not of arrays; none where it cannot even be looked through."""
     try:
-        if zipped:
-            return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
-        # Several pickles, one after the other: a magic number, a version, the machine, and then the objects.
-        named: dict[str, None] = {}
-        with path.open("rb") as file:
-            for _ in range(_PICKLES):
-                for opcode, argument, _ in pickletools.genops(file):
-                    if opcode.name == "GLOBAL":
-                        named[str(argument).replace(" ", ".")] = None
-        return [name for name in named if not name.startswith(_OF_ARRAYS)]
+        in_zip = torch.serialization.get_unsafe_globals_in_checkpoint
+        named = set(in_zip(path) if zipped else _globals_in_pickles(path))
+        # torch's own classes last: whose model it is says more than that it is made of layers.
+        return sorted(named, key=lambda name: (name.startswith("torch."), name))
     except Exception:  # noqa: BLE001  # whatever a damaged pickle makes of its reader
         return []
+
+
+def _globals_in_pickles(path: Path) -> Iterator[str]:
+    """Name the classes in an old file: several pickles, the last of which is what was saved."""
+    with path.open("rb") as file:
+        for _ in range(_PICKLES):
+            for opcode, argument, _ in pickletools.genops(file):
+                name = str(argument).replace(" ", ".")
+                if opcode.name == "GLOBAL" and not _OF_ARRAYS.fullmatch(name):
+                    yield name
 
 
 def _unpickle(torch: Any, path: Path) -> Any:

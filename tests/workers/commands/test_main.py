@@ -84,6 +84,7 @@ def completed(tmp_path: Path, *words: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.processes
 def test_a_shell_completes_commands_of_groups_and_options_of_commands(tmp_path: Path) -> None:
     assert completed(tmp_path, "s") == [name for name in COMMANDS if name.startswith("s")]
     assert completed(tmp_path, "schedule", "re") == ["remove"]

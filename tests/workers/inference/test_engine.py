@@ -336,6 +336,7 @@ def test_openvinos_golden_scores_are_checked_too(openvino: Engine, demo: Classif
     assert f"the test pattern {FINDINGS[3]} is" in golden_refusal(openvino, changed(demo, golden=golden).card)
 
 
+@pytest.mark.tensorflow
 def test_bfloat16_is_refused_where_the_processor_lacks_it(
     demo: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +406,7 @@ def test_saved_weights_give_identical_scores(
     assert np.array_equal(ours.maps, theirs.maps)
 
 
+@pytest.mark.processes
 def test_seeded_weights_have_the_cards_hash_in_a_fresh_process(untrained: Classifier) -> None:
     program = """
 import sys

@@ -192,6 +192,7 @@ def by_keras(file: Path, size: int) -> NDArray[np.float32]:
     return loaded
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_nearest_is_what_keras_loads(shape: tuple[int, ...], tmp_path: Path) -> None:
     file = tmp_path / "drawn.png"
@@ -200,6 +201,7 @@ def test_nearest_is_what_keras_loads(shape: tuple[int, ...], tmp_path: Path) -> 
     assert np.array_equal(found, by_keras(file, 96))
 
 
+@pytest.mark.tensorflow
 @pytest.mark.parametrize("size", [224, 320])
 def test_nearest_of_radiographs_is_what_keras_loads(
     radiographs: list[tuple[Path, Picture]], size: int

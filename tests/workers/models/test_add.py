@@ -30,11 +30,11 @@ from jobs.phantoms.archive import plan_archive, write_archive
 from workers.archive import archive_statistics
 from workers.commands.main import app
 from workers.commands.models import register
+from workers.inference.statistics import Statistics
 from workers.models import add
 from workers.models.add import add_folder, add_weights
 from workers.models.imported import ForeignWeights
 from workers.models.options import ImportOptions
-from workers.training.statistics import Statistics
 
 EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
 LIMIT = 64_000_000

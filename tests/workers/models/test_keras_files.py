@@ -463,6 +463,7 @@ def test_config_that_is_no_json_does_not_matter(keras_3: Original, tmp_path: Pat
     assert len(read_keras(tmp_path / "a.keras").arrays) == 606
 
 
+@pytest.mark.processes
 def test_reader_loads_neither_keras_nor_tensorflow(weights_file: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from workers.models.keras_files import read_keras;"

@@ -6,10 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from training_support import SCALED, pixels, reader, split_of
+from training_support import SCALED, pixels, reader, split_of, write_pictures
 
 from workers.inference.pixels import prepare
 from workers.training.splits import Split
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "images")
 
 
 def numbered(names: list[str]) -> Split:

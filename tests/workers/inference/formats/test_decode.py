@@ -62,6 +62,7 @@ def test_limit_is_the_last_number_of_pixels_that_is_allowed() -> None:
     assert reason_of(PLAIN, 13 * 17 - 1) == "too_large"
 
 
+@pytest.mark.processes
 def test_picture_of_900_million_pixels_is_refused_by_its_header(images: Path) -> None:
     side = 30_000
     packer = zlib.compressobj(1)

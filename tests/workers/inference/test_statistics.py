@@ -5,13 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training_support import LIMIT, drawn_pictures, pixels, reader
+from training_support import LIMIT, drawn_pictures, pixels, reader, write_pictures
 
 from config.errors import ConfigError
 from workers.archive import archive_statistics
+from workers.inference import statistics
 from workers.inference.formats.picture import Picture
-from workers.training import statistics
-from workers.training.statistics import pixel_statistics, sampled_statistics
+from workers.inference.statistics import pixel_statistics, sampled_statistics
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_pictures(tmp_path / "images")
 
 
 @pytest.mark.parametrize("factor", [1.0, 1 / 255])

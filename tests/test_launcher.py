@@ -1,0 +1,39 @@
+"""What the tests themselves rely on: commands that are forked, and a marker that cannot rot."""
+
+import subprocess
+import sys
+
+import pytest
+from support import Nightread
+
+
+def test_a_test_without_the_marker_starts_no_process(request: pytest.FixtureRequest) -> None:
+    with pytest.raises(pytest.fail.Exception, match="needs the marker `processes`"):
+        subprocess.run([sys.executable, "-c", ""], check=True)
+    with pytest.raises(pytest.fail.Exception, match="needs the marker `processes`"):
+        request.getfixturevalue("postgresql_url")
+
+
+def test_what_starts_commands_is_marked_without_anybody_s_doing(
+    nightread: Nightread, request: pytest.FixtureRequest
+) -> None:
+    assert nightread.run("--help").returncode == 0
+    assert request.node.get_closest_marker("processes")
+
+
+@pytest.mark.parametrize("arguments", [("status",), ("status", "7"), ("nonsense",), ("sql", "SELECT 1")])
+def test_a_forked_command_ends_and_writes_as_one_that_is_started_alone(
+    nightread: Nightread, arguments: tuple[str, ...]
+) -> None:
+    nightread.environment["NIGHTREAD_LOG_LEVEL"] = "DEBUG"
+    forked, alone = nightread.run(*arguments), nightread.run_alone(*arguments)
+    assert forked.returncode == alone.returncode
+    assert forked.stdout == alone.stdout
+    assert forked.stderr == alone.stderr.replace("python -m workers.commands.main", "nightread")
+
+
+def test_a_command_that_takes_too_long_is_killed(nightread: Nightread) -> None:
+    nightread.run("status")  # makes the database
+    with pytest.raises(subprocess.TimeoutExpired):
+        nightread.run("status", timeout=0.001)
+    assert nightread.run("status").returncode == 0
