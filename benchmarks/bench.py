@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from resource import struct_rusage
+from typing import IO
 
 import yaml
 from matplotlib.figure import Figure
@@ -63,6 +64,13 @@ class Forward:
     work: float
 
 
+def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
+    """Return the standard input and output of a process that was started with a pipe for each."""
+    if process.stdin is None or process.stdout is None:
+        raise ValueError("the process has no pipes")
+    return process.stdin, process.stdout
+
+
 def forward(engine: str, seconds: float, children: int, threads: int) -> Forward:
     """Measure the forward pass in processes that run together."""
     processes = [
@@ -75,15 +83,15 @@ def forward(engine: str, seconds: float, children: int, threads: int) -> Forward
         )
         for _ in range(children)
     ]
-    for process in processes:
-        if process.stdout.readline() != "ready\n":
+    ends = [pipes(process) for process in processes]
+    for _, output in ends:
+        if output.readline() != "ready\n":
             sys.exit("the engine did not start")
-    answers = []
+    for start, _ in ends:
+        start.write("\n")
+        start.flush()
+    answers = [json.loads(output.read()) for _, output in ends]
     for process in processes:
-        process.stdin.write("\n")
-        process.stdin.flush()
-    for process in processes:
-        answers.append(json.loads(process.stdout.read()))
         process.wait()
     rates = {
         name: sum(answer["batch"] / statistics.fmean(answer["seconds"][name]) for answer in answers)
@@ -214,7 +222,7 @@ def torchxrayvision(images: int) -> tuple[float, float] | None:
         pictures, weights = manifest.parent / "images", Path(folder) / "network.pt"
         home = {"NIGHTREAD_HOME": f"{folder}/home", "NIGHTREAD_ENGINE": "openvino"}
         script = [peers / "python", HERE / "torchxrayvision_way.py", pictures, str(images // 4), weights]
-        done = subprocess.run(script, capture_output=True, text=True, check=True)
+        done = subprocess.run(list(map(str, script)), capture_output=True, text=True, check=True)
         findings = ",".join(
             (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
         )

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from config.cards.model import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model, require_classifier
 from workers.inference.networks.densenet121 import build
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import load_weights
@@ -18,12 +18,11 @@ from workers.inference.weights import load_weights
 
 def main(images: int) -> None:
     """Time this many images after one to warm up."""
-    model = read_model(SHIPPED / "untrained")
+    model = require_classifier(read_model(SHIPPED / "untrained"))
     network = build(model.card)
     load_weights(network, model)
     predictor = keras.Model(network.input, network.outputs[1])
 
-    @tf.function
     def grad_cam(image: tf.Tensor, finding: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             normed, logits = network(image, training=False)
@@ -32,6 +31,7 @@ def main(images: int) -> None:
         weights = tf.reduce_mean(tape.gradient(score, normed), axis=(1, 2))
         return tf.nn.relu(tf.einsum("nhwk,nk->nhw", normed, weights))
 
+    traced = tf.function(grad_cam)
     image = prepare(test_pattern(320), model.card.pixels)[None]
     begun = 0.0
     for number in range(images + 1):
@@ -39,7 +39,7 @@ def main(images: int) -> None:
             begun = time.monotonic()
         predictor.predict(image, verbose=0)
         for finding in range(len(model.card.findings)):
-            np.asarray(grad_cam(tf.constant(image), tf.constant(finding)))
+            np.asarray(traced(tf.constant(image), tf.constant(finding)))
     print(images / (time.monotonic() - begun))
 
 

@@ -16,8 +16,9 @@ import subprocess
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
-from config.cards.model import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model, require_classifier
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Box, Phantom, plan_archive, write_archive
 
@@ -112,8 +113,9 @@ def measure(folder: Path) -> None:
     """Score the test split, put the figures into the card and the model in its place."""
     print(nightread(folder, "score", folder / "test.csv", "--images", folder / "images", "--model", "demo"))
 
-    def ask(query: str) -> list[dict[str, object]]:
-        return json.loads(nightread(folder, "sql", query, "--json"))
+    def ask(query: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(nightread(folder, "sql", query, "--json"))
+        return rows
 
     (newest,) = ask("SELECT MAX(run_id) AS run_id FROM progress")
     run = newest["run_id"]
@@ -165,7 +167,7 @@ def install(folder: Path, figures: dict[str, dict[str, float]]) -> None:
     """Put the model beside the shipped ones, with its figures in the card."""
     from workers.models.folder import write_card
 
-    model = read_model(folder / "home" / "models" / "demo")
+    model = require_classifier(read_model(folder / "home" / "models" / "demo"))
     card = model.card.model_copy(
         update={"figures": (model.card.figures or {}) | figures, "licence": "Apache-2.0"}
     )

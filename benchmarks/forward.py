@@ -10,14 +10,14 @@ from typing import cast
 
 import numpy as np
 
-from config.cards.model import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model, require_classifier
 from workers.inference.engine import EngineKind, make_engine
 from workers.inference.pixels import prepare, test_pattern
 
 
 def main(seconds: float, threads: int, kind: EngineKind) -> None:
     """Alternate between both until the time is over; prints the seconds per call, each of a full batch."""
-    model = read_model(SHIPPED / "demo")
+    model = require_classifier(read_model(SHIPPED / "demo"))
     pixels = model.card.pixels
     engines = {
         name: make_engine(kind, model, threads=threads, maps=name == "maps") for name in ("bare", "maps")

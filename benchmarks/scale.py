@@ -26,7 +26,7 @@ def measure(images: int) -> tuple[float, float]:
             file.writelines(f"{number:07d}.png\n" for number in range(images))
         worker = start_worker(settings, "stub", CORES, "stub")
         try:
-            command = [
+            command: list[str | Path] = [
                 sys.executable,
                 "-m",
                 "workers.commands.main",

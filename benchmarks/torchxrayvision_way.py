@@ -12,10 +12,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-import skimage.io
 import torch
 import torchvision
 import torchxrayvision as xrv
+from skimage.io import imread
 
 
 def main(folder: Path, images: int, weights: Path) -> None:
@@ -29,7 +29,7 @@ def main(folder: Path, images: int, weights: Path) -> None:
     for number in range(images + 1):
         if number == 1:
             begun = time.monotonic()
-        picture = skimage.io.imread(paths[number % len(paths)])
+        picture = imread(paths[number % len(paths)])
         if picture.ndim == 3:
             picture = picture[:, :, 0]
         normed = xrv.datasets.normalize(picture, 255)[None]

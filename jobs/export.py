@@ -44,7 +44,7 @@ _PERSON: Final = {
     "follow_up": "int32",
 }
 
-EXPORTS: Final[Mapping[str, Export]] = {
+EXPORTS: Final[Mapping[What, Export]] = {
     "scores": Export(
         {
             **_IMAGE,

@@ -1,11 +1,22 @@
-"""Stand-ins for what fast tests do without: the broker's network."""
+"""Stand-ins for what fast tests do without: the broker's network, and the networks of models."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from celery import Celery
 
+from config.cards.model import find_model
+from config.cards.stub import StubCard
 from db.ledger import Announcement
 from jobs.dispatch.broker import Broker, BrokerAwayError
+from workers.scoring.stub import StubScorer
+
+
+def stub_scorer(models: Path, name: str = "stub") -> StubScorer:
+    """The scorer of a stub model in a folder of models."""
+    card = find_model(name, models).card
+    assert isinstance(card, StubCard)
+    return StubScorer(card)
 
 
 class FakeBroker(Broker):

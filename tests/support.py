@@ -221,7 +221,7 @@ class Nightread:
         try:
             return process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            pytest.fail(f"{process.args} did not end in {seconds} s\n{self.logs()}")
+            pytest.fail(f"{process.args!r} did not end in {seconds} s\n{self.logs()}")
 
     def logs(self) -> str:
         """All that the background commands wrote, for the message of a failed test."""

@@ -8,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import typer
+from fakes import stub_scorer
 from sqlalchemy import Connection, insert, inspect, text, update
 from support import ROOT, STUB_CARD, write_card
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, ledger, queries, recovery
 from db.boxes import Box, find_or_write_boxes
@@ -69,11 +69,11 @@ def queries_of(page: Path) -> list[Query]:
     for block in blocks:
         headings = re.findall(r"^(#+) (.+)$", block.string[: block.start()], re.MULTILINE)
         parts = [title for level, title in headings if level == "##"]
-        statements = (one.strip() for one in block[1].split(";"))
+        statements = (statement.strip() for statement in block[1].split(";"))
         found += [
-            Query(page, parts[-1] if parts else "", headings[-1][1] if headings else "", one)
-            for one in statements
-            if one
+            Query(page, parts[-1] if parts else "", headings[-1][1] if headings else "", statement)
+            for statement in statements
+            if statement
         ]
     return found
 
@@ -93,21 +93,23 @@ def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) ->
     return path
 
 
-def drawn(one: Classification) -> Classification:
+def drawn(answer: Classification) -> Classification:
     """As a network's worker leaves it: an overlay for each finding over its threshold."""
     scores = (
-        replace(each, overlay_path=f"{each.finding}.jpg") if each.probability >= 0.5 else each
-        for each in one.scores
+        replace(score, overlay_path=f"{score.finding}.jpg") if score.probability >= 0.5 else score
+        for score in answer.scores
     )
-    return replace(one, scores=tuple(scores))
+    return replace(answer, scores=tuple(scores))
 
 
 def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
     """Scores for all images but every 29th, whose file is damaged."""
     return [
-        Failed(one.image_id, "read", "damaged", "a wrong checksum") if one.image_id % 29 == 0 else drawn(one)
-        for one in stub.score(held)
-        if isinstance(one, Classification)
+        Failed(answer.image_id, Stage.READ, Reason.DAMAGED, "a wrong checksum")
+        if answer.image_id % 29 == 0
+        else drawn(answer)
+        for answer in stub.score(held)
+        if isinstance(answer, Classification)
     ]
 
 
@@ -132,9 +134,9 @@ def fill(database: Database, folder: Path) -> None:
 def score_run(database: Database, folder: Path, manifest: Path, model: str) -> int:
     """Commit a run, score it and close it with its evaluation."""
     run_id = submit(database, Settings(home=folder), Order(manifest, folder, model, batch_size=64))
-    stub = StubScorer(find_model(model, folder / "models").card)
-    for one in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, one.batch_id, "worker", LEASE)
+    stub = stub_scorer(folder / "models", model)
+    for announced in ledger.take_pending(database, 1_000):
+        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(stub, held)
         assert ledger.complete(database, held, outcomes)
@@ -199,16 +201,16 @@ def fill_schedule(database: Database) -> None:
             values = {"name": name, "cron": "0 2 * * *", "timezone": "UTC", "action": "{}", "margin": 0.02}
             connection.execute(insert(schedule).values(created_at=night - timedelta(1), **values))
         connection.execute(update(run).where(run.c.id >= 3).values(schedule_id=1))
-        for number, one in enumerate(nights):
+        for number, outcome in enumerate(nights):
             due = {
                 "schedule_id": 1,
                 "due_at": night + timedelta(number),
                 "begun_at": night + timedelta(number),
             }
-            connection.execute(insert(schedule_due).values(due | one))
-        for one in alerts:
+            connection.execute(insert(schedule_due).values(due | outcome))
+        for facts in alerts:
             raised = {"schedule_id": 1, "message": "for the test", "raised_at": night}
-            connection.execute(insert(alert).values(raised | one))
+            connection.execute(insert(alert).values(raised | facts))
 
 
 @pytest.fixture
@@ -228,21 +230,21 @@ def answer(connection: Connection, query: Query) -> Sequence[dict[str, Any]]:
 def test_sql_page_asks_at_least_thirty_questions() -> None:
     asked = queries_of(QUESTIONS)
     assert len(asked) >= 30
-    headings = [one.heading for one in asked]
+    headings = [query.heading for query in asked]
     assert len(set(headings)) == len(headings)
     assert all(heading.endswith("?") for heading in headings)
 
 
 def test_each_question_is_of_one_run_except_where_its_part_is_about_several() -> None:
-    for one in queries_of(QUESTIONS):
-        runs = set(re.findall(r"\brun_id = (\d+)", one.statement))
-        assert runs == {"1"} or one.part in ABOUT_SEVERAL_RUNS, one.heading
+    for query in queries_of(QUESTIONS):
+        runs = set(re.findall(r"\brun_id = (\d+)", query.statement))
+        assert runs == {"1"} or query.part in ABOUT_SEVERAL_RUNS, query.heading
 
 
 def test_every_query_of_the_pages_gives_rows_and_reads_public_views_only(filled: Database) -> None:
     views = set(inspect(filled.engine).get_view_names())
     with filled.read_only() as connection:
-        for query in (one for page in PAGES for one in queries_of(page)):
+        for query in (query for page in PAGES for query in queries_of(page)):
             what = f"{name_of(query.page)}: {query.heading}\n{query.statement}"
             read = set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", query.statement))
             assert read, what
@@ -259,7 +261,7 @@ def test_both_databases_give_the_same_answers(postgresql_url: str, tmp_path: Pat
         upgrade(database)
         fill(database, folder)
         with database.read_only() as connection:
-            answers.append({one.heading: answer(connection, one) for one in queries_of(QUESTIONS)})
+            answers.append({query.heading: answer(connection, query) for query in queries_of(QUESTIONS)})
         database.dispose()
     for heading, rows in answers[0].items():
         others = answers[1][heading]
@@ -279,7 +281,7 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_sensitivity_counted_by_hand_is_the_stored_one(filled: Database) -> None:
-    (query,) = [one for one in queries_of(QUESTIONS) if one.heading == "Can I check a figure by hand?"]
+    (query,) = [query for query in queries_of(QUESTIONS) if query.heading == "Can I check a figure by hand?"]
     with filled.read_only() as connection:
         rows = answer(connection, query)
     assert len(rows) == 14
@@ -355,20 +357,20 @@ def test_every_command_that_a_page_names_exists_with_its_options(page: Path) -> 
                 if not hasattr(command, "commands"):
                     break  # an argument of a command
                 if word not in command.commands and any(
-                    one.param_type_name == "argument" for one in command.params
+                    parameter.param_type_name == "argument" for parameter in command.params
                 ):
                     break  # an argument of a group, whose command follows
                 assert word in command.commands, f"{name_of(page)}: {code}"
-                _, command, _ = command.resolve_command(click.Context(command), [word])  # loads it
+                _, command, _ = command.resolve_command(typer.Context(command), [word])  # loads it
             commands = [
                 command,
-                *(one for name, one in getattr(command, "commands", {}).items() if f" {name} " in rest),
+                *(below for name, below in getattr(command, "commands", {}).items() if f" {name} " in rest),
             ]
             known = {
                 option
-                for one in commands
-                for each in one.get_params(click.Context(root))
-                for option in each.opts
+                for named in commands
+                for parameter in named.get_params(typer.Context(root))
+                for option in parameter.opts
             }
             options = set(re.findall(r"(?<!\S)(--?[a-z][a-z-]*)", re.sub(r"\"[^\"]*\"", "", rest)))
             assert options <= known | {"--help"}, f"{name_of(page)}: {code}"
@@ -394,7 +396,7 @@ def test_every_relative_link_leads_to_a_file_and_its_heading(page: Path) -> None
         assert ROOT in file.resolve().parents, f"{name_of(page)}: {target}"
         if anchor:
             headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
-            anchors = {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in anchors, f"{name_of(page)}: {target}"
 
 
@@ -412,8 +414,8 @@ def test_every_test_and_source_file_that_a_page_names_exists(page: Path) -> None
 def direct_dependencies() -> list[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"].values()
-    required = [*project["dependencies"], *(one for extra in extras for one in extra)]
-    return sorted({re.split(r"[\[<>=~! ;]", one)[0] for one in required})
+    required = [*project["dependencies"], *(package for extra in extras for package in extra)]
+    return sorted({re.split(r"[\[<>=~! ;]", package)[0] for package in required})
 
 
 @pytest.mark.parametrize("name", direct_dependencies())

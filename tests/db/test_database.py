@@ -3,16 +3,15 @@
 from pathlib import Path
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from support import make_run
 
-from config.cards.model import find_model
 from db import ledger, queries
 from db.database import Database, clock
 from db.errors import DatabaseError
 from db.upgrade import upgrade
-from workers.scoring.stub import StubScorer
 
 
 def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: Path) -> None:
@@ -20,9 +19,9 @@ def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: 
     upgrade(database)
     for _ in range(2):
         make_run(database, tmp_path, 400, batch_size=100)
-    stub = StubScorer(find_model("stub", tmp_path / "models").card)
-    for one in ledger.take_pending(database, 100):
-        held = ledger.claim(database, one.batch_id, "worker", 60.0)
+    stub = stub_scorer(tmp_path / "models")
+    for announced in ledger.take_pending(database, 100):
+        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
         assert held is not None
         ledger.complete(database, held, stub.score(held))
     database.analyze()

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from config.settings import Settings
 from db import evaluations, ledger, queries, recovery, runs
 from db.classifications import Classification, FindingScore
@@ -22,7 +23,6 @@ from db.schema.evaluations import evaluation
 from db.schema.runs import batch, run
 from db.upgrade import upgrade
 from jobs.submit import Order, submit
-from workers.scoring.stub import StubScorer
 
 LEASE = 30.0
 
@@ -35,12 +35,12 @@ def run_id(database: Database, tmp_path: Path) -> int:
 
 def claim_all(database: Database) -> list[Claim]:
     announced = ledger.take_pending(database, 1_000)
-    claims = [ledger.claim(database, one.batch_id, "worker", LEASE) for one in announced]
-    return [one for one in claims if one is not None]
+    claims = [ledger.claim(database, pending.batch_id, "worker", LEASE) for pending in announced]
+    return [claim for claim in claims if claim is not None]
 
 
 def score(database: Database, held: Claim, tmp_path: Path) -> bool:
-    stub = StubScorer(find_model("stub", tmp_path / "models").card)
+    stub = stub_scorer(tmp_path / "models")
     return ledger.complete(database, held, stub.score(held))
 
 
@@ -133,14 +133,14 @@ def test_a_batch_is_claimed_by_one_of_many_workers(database: Database, run_id: i
 
     with ThreadPoolExecutor(8) as pool:
         claims = list(pool.map(try_to_claim, range(8)))
-    assert sum(one is not None for one in claims) == 1
+    assert sum(claim is not None for claim in claims) == 1
 
 
 def test_a_pending_batch_is_announced_once_however_many_ask(database: Database, tmp_path: Path) -> None:
     make_run(database, tmp_path, 120, batch_size=2)
     with ThreadPoolExecutor(6) as pool:
         taken = list(pool.map(lambda _: ledger.take_pending(database, 25), range(6)))
-    ids = [one.batch_id for part in taken for one in part]
+    ids = [announced.batch_id for part in taken for announced in part]
     assert len(ids) == len(set(ids)) == 60
 
 
@@ -197,7 +197,7 @@ def test_a_batch_that_keeps_killing_workers_is_split_and_its_one_bad_image_faile
         if not claims:
             break
         for held in claims:
-            if any(one.image_index == poison for one in held.images):
+            if any(image.image_index == poison for image in held.images):
                 expire(database, held)  # its worker died
             else:
                 assert score(database, held, tmp_path)
@@ -243,7 +243,7 @@ def test_a_claim_carries_its_models_findings_in_the_models_order(database: Datab
 @pytest.mark.usefixtures("run_id")
 def test_outcomes_of_other_images_are_refused(database: Database, tmp_path: Path) -> None:
     first, second = claim_all(database)[:2]
-    stub = StubScorer(find_model("stub", tmp_path / "models").card)
+    stub = stub_scorer(tmp_path / "models")
     with pytest.raises(ValueError, match="outcomes"):
         ledger.complete(database, first, stub.score(second))
     assert count(database, "scores") == 0
@@ -253,7 +253,7 @@ def test_a_crash_in_the_middle_of_a_write_leaves_nothing_behind(
     database: Database, run_id: int, tmp_path: Path
 ) -> None:
     held = claim_all(database)[0]
-    outcomes: list[Outcome] = list(StubScorer(find_model("stub", tmp_path / "models").card).score(held))
+    outcomes: list[Outcome] = list(stub_scorer(tmp_path / "models").score(held))
     broken = outcomes[-1]
     assert isinstance(broken, Classification)
     outcomes[-1] = Classification(broken.image_id, 1, 1, (FindingScore("not a finding", 0.5),))
@@ -274,7 +274,7 @@ def test_of_many_who_close_a_run_one_makes_its_evaluation_due(
     score(database, claims[-1], tmp_path)
     with ThreadPoolExecutor(6) as pool:
         due = list(pool.map(lambda _: recovery.close_finished(database, run_id), range(6)))
-    assert sum(len(one) for one in due) == 1
+    assert sum(len(ids) for ids in due) == 1
     with database.read() as connection:
         assert len(connection.execute(select(evaluation)).all()) == 1
 
@@ -314,7 +314,7 @@ def test_a_cancelled_run_is_not_claimed_and_a_resumed_one_is(
 
 def test_failed_images_have_stage_reason_and_message(database: Database, run_id: int) -> None:
     held = claim_all(database)[0]
-    outcomes = [Failed(one.image_id, "read", "missing", "no such file") for one in held.images]
+    outcomes = [Failed(image.image_id, Stage.READ, Reason.MISSING, "no such file") for image in held.images]
     assert ledger.complete(database, held, outcomes)
     with database.read() as connection:
         rows = connection.execute(text("SELECT stage, reason, message FROM failures")).all()

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Table, delete, func, select, update
 from support import finding_ids, make_run
 
+from config.failures import Reason, Stage
 from db import evaluations, ledger, queries, recovery, runs
 from db.classifications import Classification, FindingScore
 from db.database import Database, clock
@@ -82,14 +83,14 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def any_claim(self, data: st.DataObject) -> tuple[Claim, Piece, bool]:
         """Draw a claim ever made, with its batch and whether it is the one that counts."""
-        one = data.draw(st.sampled_from(self.claims))
-        piece = self.batches[one.batch_id]
-        return one, piece, piece.state == "running" and piece.token == one.token
+        held = data.draw(st.sampled_from(self.claims))
+        piece = self.batches[held.batch_id]
+        return held, piece, piece.state == "running" and piece.token == held.token
 
     def any_held(self, data: st.DataObject) -> tuple[EvaluationClaim, Piece, bool]:
-        one = data.draw(st.sampled_from(self.held))
-        piece = self.evaluations[one.evaluation_id]
-        return one, piece, piece.state == "running" and piece.token == one.token
+        held = data.draw(st.sampled_from(self.held))
+        piece = self.evaluations[held.evaluation_id]
+        return held, piece, piece.state == "running" and piece.token == held.token
 
     def any_night(self, data: st.DataObject) -> tuple[int, Night]:
         run_id = data.draw(st.sampled_from(sorted(self.nights)))
@@ -112,9 +113,9 @@ class LedgerMachine(RuleBasedStateMachine):
             made = connection.execute(
                 select(batch).where(batch.c.run_id == run_id).order_by(batch.c.id)
             ).all()
-        for one in made:
-            self.batches[one.id] = Piece(run_id, rows=tuple(range(one.first_row, one.last_row + 1)))
-        rows = [row for one in made for row in self.batches[one.id].rows]
+        for record in made:
+            self.batches[record.id] = Piece(run_id, rows=tuple(range(record.first_row, record.last_row + 1)))
+        rows = [row for record in made for row in self.batches[record.id].rows]
         assert rows == list(range(1, images + 1))
 
     @precondition(lambda self: len(self.nights) < 2)
@@ -130,9 +131,9 @@ class LedgerMachine(RuleBasedStateMachine):
         assert runs.cancel(self.database, run_id) == (night.status == "running")
         if night.status == "running":
             night.status = "cancelled"
-        for one in self.batches.values():
-            if one.run == run_id and one.state == "queued":
-                one.state = "pending"
+        for piece in self.batches.values():
+            if piece.run == run_id and piece.state == "queued":
+                piece.state = "pending"
 
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
@@ -148,11 +149,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def _take_pending(self, limit: int, only: int | None) -> None:
         expected = [
             id_
-            for id_, one in sorted(self.batches.items())
-            if one.state == "pending" and self.nights[one.run].status == "running" and only in {None, one.run}
+            for id_, piece in sorted(self.batches.items())
+            if piece.state == "pending"
+            and self.nights[piece.run].status == "running"
+            and only in {None, piece.run}
         ][:limit]
         taken = ledger.take_pending(self.database, limit, only)
-        assert [one.batch_id for one in taken] == expected
+        assert [announced.batch_id for announced in taken] == expected
         for id_ in expected:
             self.batches[id_].state, self.batches[id_].waited = "queued", False
 
@@ -182,8 +185,8 @@ class LedgerMachine(RuleBasedStateMachine):
         self._expire_leases()
 
     @precondition(lambda self: self.claimable())
-    @rule(data=st.data(), does=st.sampled_from((None, ledger.renew, ledger.release, ledger.complete)))
-    def frozen_worker_wakes(self, data: st.DataObject, does: Callable[..., bool] | None) -> None:
+    @rule(data=st.data(), does=st.sampled_from((None, "renew", "release", "complete")))
+    def frozen_worker_wakes(self, data: st.DataObject, does: str | None) -> None:
         """A worker freezes on a batch, another takes it over, and the first wakes: it must do no harm."""
         id_ = data.draw(st.sampled_from(self.claimable()))
         frozen = self._claim(id_)
@@ -193,71 +196,77 @@ class LedgerMachine(RuleBasedStateMachine):
         self._expire_leases()
         self._take_pending(100, None)
         self._claim(id_)
-        outcomes = [outcome(one.image_id, "failed") for one in frozen.images]
-        values = {ledger.renew: (LEASE,), ledger.complete: (outcomes,)}.get(does, ())
-        assert does is None or not does(self.database, frozen, *values)
+        outcomes = [outcome(image.image_id, "failed") for image in frozen.images]
+        deeds: dict[str, Callable[[], bool]] = {
+            "renew": lambda: ledger.renew(self.database, frozen, LEASE),
+            "release": lambda: ledger.release(self.database, frozen),
+            "complete": lambda: ledger.complete(self.database, frozen, outcomes),
+        }
+        assert does is None or not deeds[does]()
 
     def claimable(self) -> list[int]:
         return [
             id_
-            for id_, one in self.batches.items()
-            if one.state in {"pending", "queued"} and self.nights[one.run].status == "running"
+            for id_, piece in self.batches.items()
+            if piece.state in {"pending", "queued"} and self.nights[piece.run].status == "running"
         ]
 
     def _claim_all(self) -> list[Claim]:
         self._take_pending(100, None)
-        claims = [self._claim(id_) for id_, one in self.batches.items() if one.state == "queued"]
-        return [one for one in claims if one is not None]
+        claims = [self._claim(id_) for id_, piece in self.batches.items() if piece.state == "queued"]
+        return [claim for claim in claims if claim is not None]
 
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
         """A message comes for any batch: a doubled, late or stray one as well."""
         self._claim(data.draw(st.sampled_from([*self.batches, max(self.batches) + 1])))
 
-    @precondition(lambda self: any(one.state == "queued" for one in self.batches.values()))
+    @precondition(lambda self: any(piece.state == "queued" for piece in self.batches.values()))
     @rule(data=st.data())
     def claim_announced(self, data: st.DataObject) -> None:
         self._claim(
-            data.draw(st.sampled_from([i for i, one in self.batches.items() if one.state == "queued"]))
+            data.draw(st.sampled_from([i for i, piece in self.batches.items() if piece.state == "queued"]))
         )
 
     def _claim(self, batch_id: int) -> Claim | None:
         held = ledger.claim(self.database, batch_id, "worker", LEASE)
-        one = self.batches.get(batch_id)
-        free = one and one.state in {"pending", "queued"} and self.nights[one.run].status == "running"
+        piece = self.batches.get(batch_id)
+        free = piece and piece.state in {"pending", "queued"} and self.nights[piece.run].status == "running"
         assert (held is not None) == bool(free)
-        if one and held:
-            one.state, one.token, one.overdue = "running", held.token, False
-            one.attempt += 1
-            assert held.attempt == one.attempt
-            assert [image.image_index for image in held.images] == [f"{n - 1:08d}_000.png" for n in one.rows]
+        if piece and held:
+            piece.state, piece.token, piece.overdue = "running", held.token, False
+            piece.attempt += 1
+            assert held.attempt == piece.attempt
+            assert [image.image_index for image in held.images] == [
+                f"{n - 1:08d}_000.png" for n in piece.rows
+            ]
             self.claims.append(held)
         return held
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def renew(self, data: st.DataObject) -> None:
-        held, one, counts = self.any_claim(data)
+        held, piece, counts = self.any_claim(data)
         assert ledger.renew(self.database, held, LEASE) == counts
         if counts:
-            one.overdue = False
+            piece.overdue = False
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        held, one, counts = self.any_claim(data)
+        held, piece, counts = self.any_claim(data)
         assert ledger.release(self.database, held) == counts
         if counts:
-            one.state, one.token, one.overdue = "pending", None, False
-            one.attempt -= 1
+            piece.state, piece.token, piece.overdue = "pending", None, False
+            piece.attempt -= 1
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def abandon(self, data: st.DataObject) -> None:
-        held, one, counts = self.any_claim(data)
+        held, piece, counts = self.any_claim(data)
         ledger.abandon(self.database, held)
         if counts:
-            one.overdue = True
+            piece.overdue = True
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data(), failing=st.sets(st.integers(1, 5)))
@@ -266,15 +275,15 @@ class LedgerMachine(RuleBasedStateMachine):
         self._complete(self.any_claim(data)[0], failing)
 
     def _complete(self, held: Claim, failing: set[int]) -> None:
-        one = self.batches[held.batch_id]
-        counts = one.state == "running" and one.token == held.token
-        ends = ["failed" if row in failing else "scored" for row in one.rows]
+        piece = self.batches[held.batch_id]
+        counts = piece.state == "running" and piece.token == held.token
+        ends = ["failed" if row in failing else "scored" for row in piece.rows]
         outcomes = [outcome(image.image_id, end) for image, end in zip(held.images, ends, strict=True)]
         assert ledger.complete(self.database, held, outcomes) == counts
         if counts:
-            one.state, one.token, one.overdue = "done", None, False
-            for row, end in zip(one.rows, ends, strict=True):
-                self.end_image(one.run, row, end)
+            piece.state, piece.token, piece.overdue = "done", None, False
+            for row, end in zip(piece.rows, ends, strict=True):
+                self.end_image(piece.run, row, end)
 
     def end_image(self, run_id: int, row: int, status: str) -> None:
         assert row not in self.nights[run_id].ended, "an image ends once"
@@ -282,61 +291,61 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # --- time, and the reconciler
 
-    @precondition(lambda self: any(one.state == "running" for one in self.batches.values()))
+    @precondition(lambda self: any(piece.state == "running" for piece in self.batches.values()))
     @rule(data=st.data())
     def lease_runs_out(self, data: st.DataObject) -> None:
         """A worker died or froze."""
-        running = [id_ for id_, one in self.batches.items() if one.state == "running"]
+        running = [id_ for id_, piece in self.batches.items() if piece.state == "running"]
         self._run_out(data.draw(st.sampled_from(running)))
 
     def _run_out(self, batch_id: int) -> None:
         self.edit(batch, batch_id, lease_expires_at=clock() - 1.0)
         self.batches[batch_id].overdue = True
 
-    @precondition(lambda self: any(one.overdue for one in self.batches.values()))
+    @precondition(lambda self: any(piece.overdue for piece in self.batches.values()))
     @rule()
     def expire_leases(self) -> None:
         self._expire_leases()
 
     def _expire_leases(self) -> None:
-        overdue = [id_ for id_, one in self.batches.items() if one.state == "running" and one.overdue]
+        overdue = [id_ for id_, piece in self.batches.items() if piece.state == "running" and piece.overdue]
         assert recovery.expire_leases(self.database, CAP) == len(overdue)
         for id_ in overdue:
-            one = self.batches[id_]
-            one.token, one.overdue = None, False
-            if one.attempt < CAP:
-                one.state = "pending"
-            elif len(one.rows) == 1:
-                one.state = "done"
-                self.end_image(one.run, one.rows[0], "failed")
+            piece = self.batches[id_]
+            piece.token, piece.overdue = None, False
+            if piece.attempt < CAP:
+                piece.state = "pending"
+            elif len(piece.rows) == 1:
+                piece.state = "done"
+                self.end_image(piece.run, piece.rows[0], "failed")
             else:
-                one.state = "split"
+                piece.state = "split"
         self._learn_parts()
 
     def _learn_parts(self) -> None:
         """Split batches have left one batch a row, which no other batch has."""
         with self.database.read() as connection:
             parts = connection.execute(select(batch).where(batch.c.id.not_in(list(self.batches)))).all()
-        for one in parts:
-            assert one.first_row == one.last_row
-            self.batches[one.id] = Piece(one.run_id, rows=(one.first_row,))
+        for part in parts:
+            assert part.first_row == part.last_row
+            self.batches[part.id] = Piece(part.run_id, rows=(part.first_row,))
 
-    @precondition(lambda self: any(one.state == "queued" for one in self.batches.values()))
+    @precondition(lambda self: any(piece.state == "queued" for piece in self.batches.values()))
     @rule(data=st.data())
     def message_is_lost(self, data: st.DataObject) -> None:
-        queued = [id_ for id_, one in self.batches.items() if one.state == "queued"]
+        queued = [id_ for id_, piece in self.batches.items() if piece.state == "queued"]
         id_ = data.draw(st.sampled_from(queued))
         self.edit(batch, id_, sent_at=clock() - PATIENCE - 1.0)
         self.batches[id_].waited = True
 
-    @precondition(lambda self: any(one.state == "queued" for one in self.batches.values()))
+    @precondition(lambda self: any(piece.state == "queued" for piece in self.batches.values()))
     @rule()
     def requeue_lost(self) -> None:
-        lost = [one for one in self.batches.values() if one.state == "queued" and one.waited]
+        lost = [piece for piece in self.batches.values() if piece.state == "queued" and piece.waited]
         assert recovery.has_queued_before(self.database, PATIENCE) == bool(lost)
         assert recovery.requeue_lost(self.database, PATIENCE) == len(lost)
-        for one in lost:
-            one.state = "pending"
+        for piece in lost:
+            piece.state = "pending"
 
     @rule(data=st.data())
     def close_finished(self, data: st.DataObject) -> None:
@@ -352,14 +361,14 @@ class LedgerMachine(RuleBasedStateMachine):
         assert len(due) == len(finished)
         with self.database.read() as connection:
             made = connection.execute(select(evaluation).where(evaluation.c.id.in_(due))).all()
-        assert sorted(one.run_id for one in made) == sorted(finished)
-        for one in made:
-            assert self.nights[one.run_id].evaluation is None, "an evaluation is due once"
-            self.nights[one.run_id].status, self.nights[one.run_id].evaluation = "evaluating", one.id
-            self.evaluations[one.id] = Piece(one.run_id, "due")
+        assert sorted(record.run_id for record in made) == sorted(finished)
+        for record in made:
+            assert self.nights[record.run_id].evaluation is None, "an evaluation is due once"
+            self.nights[record.run_id].status, self.nights[record.run_id].evaluation = "evaluating", record.id
+            self.evaluations[record.id] = Piece(record.run_id, "due")
 
     def open_batches(self, run_id: int) -> list[Piece]:
-        return [one for one in self.batches.values() if one.run == run_id and one.state in OPEN]
+        return [piece for piece in self.batches.values() if piece.run == run_id and piece.state in OPEN]
 
     # --- evaluations
 
@@ -367,9 +376,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule()
     def take_due(self) -> None:
         expected = [
-            (id_, one.run)
-            for id_, one in self.evaluations.items()
-            if one.state == "due" or (one.state == "queued" and one.waited)
+            (id_, piece.run)
+            for id_, piece in self.evaluations.items()
+            if piece.state == "due" or (piece.state == "queued" and piece.waited)
         ]
         assert sorted(evaluations.take_due(self.database, PATIENCE)) == sorted(expected)
         for id_, _ in expected:
@@ -381,12 +390,12 @@ class LedgerMachine(RuleBasedStateMachine):
         self._claim_evaluation(data.draw(st.sampled_from(sorted(self.evaluations))))
 
     def _claim_evaluation(self, id_: int) -> EvaluationClaim | None:
-        one = self.evaluations[id_]
+        piece = self.evaluations[id_]
         held = evaluations.claim_evaluation(self.database, id_, LEASE)
-        assert (held is not None) == (one.state in {"due", "queued"})
+        assert (held is not None) == (piece.state in {"due", "queued"})
         if held:
-            one.state, one.token, one.overdue = "running", held.token, False
-            one.attempt += 1
+            piece.state, piece.token, piece.overdue = "running", held.token, False
+            piece.attempt += 1
             self.held.append(held)
         return held
 
@@ -407,10 +416,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def renew_evaluation(self, data: st.DataObject) -> None:
-        held, one, counts = self.any_held(data)
+        held, piece, counts = self.any_held(data)
         assert evaluations.renew_evaluation(self.database, held, LEASE) == counts
         if counts:
-            one.overdue = False
+            piece.overdue = False
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -418,30 +427,32 @@ class LedgerMachine(RuleBasedStateMachine):
         self._complete_evaluation(self.any_held(data)[0])
 
     def _complete_evaluation(self, held: EvaluationClaim) -> None:
-        one = self.evaluations[held.evaluation_id]
-        counts = one.state == "running" and one.token == held.token
+        piece = self.evaluations[held.evaluation_id]
+        counts = piece.state == "running" and piece.token == held.token
         finding_id = min(finding_ids(self.database, held.run_id).values())
         found = Figures(
             results=[{"finding_id": finding_id, "subgroup": "all", "n_positive": 1, "n_negative": 2}]
         )
         assert evaluations.complete_evaluation(self.database, held, found) == counts
         if counts:
-            one.state, one.token = "done", None
-            self.nights[one.run].status = "complete"
-            self.nights[one.run].evaluated += 1
+            piece.state, piece.token = "done", None
+            self.nights[piece.run].status = "complete"
+            self.nights[piece.run].evaluated += 1
 
-    @precondition(lambda self: any(one.state in {"queued", "running"} for one in self.evaluations.values()))
+    @precondition(
+        lambda self: any(piece.state in {"queued", "running"} for piece in self.evaluations.values())
+    )
     @rule(data=st.data())
     def evaluator_is_silent(self, data: st.DataObject) -> None:
         """An evaluation's message is lost, or its worker died."""
-        waiting = [id_ for id_, one in self.evaluations.items() if one.state in {"queued", "running"}]
+        waiting = [id_ for id_, piece in self.evaluations.items() if piece.state in {"queued", "running"}]
         self._fall_silent(data.draw(st.sampled_from(waiting)))
 
     def _fall_silent(self, id_: int) -> None:
-        one = self.evaluations[id_]
-        one.overdue, one.waited = one.state == "running", one.state == "queued"
+        piece = self.evaluations[id_]
+        piece.overdue, piece.waited = piece.state == "running", piece.state == "queued"
         past = clock() - PATIENCE - 1.0
-        if one.state == "running":
+        if piece.state == "running":
             self.edit(evaluation, id_, lease_expires_at=past)
         else:
             self.edit(evaluation, id_, sent_at=past)
@@ -452,13 +463,13 @@ class LedgerMachine(RuleBasedStateMachine):
         self._expire_evaluations()
 
     def _expire_evaluations(self) -> None:
-        overdue = [one for one in self.evaluations.values() if one.state == "running" and one.overdue]
+        overdue = [piece for piece in self.evaluations.values() if piece.state == "running" and piece.overdue]
         assert evaluations.expire_evaluations(self.database, CAP) == len(overdue)
-        for one in overdue:
-            one.token, one.overdue = None, False
-            one.state = "due" if one.attempt < CAP else "failed"
-            if one.state == "failed":
-                self.nights[one.run].status = "broken"
+        for piece in overdue:
+            piece.token, piece.overdue = None, False
+            piece.state = "due" if piece.attempt < CAP else "failed"
+            if piece.state == "failed":
+                self.nights[piece.run].status = "broken"
 
     # --- what is always so
 
@@ -469,7 +480,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 columns = (table.c.id, table.c.run_id, table.c.state, table.c.attempt, table.c.lease_token)
                 found = {row.id: tuple(row)[1:] for row in connection.execute(select(*columns))}
                 assert found == {
-                    id_: (one.run, one.state, one.attempt, one.token) for id_, one in model.items()
+                    id_: (piece.run, piece.state, piece.attempt, piece.token) for id_, piece in model.items()
                 }
             statuses = {row.id: row.status for row in connection.execute(select(run.c.id, run.c.status))}
         assert statuses == {id_: night.status for id_, night in self.nights.items()}
@@ -477,7 +488,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def done_batches_and_no_others_have_the_results_of_their_images(self) -> None:
         for night in self.nights:
-            rows = {row: one for one in self.of(night) if one.state == "done" for row in one.rows}
+            rows = {row: piece for piece in self.of(night) if piece.state == "done" for row in piece.rows}
             assert set(rows) == set(self.nights[night].ended)
         with self.database.read() as connection:
             results = select(
@@ -485,30 +496,30 @@ class LedgerMachine(RuleBasedStateMachine):
             )
             found = connection.execute(results).all()
             scored = connection.execute(select(score.c.run_id, score.c.image_id)).all()
-        assert len({(one.run_id, one.image_id) for one in found}) == len(found)
+        assert len({(result.run_id, result.image_id) for result in found}) == len(found)
         for night, model in self.nights.items():
-            mine = [one for one in found if one.run_id == night]
-            assert sorted(one.status for one in mine) == sorted(model.ended.values())
-            done = [(id_, len(one.rows)) for id_, one in self.batches.items() if one.run == night]
+            mine = [result for result in found if result.run_id == night]
+            assert sorted(result.status for result in mine) == sorted(model.ended.values())
+            done = [(id_, len(piece.rows)) for id_, piece in self.batches.items() if piece.run == night]
             for id_, size in done:
                 ended = self.batches[id_].state == "done"
-                assert sum(one.batch_id == id_ for one in mine) == (size if ended else 0)
-        kept = {(one.run_id, one.image_id) for one in found if one.status == "scored"}
-        assert sorted(tuple(one) for one in scored) == sorted(kept)
+                assert sum(result.batch_id == id_ for result in mine) == (size if ended else 0)
+        kept = {(result.run_id, result.image_id) for result in found if result.status == "scored"}
+        assert sorted(tuple(row) for row in scored) == sorted(kept)
 
     def of(self, run_id: int) -> list[Piece]:
-        return [one for one in self.batches.values() if one.run == run_id]
+        return [piece for piece in self.batches.values() if piece.run == run_id]
 
     @invariant()
     def each_row_is_in_one_batch_that_is_not_split(self) -> None:
         for run_id, night in self.nights.items():
-            rows = [row for one in self.of(run_id) if one.state != "split" for row in one.rows]
+            rows = [row for piece in self.of(run_id) if piece.state != "split" for row in piece.rows]
             assert sorted(rows) == list(range(1, night.images + 1))
 
     @invariant()
     def no_attempt_is_over_the_cap(self) -> None:
         pieces = [*self.batches.values(), *self.evaluations.values()]
-        assert all(0 <= one.attempt <= CAP for one in pieces)
+        assert all(0 <= piece.attempt <= CAP for piece in pieces)
 
     @invariant()
     def complete_runs_have_ended_every_row_and_were_evaluated_once(self) -> None:
@@ -529,11 +540,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """From wherever the steps have led, a night without further faults leads to the end."""
         for run_id in self.nights:
             runs.resume(self.database, run_id)
-        for id_, one in self.batches.items():
-            if one.state == "running":
+        for id_, piece in self.batches.items():
+            if piece.state == "running":
                 self.edit(batch, id_, lease_expires_at=clock() - 1.0)
-        for id_, one in self.evaluations.items():
-            if one.state == "running":
+        for id_, piece in self.evaluations.items():
+            if piece.state == "running":
                 self.edit(evaluation, id_, lease_expires_at=clock() - 1.0)
         recovery.expire_leases(self.database, CAP)
         evaluations.expire_evaluations(self.database, CAP)
@@ -541,7 +552,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for announced in ledger.take_pending(self.database, 100):
             held = ledger.claim(self.database, announced.batch_id, "worker", LEASE)
             assert held is not None
-            outcomes = [outcome(one.image_id, "scored") for one in held.images]
+            outcomes = [outcome(image.image_id, "scored") for image in held.images]
             assert ledger.complete(self.database, held, outcomes)
         recovery.close_finished(self.database)
         for id_, _ in evaluations.take_due(self.database, -1.0):
@@ -550,7 +561,9 @@ class LedgerMachine(RuleBasedStateMachine):
             assert evaluations.complete_evaluation(self.database, evaluating, Figures())
         for run_id, night in self.nights.items():
             ended = queries.progress(self.database, run_id)
-            failed = any(one.state == "failed" for one in self.evaluations.values() if one.run == run_id)
+            failed = any(
+                piece.state == "failed" for piece in self.evaluations.values() if piece.run == run_id
+            )
             spent = self._evaluation_state(run_id) == "failed"
             assert ended.status == ("broken" if failed or spent else "complete")
             assert ended.scored + ended.failed == night.images
@@ -565,7 +578,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def outcome(image_id: int, end: str) -> Outcome:
     if end == "failed":
-        return Failed(image_id, "read", "missing", "no such file")
+        return Failed(image_id, Stage.READ, Reason.MISSING, "no such file")
     return Classification(image_id, 8, 8, (FindingScore("Mass", 0.5),))
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, make_run, write_card
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from db import alerts, evaluations, ledger, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
@@ -24,7 +25,7 @@ from db.schema.archives import image, manifest, manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, model, run
 from db.schema.schedules import alert
-from workers.scoring.stub import StubScorer
+from db.states import DueState
 
 LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -37,12 +38,12 @@ def at_once(count: int, action: Callable[[], T]) -> list[T]:
     """Do the same in so many threads that start together."""
     barrier = threading.Barrier(count)
 
-    def one(_: int) -> T:
+    def start_together(_: int) -> T:
         barrier.wait()
         return action()
 
     with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(one, range(count)))
+        return list(pool.map(start_together, range(count)))
 
 
 def add(database: Database, name: str = "night") -> int:
@@ -69,18 +70,20 @@ def set_status(database: Database, run_id: int, status: str) -> None:
 
 
 def outcomes_of(held: Claim, folder: Path, failing: Sequence[str]) -> list[Outcome]:
-    stub = StubScorer(find_model("stub", folder / "models").card)
-    failed = {one.image_id for one in held.images if one.image_index in failing}
+    stub = stub_scorer(folder / "models")
+    failed = {image.image_id for image in held.images if image.image_index in failing}
     return [
-        Failed(one.image_id, "read", "missing", "there is no such file") if one.image_id in failed else one
-        for one in stub.score(held)
+        Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+        if outcome.image_id in failed
+        else outcome
+        for outcome in stub.score(held)
     ]
 
 
 def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> None:
     """Do what workers do with all batches that there are."""
-    for one in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, one.batch_id, "worker", LEASE)
+    for announced in ledger.take_pending(database, 1_000):
+        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
         assert held is not None
         outcomes = outcomes_of(held, folder, failing)
         assert ledger.complete(database, held, outcomes)
@@ -90,7 +93,7 @@ def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:
     """The rows of a run's manifest that its model has not scored."""
     with database.read() as connection:
         of = connection.execute(select(run).where(run.c.id == run_id)).one()
-        return [(one.first, one.last) for one in unscored_rows(connection, of.manifest_id, of.model_id)]
+        return [(rows.first, rows.last) for rows in unscored_rows(connection, of.manifest_id, of.model_id)]
 
 
 # --- schedules ---------------------------------------------------------------------------------------------
@@ -104,7 +107,7 @@ def test_a_name_is_taken_while_its_schedule_is_active_and_free_after(database: D
     assert schedules.active(database) == []
     second = add(database)
     assert second != first
-    assert [one.schedule_id for one in schedules.active(database)] == [second]
+    assert [schedule.schedule_id for schedule in schedules.active(database)] == [second]
     with database.read() as connection:
         kept = connection.execute(text("SELECT COUNT(*) FROM schedules WHERE schedule = 'night'"))
         assert kept.scalar_one() == 2
@@ -132,7 +135,7 @@ def test_two_clocks_that_differ_make_no_second_due_time_while_the_first_waits(da
 def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -> None:
     schedule_id = add(database)
     assert schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("nothing_new"))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.NOTHING_NEW))
     assert not schedules.note_due(database, schedule_id, NIGHT - DAY / 2)
     assert not schedules.note_due(database, schedule_id, NIGHT)
     assert schedules.note_due(database, schedule_id, NIGHT + DAY)
@@ -141,10 +144,10 @@ def test_an_earlier_time_than_the_noted_one_is_never_noted(database: Database) -
 def test_while_a_schedules_run_goes_on_no_later_time_is_noted(database: Database, tmp_path: Path) -> None:
     schedule_id, run_id = add(database), make_run(database, tmp_path, 4)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", run_id=run_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.BEGUN, run_id=run_id))
     for status in ("running", "evaluating"):
         set_status(database, run_id, status)
-        assert [one.going for one in schedules.active(database)] == [True]
+        assert [schedule.going for schedule in schedules.active(database)] == [True]
         assert not schedules.note_due(database, schedule_id, NIGHT + DAY)
     set_status(database, run_id, "complete")
     assert schedules.note_due(database, schedule_id, NIGHT + DAY)
@@ -158,7 +161,7 @@ def test_while_a_schedules_evaluation_goes_on_no_later_time_is_noted(
         asked = evaluations.EvaluationRequest(label_manifest_id=1, label_set="a", schedule_id=schedule_id)
         evaluation_id = evaluations.ask(connection, run_id, asked)
     schedules.note_due(database, schedule_id, NIGHT)
-    settle(database, DueTime(schedule_id, NIGHT), Settlement("begun", evaluation_id=evaluation_id))
+    settle(database, DueTime(schedule_id, NIGHT), Settlement(DueState.BEGUN, evaluation_id=evaluation_id))
     for state, free in (("due", False), ("queued", False), ("running", False), ("failed", True)):
         with database.write() as connection:
             connection.execute(update(evaluation).values(state=state))
@@ -173,7 +176,7 @@ def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
         with database.write() as connection:
             if schedules.lock(connection, due) is None:
                 return False
-            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
             return True
 
     assert sum(at_once(6, act)) == 1
@@ -187,7 +190,7 @@ def test_what_dies_in_the_middle_of_acting_leaves_the_due_time_to_be_acted_on(da
     def die() -> None:
         with database.write() as connection:
             schedules.lock(connection, due)
-            schedules.settle(connection, due, Settlement("nothing_new"), NIGHT)
+            schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
             raise MemoryError
 
     with pytest.raises(MemoryError):
@@ -248,7 +251,7 @@ def test_a_run_of_some_rows_has_batches_over_these_only(database: Database, tmp_
             select(batch.c.first_row, batch.c.last_row).where(batch.c.run_id == run_id).order_by(batch.c.id)
         ).all()
         made = connection.execute(select(run).where(run.c.id == run_id)).one()
-    assert [tuple(one) for one in ranges] == [(2, 4), (5, 5), (9, 9)]
+    assert [tuple(rows) for rows in ranges] == [(2, 4), (5, 5), (9, 9)]
     assert (made.images, made.batches, made.only_new) == (5, 3, True)
     score_all(database, tmp_path)
     assert queries.progress(database, run_id).pending == 0
@@ -292,13 +295,13 @@ def fill(database: Database, images: int, scored: int) -> tuple[int, int]:
             connection.execute(insert(table).values(**values))
         numbers = range(1, images + 1)
         bulk_insert(
-            connection, image, ("archive_id", "image_index"), ((1, f"{one:08d}.png") for one in numbers)
+            connection, image, ("archive_id", "image_index"), ((1, f"{number:08d}.png") for number in numbers)
         )
         bulk_insert(
             connection,
             manifest_row,
             ("manifest_id", "row_number", "image_id", "labels"),
-            ((1, one, one, "0" * 14) for one in numbers),
+            ((1, number, number, "0" * 14) for number in numbers),
         )
         for run_id in (1, 2, 3):
             assert run_id == create_run(
@@ -308,7 +311,7 @@ def fill(database: Database, images: int, scored: int) -> tuple[int, int]:
                 connection,
                 image_result,
                 ("run_id", "image_id", "batch_id", "status", "maps"),
-                ((run_id, one, run_id, "scored", bytes(2_800)) for one in range(run_id, scored + 1, 3)),
+                ((run_id, number, run_id, "scored", bytes(2_800)) for number in range(run_id, scored + 1, 3)),
             )
     return 1, 1
 
@@ -333,8 +336,8 @@ def raised(database: Database) -> Alert:
     due = DueTime(add(database), NIGHT)
     with database.write() as connection:
         alerts.raise_failed(connection, due, "the manifest is gone")
-    (one,) = alerts.undelivered(database, datetime.now(UTC))
-    return one
+    (waiting,) = alerts.undelivered(database, datetime.now(UTC))
+    return waiting
 
 
 def age(database: Database, **values: Any) -> None:

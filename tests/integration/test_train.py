@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from support import Nightread, eventually
 
-from config.cards.model import read_model
+from config.cards.model import read_model, require_classifier
 from jobs.phantoms.archive import Phantom, plan_archive, write_archive
 from jobs.tables.manifest import Manifest
 
@@ -127,7 +127,7 @@ def test_a_killed_training_goes_on_and_its_model_scores(nightread: Nightread, ar
 
 
 def assert_model_is_whole(folder: Path, archive: Archive) -> None:
-    card = read_model(folder).card
+    card = require_classifier(read_model(folder)).card
     assert card.findings == LEARNED
     assert (card.pixels.size, card.pixels.channels) == (64, 1)
     assert 0 < card.pixels.mean[0] < 255
@@ -157,7 +157,7 @@ def assert_model_is_whole(folder: Path, archive: Archive) -> None:
 
 
 def assert_model_scores(nightread: Nightread, archive: Archive) -> None:
-    card = read_model(nightread.home / "models" / "mine").card
+    card = require_classifier(read_model(nightread.home / "models" / "mine")).card
     assert card.figures is not None
     images = len(archive.valid_phantoms)
     manifest = archive.valid / "manifest.csv"

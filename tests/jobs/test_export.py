@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from sqlalchemy import insert, inspect, text
+from sqlalchemy import insert, inspect, select, text
 
 import db.database
 import jobs.export
@@ -21,7 +21,7 @@ from db.manifests import find_or_write_findings
 from db.schema.archives import manifest
 from db.schema.evaluations import evaluation, evaluation_result
 from db.upgrade import upgrade
-from jobs.export import EXPORTS, write_csv, write_file, write_parquet
+from jobs.export import EXPORTS, Format, What, write_csv, write_file, write_parquet
 from jobs.imports import ImportOrder, import_scores
 
 NAMES = ("b/10.png", "b/9.png", "B.png", "a b.png", "a_b.png", "ab.png", "é.png", "nothing.png")
@@ -58,7 +58,7 @@ def evaluated(database: Database, run_id: int) -> None:
             insert(evaluation)
             .values(
                 run_id=run_id,
-                label_manifest_id=connection.execute(manifest.select()).first().id,
+                label_manifest_id=connection.execute(select(manifest.c.id)).scalars().first(),
                 label_set="manifest",
                 closes_run=False,
                 state="done",
@@ -90,7 +90,7 @@ def frame(database: Database, run_id: int, path: Path, **options: Any) -> pd.Dat
 
 
 @pytest.mark.parametrize("what", EXPORTS)
-def test_an_export_has_every_column_of_its_view(database: Database, what: str) -> None:
+def test_an_export_has_every_column_of_its_view(database: Database, what: What) -> None:
     there = {column["name"] for column in inspect(database.engine).get_columns(what)}
     assert set(EXPORTS[what].columns) == there
 
@@ -207,7 +207,7 @@ def test_wide_layout_has_a_row_an_image_and_a_column_a_finding_in_the_models_ord
 
 
 @pytest.mark.parametrize("what", EXPORTS)
-def test_an_export_of_no_rows_still_has_its_columns(database: Database, tmp_path: Path, what: str) -> None:
+def test_an_export_of_no_rows_still_has_its_columns(database: Database, tmp_path: Path, what: What) -> None:
     assert exported(database, 1, what=what) == [list(EXPORTS[what].columns)]
     empty = frame(database, 1, tmp_path / "empty.parquet", what=what)
     assert list(empty.columns) == list(EXPORTS[what].columns)
@@ -220,7 +220,7 @@ def stop(_: int) -> None:
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_broken_off_export_leaves_the_file_that_was_there_and_no_other(
-    database: Database, tmp_path: Path, kind: str
+    database: Database, tmp_path: Path, kind: Format
 ) -> None:
     run_id = imported(database, tmp_path / "archive")
     folder = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Barrier
 from typing import Any, NoReturn
@@ -18,8 +19,8 @@ from config.findings import FINDINGS
 from db import queries, recovery
 from db.database import Database
 from db.schema import metadata
-from jobs.commands.export import write_file
 from jobs.errors import JobsError
+from jobs.export import write_file
 from jobs.imports import ImportOrder, import_scores
 from jobs.tables.table import TableError
 
@@ -300,7 +301,7 @@ def test_options_that_do_not_fit_are_refused(
     database: Database, write: Write, options: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(JobsError) as caught:
-        import_scores(database, ImportOrder(**{"scores": write(SCORES), "name": "theirs"} | options))
+        import_scores(database, replace(ImportOrder(write(SCORES), "theirs"), **options))
     assert words in str(caught.value)
     assert counts(database)["run"] == 0
 

@@ -67,7 +67,7 @@ def lively(network: Any, inputs: NDArray[np.float32]) -> Any:
     import torch
 
     torch.manual_seed(11)
-    norms = [one for one in network.modules() if isinstance(one, torch.nn.BatchNorm2d)]
+    norms = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     with torch.no_grad():
         for norm in norms:
             norm.momentum = 1.0
@@ -312,8 +312,8 @@ def test_published_file_has_names_and_thresholds_of_its_librarys_list(
 # --- what is opened, and what is not -----------------------------------------------------------------------
 
 
-def equal(one: ForeignWeights, other: ForeignWeights) -> bool:
-    return all(np.array_equal(*pair) for pair in zip(one.arrays, other.arrays, strict=True))
+def equal(found: ForeignWeights, other: ForeignWeights) -> bool:
+    return all(np.array_equal(*pair) for pair in zip(found.arrays, other.arrays, strict=True))
 
 
 @pytest.fixture

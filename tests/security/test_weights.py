@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support import ROOT, Nightread, QueueServer
 
-from config.cards.model import SHIPPED, read_model
+from config.cards.model import SHIPPED, read_model, require_classifier
 from config.errors import ConfigError
 from workers.inference.weights import load_weights, read_arrays
 
@@ -60,7 +60,9 @@ def test_a_changed_byte_is_found_before_the_file_is_parsed(tmp_path: Path) -> No
     content[len(content) // 2] ^= 1
     (folder / "weights.npz").write_bytes(content)
     with pytest.raises(ConfigError, match=hashlib.sha256(content).hexdigest()):
-        load_weights(None, read_model(folder))  # without a network: nothing gets so far as to be filled in
+        load_weights(
+            None, require_classifier(read_model(folder))
+        )  # without a network: nothing gets so far as to be filled in
 
 
 def test_the_name_of_a_weights_file_leads_to_no_other_folder(tmp_path: Path) -> None:
@@ -71,7 +73,7 @@ def test_the_name_of_a_weights_file_leads_to_no_other_folder(tmp_path: Path) -> 
         (folder / "card.yaml").write_text(yaml.safe_dump(card | {"weights": name}), encoding="utf-8")
         # It may be named; but only a file of the card's own hash is ever parsed.
         with pytest.raises(ConfigError, match="demo"):
-            load_weights(None, read_model(folder))
+            load_weights(None, require_classifier(read_model(folder)))
 
 
 def test_a_card_that_asks_yaml_for_an_object_is_refused(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -114,7 +115,7 @@ def test_an_interrupt_that_python_forgot_is_remembered() -> None:
 # --- the end -----------------------------------------------------------------------------------------------
 
 
-def end_of(database: Database, run_id: int, **facts: object) -> int | str | None:
+def end_of(database: Database, run_id: int, **facts: Any) -> int | str | None:
     """The exit code of a run with these facts."""
     with pytest.raises(SystemExit) as ended:
         finish(database, replace(queries.progress(database, run_id), **facts))

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import FakeBroker
+from fakes import FakeBroker, stub_scorer
 from sqlalchemy import update
 from support import make_run
 
-from config.cards.model import find_model
 from config.settings import Settings
 from db import ledger, queries
 from db.database import Database, clock
@@ -18,7 +17,6 @@ from db.schema.runs import batch
 from db.states import RunStatus
 from jobs.dispatch import reconcile as module
 from jobs.dispatch.reconcile import announce_next, reconcile
-from workers.scoring.stub import StubScorer
 
 LEASE = 60.0
 
@@ -56,7 +54,7 @@ def age(database: Database, **columns: Any) -> None:
 def score(database: Database, folder: Path, batch_id: int) -> None:
     held = ledger.claim(database, batch_id, "worker", LEASE)
     assert held is not None
-    stub = StubScorer(find_model("stub", folder / "models").card)
+    stub = stub_scorer(folder / "models")
     assert ledger.complete(database, held, stub.score(held))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from config.findings import FINDINGS
 from jobs.phantoms.archive import NIH_PREVALENCE, Box, Phantom, draw, plan_archive, write_archive
@@ -39,10 +40,10 @@ def inside(boxes: tuple[Box, ...], margin: int = 0) -> np.ndarray:
     return mask
 
 
-def difference(phantom: Phantom) -> np.ndarray:
+def difference(phantom: Phantom) -> NDArray[np.int64]:
     """Return how much the findings change each pixel; grain and anatomy are the same in both pictures."""
     healthy = replace(phantom, findings=(), boxes=())
-    return np.abs(drawn(phantom).astype(int) - drawn(healthy).astype(int))
+    return np.asarray(np.abs(drawn(phantom).astype(np.int64) - drawn(healthy).astype(np.int64)))
 
 
 def test_the_same_phantom_gives_the_same_bytes() -> None:
@@ -205,6 +206,7 @@ def test_an_archive_is_written_in_the_format_of_nih(tmp_path: Path) -> None:
             phantom.view_position, "1024", "1024", "0.35", "0.35",
         ]  # fmt: skip
         stored = cv2.imread(str(manifest.parent / "images" / phantom.image_index), cv2.IMREAD_UNCHANGED)
+        assert stored is not None
         assert np.array_equal(stored, draw(phantom))
     header, *rows = (manifest.parent / "boxes.csv").read_text().splitlines()
     assert header == "Image Index,Finding Label,Bbox [x,y,w,h],,,"
@@ -221,7 +223,9 @@ def test_a_written_archive_replaces_an_older_one(tmp_path: Path) -> None:
     write_archive(tmp_path, [PATIENT])
     (tmp_path / "images" / PATIENT.image_index).write_bytes(b"half a file")
     write_archive(tmp_path, [PATIENT])
-    assert cv2.imread(str(tmp_path / "images" / PATIENT.image_index), 0).shape == (1024, 1024)
+    stored = cv2.imread(str(tmp_path / "images" / PATIENT.image_index), cv2.IMREAD_GRAYSCALE)
+    assert stored is not None
+    assert stored.shape == (1024, 1024)
 
 
 @pytest.mark.parametrize("prevalence", [{"Cold": 0.1}, {"Mass": 1.5}, {"Mass": -0.1}])

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fakes import stub_scorer
 from PIL import Image
 from sqlalchemy import Table, insert, select, update
 from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.model import find_model
+from config.failures import Reason, Stage
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger, queries, schema
@@ -26,7 +27,6 @@ from jobs.commands import report as report_cli
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
 from workers.commands.main import app
-from workers.scoring.stub import StubScorer
 
 IMAGES = 30
 PLAIN = str.maketrans("\N{EN DASH}\N{MINUS SIGN}\N{RIGHT SINGLE QUOTATION MARK}", "--'")
@@ -45,12 +45,12 @@ def add(database: Database, table: Table, *rows: dict[str, Any]) -> int:
 
 def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0) -> None:
     """Score a run by the stub, failing every `fail_every`-th image."""
-    scorer = StubScorer(find_model("stub", folder / "models").card)
+    scorer = stub_scorer(folder / "models")
     for pending in ledger.take_pending(database, 1_000, run_id):
         held = ledger.claim(database, pending.batch_id, "worker", 60)
         assert held is not None
         outcomes = [
-            Failed(outcome.image_id, "read", "truncated", "ends early")
+            Failed(outcome.image_id, Stage.READ, Reason.TRUNCATED, "ends early")
             if fail_every and outcome.image_id % fail_every == 0
             else outcome
             for outcome in scorer.score(held)

@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import typer
+from fakes import stub_scorer
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, free_port, write_card, write_manifest
 from typer.testing import CliRunner
 
-from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
@@ -41,7 +41,6 @@ from jobs.schedules.schedule import (
 )
 from jobs.schedules.webhook import deliver
 from workers.commands.main import app
-from workers.scoring.stub import StubScorer
 
 BERLIN = "Europe/Berlin"
 SUNDAY = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -176,7 +175,7 @@ class Archive:
 
     def work(self) -> int:
         """Do what workers do; gives the number of images scored."""
-        stub = StubScorer(find_model("stub", self.settings.models).card)
+        stub = stub_scorer(self.settings.models)
         scored = 0
         for batch in ledger.take_pending(self.database, 1_000):
             held = ledger.claim(self.database, batch.batch_id, "worker", 60)

@@ -19,7 +19,7 @@ def test_gzipped_scores_with_semicolonless_windows_line_ends_are_read(tmp_path: 
         file.write("Image Index,Mass,Effusion\r\nb.png,0.25,0.5\r\na.png,1,0\r\n")
     scores = read_scores(path)
     assert (scores.images, scores.findings) == (("b.png", "a.png"), ("Effusion", "Mass"))
-    np.testing.assert_array_equal(scores.probabilities, np.float32([[0.5, 0.25], [0, 1]]))
+    np.testing.assert_array_equal(scores.probabilities, np.array([[0.5, 0.25], [0, 1]], np.float32))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -73,8 +73,8 @@ class Archive:
         manifest.write_text("\n".join(["Image Index,Finding Labels", *(f"{name}," for name in maps)]))
         order = Order(manifest, self.folder, card["name"], batch_size=1000)
         run_id = submit(self.database, Settings(home=self.folder), order)
-        (one,) = ledger.take_pending(self.database, 1)
-        held = ledger.claim(self.database, one.batch_id, "worker", 60.0)
+        (announced,) = ledger.take_pending(self.database, 1)
+        held = ledger.claim(self.database, announced.batch_id, "worker", 60.0)
         assert held is not None
         outcomes: list[Outcome] = []
         for image in held.images:
@@ -230,7 +230,9 @@ def test_an_image_of_the_same_name_in_another_archive_is_another_image(
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         archives.append(Archive(database, tmp_path / name))
-    first, second = (one.run({"a.png": hot(2, 3) if one is archives[0] else hot(8, 8)}) for one in archives)
+    first, second = (
+        archive.run({"a.png": hot(2, 3) if archive is archives[0] else hot(8, 8)}) for archive in archives
+    )
     boxes = archives[0].boxes(Box("a.png", "Mass", 30, 20, 10, 10))
     hits = [archives[0].judged(run_id, boxes)["Mass"]["hits"] for run_id in (first, second)]
     assert hits == [1, 0]
@@ -253,7 +255,7 @@ def test_a_set_of_boxes_is_stored_once(archive: Archive) -> None:
         stored = connection.execute(
             select(box.c.number, box.c.x).where(box.c.box_set_id == first).order_by(box.c.number)
         )
-        assert [tuple(one) for one in stored] == [(1, 30.25), (2, 30.25)]
+        assert [tuple(row) for row in stored] == [(1, 30.25), (2, 30.25)]
 
 
 def test_a_run_that_does_not_exist_is_named(archive: Archive) -> None:
@@ -263,10 +265,10 @@ def test_a_run_that_does_not_exist_is_named(archive: Archive) -> None:
 
 def test_nihs_984_boxes_are_judged_in_five_seconds(archive: Archive, real_data: Path) -> None:
     listed = read_boxes(real_data / "nih" / "BBox_List_2017.csv.gz")
-    places = {one.image_index: one for one in listed.boxes}
+    places = {box_.image_index: box_ for box_ in listed.boxes}
     maps: dict[str, Maps | str | None] = {}
-    for name, one in places.items():  # hot in the middle of the image's last box
-        row, column = (one.y + one.height / 2) / 102.4, (one.x + one.width / 2) / 102.4
+    for name, box_ in places.items():  # hot in the middle of the image's last box
+        row, column = (box_.y + box_.height / 2) / 102.4, (box_.x + box_.width / 2) / 102.4
         maps[name] = hot(min(9, int(row)), min(9, int(column)))
     run_id = archive.run(maps, width=1024, height=1024)
     boxes = archive.boxes(*listed.boxes, fingerprint=listed.fingerprint)
@@ -275,7 +277,7 @@ def test_nihs_984_boxes_are_judged_in_five_seconds(archive: Archive, real_data: 
     spent = time.process_time() - begun
     assert len(found) == 8
     assert sum(row["images"] for row in found.values()) == len(
-        {(one.image_index, one.finding) for one in listed.boxes}
+        {(box_.image_index, box_.finding) for box_ in listed.boxes}
     )
     assert found["Cardiomegaly"]["pointing"] > 0.9
     assert spent < 5

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import stub_scorer
 from sqlalchemy import text, update
 from support import STUB_CARD, write_card
 
-from config.cards.model import find_model, make_card
+from config.cards.stub import StubCard
 from config.settings import Settings
 from db import alerts, evaluations, ledger, recovery, schedules
 from db.alerts import RegressionCheck
@@ -33,8 +34,9 @@ IMAGES = 80
 def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    outcomes = StubScorer(make_card(card)).score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
-    return [one.scores[0].probability for one in outcomes if isinstance(one, Classification)]
+    scorer = StubScorer(StubCard.model_validate(card))
+    outcomes = scorer.score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
+    return [outcome.scores[0].probability for outcome in outcomes if isinstance(outcome, Classification)]
 
 
 @dataclass
@@ -54,9 +56,9 @@ class Watching:
         if scheduled:
             with self.database.write() as connection:
                 connection.execute(update(run).where(run.c.id == run_id).values(schedule_id=self.schedule_id))
-        stub = StubScorer(find_model("stub", settings.models).card)
-        for one in ledger.take_pending(self.database, 10):
-            held = ledger.claim(self.database, one.batch_id, "worker", 60)
+        stub = stub_scorer(settings.models)
+        for announced in ledger.take_pending(self.database, 10):
+            held = ledger.claim(self.database, announced.batch_id, "worker", 60)
             assert held is not None
             assert ledger.complete(self.database, held, stub.score(held))
         (due,) = recovery.close_finished(self.database, run_id)
@@ -83,7 +85,9 @@ class Watching:
 def watching(database: Database, tmp_path: Path) -> Watching:
     names = [f"{number:03d}.png" for number in range(IMAGES)]
     lines = ["Image Index,Mass,Hernia"]
-    lines += [f"{name},{int(one > 0.5)},0" for name, one in zip(names, scores_of(BETTER, names), strict=True)]
+    lines += [
+        f"{name},{int(score > 0.5)},0" for name, score in zip(names, scores_of(BETTER, names), strict=True)
+    ]
     (tmp_path / "manifest.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     added = {"cron": "0 2 * * *", "timezone": "UTC", "action": "{}", "margin": 0.02, "now": NOW}
     return Watching(database, tmp_path, schedules.add(database, name="night", **added))  # type: ignore[arg-type]

@@ -16,9 +16,13 @@ class FakeTensorFlow:
         self.policy = ""
         self.config = SimpleNamespace(
             list_physical_devices=lambda kind: gpus if kind == "GPU" else [],
-            experimental=SimpleNamespace(set_memory_growth=lambda gpu, on: on and self.growing.append(gpu)),
+            experimental=SimpleNamespace(set_memory_growth=self._set_growth),
         )
         self.mixed_precision = SimpleNamespace(set_global_policy=self._set_policy)
+
+    def _set_growth(self, gpu: str, on: bool) -> None:
+        if on:
+            self.growing.append(gpu)
 
     def _set_policy(self, name: str) -> None:
         self.policy = name

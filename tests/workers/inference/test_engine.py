@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from support import ROOT
 
 from config.cards.classification import ClassificationCard
-from config.cards.model import SHIPPED, Classifier, Model, read_model
+from config.cards.model import SHIPPED, Classifier, Model, read_model, require_classifier
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from jobs.phantoms.archive import draw, plan_archive
@@ -141,12 +141,11 @@ def watched(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> TensorFlowEng
     """Compile an engine that gives, behind its maps, the features that it made them of."""
     import tensorflow as tf
 
+    from workers.inference.gradcam import class_activation_maps
     from workers.inference.networks import densenet121
 
-    maps_of = densenet121.class_activation_maps
-
     def with_features(normed: Any, kernel: Any, *, final_relu: bool) -> Any:
-        return tf.concat([maps_of(normed, kernel, final_relu=final_relu), normed], axis=-1)
+        return tf.concat([class_activation_maps(normed, kernel, final_relu=final_relu), normed], axis=-1)
 
     with monkeypatch.context() as patched:
         patched.setattr(densenet121, "class_activation_maps", with_features)
@@ -281,7 +280,7 @@ def test_map_without_a_positive_value_is_all_zero(
 
 @pytest.fixture(scope="module")
 def demo() -> Classifier:
-    return read_model(SHIPPED / "demo")
+    return require_classifier(read_model(SHIPPED / "demo"))
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def test_interval_is_that_of_copies_scored_by_scikit_learn() -> None:
     for _ in range(200):
         drawn = draws.integers(len(appearance), size=len(appearance))
         images = np.concatenate(
-            [np.flatnonzero([appearance[name] == one for name in patients.tolist()]) for one in drawn]
+            [np.flatnonzero([appearance[name] == patient for name in patients.tolist()]) for patient in drawn]
         )
         areas.append(roc_auc_score(labels[images], scores[images]))
     result = bootstrap_auroc(labels, scores, patients, resamples=200, seed=7)

@@ -33,7 +33,7 @@ def test_four_images_worked_by_hand() -> None:
     assert (last.lower, last.upper, last.n, last.observed) == (0.95, 1, 2, 0.5)
     assert last.mean_probability == pytest.approx(0.985)
     assert len(between) == 18
-    assert {(one.n, one.mean_probability, one.observed) for one in between} == {(0, None, None)}
+    assert {(bin_.n, bin_.mean_probability, bin_.observed) for bin_ in between} == {(0, None, None)}
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -41,17 +41,17 @@ def test_bins_and_brier_are_scikit_learns(seed: int) -> None:
     labels, p = simulated(5_000, seed)
     result = calibrate(labels, p)
     observed, means = calibration_curve(labels, p, n_bins=20, strategy="uniform")
-    filled = [one for one in result.bins if one.n]
-    assert [one.observed for one in filled] == pytest.approx(observed)
-    assert [one.mean_probability for one in filled] == pytest.approx(means)
+    filled = [bin_ for bin_ in result.bins if bin_.n]
+    assert [bin_.observed for bin_ in filled] == pytest.approx(observed)
+    assert [bin_.mean_probability for bin_ in filled] == pytest.approx(means)
     assert result.brier == pytest.approx(brier_score_loss(labels, p))
-    weights = np.array([one.n for one in filled]) / labels.size
+    weights = np.array([bin_.n for bin_ in filled]) / labels.size
     assert result.expected_error == pytest.approx(weights @ np.abs(observed - means))
 
 
 def test_probability_on_an_edge_lies_in_the_upper_bin() -> None:
     for k, edge in enumerate(np.arange(21) / 20):
-        counts = [one.n for one in calibrate(np.array([1]), np.array([edge])).bins]
+        counts = [bin_.n for bin_ in calibrate(np.array([1]), np.array([edge])).bins]
         assert counts.index(1) == min(k, 19)
         assert sum(counts) == 1
 
@@ -64,11 +64,11 @@ def test_each_known_image_is_in_one_bin_and_the_error_is_a_share(
     labels, p = np.array([a for a, _ in drawn]), np.array([b for _, b in drawn], np.float32)
     result = calibrate(labels, p)
     known = int((labels != -1).sum())
-    assert sum(one.n for one in result.bins) == known
-    for one in result.bins:
+    assert sum(bin_.n for bin_ in result.bins) == known
+    for bin_ in result.bins:
         held = p.astype(np.float64)[labels != -1]
-        upper = held <= one.upper if one.upper == 1 else held < one.upper
-        assert one.n == np.count_nonzero((held >= one.lower) & upper)
+        upper = held <= bin_.upper if bin_.upper == 1 else held < bin_.upper
+        assert bin_.n == np.count_nonzero((held >= bin_.lower) & upper)
     if known:
         assert result.expected_error is not None
         assert 0 <= result.expected_error <= 1

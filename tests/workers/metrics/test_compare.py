@@ -35,14 +35,16 @@ def simulated(n: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.float64]
     labels = (rng.random(n) < 0.3).astype(np.int64)
     common = rng.normal(size=n)
     good = common + rng.normal(size=n) + 1.5 * labels
-    return labels, np.round(good, 1), np.round(common + rng.normal(size=n) + labels, 1)
+    worse = common + rng.normal(size=n) + labels
+    first, second = (np.asarray(np.round(scores, 1), np.float64) for scores in (good, worse))
+    return labels, first, second
 
 
 def by_definition(labels: NDArray[np.int64], *scores: NDArray[np.int64]) -> tuple[float, float]:
     """Return the difference and its variance by the matrices of the 1988 paper, O(mn)."""
     v10, v01 = [], []
-    for one in scores:
-        x, y = one[labels == 1], one[labels == 0]
+    for answers in scores:
+        x, y = answers[labels == 1], answers[labels == 0]
         psi = (x[:, None] > y[None, :]) + 0.5 * (x[:, None] == y[None, :])
         v10.append(psi.mean(axis=1))
         v01.append(psi.mean(axis=0))
@@ -105,14 +107,14 @@ def test_ranks_give_the_definitions_numbers_whatever_the_ties(drawn: list[tuple[
 @settings(deadline=None)
 def test_swapping_the_models_turns_the_sign(drawn: list[tuple[int, int, int]]) -> None:
     labels, a, b = (np.array(column) for column in zip(*drawn, strict=True))
-    one, other = compare_aurocs(labels, a, b), compare_aurocs(labels, b, a)
-    assert (one.p, one.variance, one.reason) == (other.p, other.variance, other.reason)
-    if one.difference is None:
+    straight, other = compare_aurocs(labels, a, b), compare_aurocs(labels, b, a)
+    assert (straight.p, straight.variance, straight.reason) == (other.p, other.variance, other.reason)
+    if straight.difference is None:
         assert other.difference is None
     else:
-        assert other.difference == -one.difference
-    if one.ci_low is not None:
-        assert other.ci_high == -one.ci_low
+        assert other.difference == -straight.difference
+    if straight.ci_low is not None:
+        assert other.ci_high == -straight.ci_low
 
 
 def test_interval_agrees_with_ten_thousand_bootstraps() -> None:
@@ -121,9 +123,9 @@ def test_interval_agrees_with_ten_thousand_bootstraps() -> None:
     classes = [np.flatnonzero(labels == value) for value in (1, 0)]
     rng = np.random.default_rng(1)
     psi = [
-        (one[classes[0]][:, None] > one[classes[1]][None, :])
-        + 0.5 * (one[classes[0]][:, None] == one[classes[1]][None, :])
-        for one in (a, b)
+        (answers[classes[0]][:, None] > answers[classes[1]][None, :])
+        + 0.5 * (answers[classes[0]][:, None] == answers[classes[1]][None, :])
+        for answers in (a, b)
     ]
     difference = psi[0] - psi[1]
     m, n = difference.shape

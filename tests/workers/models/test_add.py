@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from click.testing import Result
 from numpy.typing import NDArray
 from PIL import Image
 from sqlalchemy import inspect, text
 from support import STUB_CARD, write_card
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from config.cards.classification import Preprocessing
-from config.cards.model import Classifier, find_model, read_model
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Classifier, find_model, read_model, require_classifier
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from db.database import Database
@@ -46,6 +45,10 @@ pytestmark = [
     # Keras' own code for saving, with TensorFlow's variables and NumPy 2; it is not what is tested here.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
 ]
+
+
+def card_of(folder: Path) -> ClassificationCard:
+    return require_classifier(read_model(folder)).card
 
 
 # --- files that somebody brings ----------------------------------------------------------------------------
@@ -413,7 +416,7 @@ def altered(folder: Path, tmp_path: Path) -> Callable[..., Path]:
 def test_folder_is_copied_whole(folder: Path, models: Path) -> None:
     model = add_folder(folder, models)
     assert model.folder == models / "handed-on"
-    assert model.card == read_model(folder).card
+    assert model.card == card_of(folder)
     assert listing(model.folder) == listing(folder)
     assert (model.folder / "weights.npz").read_bytes() == (folder / "weights.npz").read_bytes()
     assert listing(models)[0] == "handed-on", "no half-made folder stays"
@@ -427,7 +430,7 @@ def swapped(values: Any) -> list[Any]:
 def test_folder_whose_golden_scores_are_exchanged_is_refused(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
-    card = read_model(folder).card
+    card = card_of(folder)
     assert card.golden is not None
     source = altered(golden=swapped(card.golden))
     message = refusal(lambda: add_folder(source, models), models)
@@ -438,7 +441,7 @@ def test_folder_whose_golden_scores_are_exchanged_is_refused(
 def test_folder_whose_card_exchanges_two_names_is_refused_by_the_outputs_names(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
-    source = altered(findings=swapped(read_model(folder).card.findings))
+    source = altered(findings=swapped(card_of(folder).findings))
     message = refusal(lambda: add_folder(source, models), models)
     assert "output 1 of weights.npz is Atelectasis, the card's finding 1 is Cardiomegaly" in message
 
@@ -446,7 +449,7 @@ def test_folder_whose_card_exchanges_two_names_is_refused_by_the_outputs_names(
 def test_hash_that_is_off_by_one_is_refused_with_both(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
-    right = read_model(folder).card.sha256
+    right = card_of(folder).sha256
     wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
     message = refusal(lambda: add_folder(altered(sha256=wrong), models), models)
     assert right in message
@@ -456,7 +459,7 @@ def test_hash_that_is_off_by_one_is_refused_with_both(
 def test_card_of_thirteen_findings_for_weights_of_fourteen_is_refused_with_both_shapes(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
-    card = read_model(folder).card.model_dump(mode="json")
+    card = card_of(folder).model_dump(mode="json")
     fields = {name: card[name][:13] for name in ("findings", "thresholds", "golden")}
     message = refusal(lambda: add_folder(altered(**fields), models), models)
     assert "(1024, 14)" in message
@@ -466,7 +469,7 @@ def test_card_of_thirteen_findings_for_weights_of_fourteen_is_refused_with_both_
 def test_card_whose_golden_has_thirteen_numbers_is_refused(
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
-    golden = list(read_model(folder).card.golden or ())[:13]
+    golden = list(card_of(folder).golden or ())[:13]
     message = refusal(lambda: add_folder(altered(golden=golden), models), models)
     assert "golden has 13 numbers for 14 findings" in message
 
@@ -514,7 +517,7 @@ def test_folder_with_an_unusable_card_is_refused_in_one_line(
 
 
 def test_card_with_a_std_of_0_is_refused(folder: Path, altered: Callable[..., Path], models: Path) -> None:
-    pixels = read_model(folder).card.pixels.model_dump(mode="json") | {"std": [1.0, 0.0, 1.0]}
+    pixels = card_of(folder).pixels.model_dump(mode="json") | {"std": [1.0, 0.0, 1.0]}
     message = refusal(lambda: add_folder(altered(pixels=pixels), models), models)
     assert "pixels.std.1: Input should be greater than 0" in message
 
@@ -567,7 +570,10 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     shutil.copytree(folder, models / "handed-on")
     done = command("list")
     assert done.exit_code == 0
-    assert re.search(r"handed-on\W+yours\W+14\W+yes\W+" + read_model(folder).card.sha256[:12], done.stdout)
+    assert re.search(
+        r"handed-on\W+yours\W+14\W+yes\W+" + card_of(folder).sha256[:12],
+        done.stdout,
+    )
     assert re.search(r"untrained\W+shipped\W+14\W+no\W", done.stdout)
 
     (models / "broken").mkdir()
@@ -577,10 +583,10 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     assert re.search(r"broken\W+yours\W+error", done.stdout)
     assert "handed-on" in done.stdout
 
-    listed = {one["name"]: one for one in json.loads(command("list", "--json").stdout)}
+    listed = {model["name"]: model for model in json.loads(command("list", "--json").stdout)}
     assert listed.keys() == {"broken", "demo", "handed-on", "untrained"}
     assert "card.yaml: description: Field required" in listed["broken"]["error"]
-    assert listed["handed-on"]["sha256"] == read_model(folder).card.sha256
+    assert listed["handed-on"]["sha256"] == card_of(folder).sha256
     assert listed["untrained"]["findings"] == list(FINDINGS)
 
 
@@ -593,7 +599,7 @@ def test_show_gives_the_card_with_a_row_for_each_finding(
     content["figures"] = {"validation AUROC": {"Mass": 0.8125}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     done = command("show", "handed-on")
-    card = read_model(folder).card
+    card = card_of(folder)
     assert done.exit_code == 0
     assert card.sha256 in done.stdout
     assert re.search(r"pixels\.resize\W+bilinear", done.stdout)
@@ -630,7 +636,7 @@ def test_findings_names_may_hold_blanks_and_one_left_out_is_dropped(
         "--resize", "bilinear", "--mean", "120", "--std", "60,61,62",
     )  # fmt: skip
     assert done.exit_code == 0, done.output
-    card = find_model("named", models).card
+    card = require_classifier(find_model("named", models)).card
     assert card.findings == ("Lung Opacity", *FINDINGS[2:])
     assert card.pixels.std == (60.0, 61.0, 62.0)
     opened = Database(f"sqlite:///{tmp_path / 'nightread.db'}")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.cards.model import SHIPPED, Classifier, read_model
+from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Phantom, draw, plan_archive
 from workers.inference.engine import Inference, TensorFlowEngine
@@ -23,7 +23,7 @@ WIDE = {"Cardiomegaly", "Edema", "Emphysema", "Fibrosis"}
 
 @pytest.fixture(scope="module")
 def demo() -> Classifier:
-    return read_model(SHIPPED / "demo")
+    return require_classifier(read_model(SHIPPED / "demo"))
 
 
 @pytest.fixture(scope="module")

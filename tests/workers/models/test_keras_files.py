@@ -578,8 +578,8 @@ def changed_groups(change: Callable[[list[tuple[str, dict[str, NDArray[Any]]]]],
     return {name: {f"{name}/{role}:0": a for role, a in arrays.items()} for name, arrays in layers}
 
 
-def swap(layers: list[tuple[str, dict[str, NDArray[Any]]]], one: int, other: int) -> None:
-    layers[one], layers[other] = layers[other], layers[one]
+def swap(layers: list[tuple[str, dict[str, NDArray[Any]]]], first: int, second: int) -> None:
+    layers[first], layers[second] = layers[second], layers[first]
 
 
 @pytest.mark.parametrize(

@@ -152,9 +152,9 @@ def test_batch_of_unreadable_images_asks_the_network_nothing(archive: Path, tmp_
 
 
 def test_one_scorer_scores_batch_after_batch(archive: Path, tmp_path: Path) -> None:
-    one = scorer(tmp_path)
+    same = scorer(tmp_path)
     for grey in (0, 150, 255):
-        assert only(one.score(claim(archive, [name_of(grey)]))).scores[0].probability == pytest.approx(
+        assert only(same.score(claim(archive, [name_of(grey)]))).scores[0].probability == pytest.approx(
             grey / 255, abs=1e-5
         )
 
@@ -225,27 +225,27 @@ def test_without_heatmaps_there_are_scores_and_nothing_else(archive: Path, tmp_p
     found = only(scorer(tmp_path).score(claim(archive, [name_of(255)], "none")))
     assert found.maps is None
     assert found.map_shape is None
-    assert all((one.peak, one.box, one.overlay_path) == (None, None, None) for one in found.scores)
+    assert all((score.peak, score.box, score.overlay_path) == (None, None, None) for score in found.scores)
     assert not files(tmp_path)
 
 
 def test_positive_heatmaps_are_drawn_from_the_threshold_on(archive: Path, tmp_path: Path) -> None:
     # Mass 0.59 of 0.5, Nodule just 0.25 of 0.25, Edema 0.75 of 1.
     found = only(scorer(tmp_path).score(claim(archive, [name_of(150)], "positive")))
-    drawn = {one.finding for one in found.scores if one.overlay_path}
+    drawn = {score.finding for score in found.scores if score.overlay_path}
     assert drawn == {"Mass", "Nodule"}
-    assert files(tmp_path) == {one.overlay_path for one in found.scores if one.overlay_path}
-    assert all(one.peak and one.box for one in found.scores)
+    assert files(tmp_path) == {score.overlay_path for score in found.scores if score.overlay_path}
+    assert all(score.peak and score.box for score in found.scores)
 
 
 def test_all_heatmaps_are_drawn_whatever_the_score(archive: Path, tmp_path: Path) -> None:
     found = only(scorer(tmp_path).score(claim(archive, [name_of(0)], "all")))
     assert files(tmp_path) == {f"run-000007/{finding}/000.png.jpg" for finding in FINDINGS}
-    assert [one.overlay_path for one in found.scores] == [
+    assert [score.overlay_path for score in found.scores] == [
         f"run-000007/{finding}/000.png.jpg" for finding in FINDINGS
     ]
-    for one in found.scores:
-        picture = cv2.imread(str(tmp_path / (one.overlay_path or "")))
+    for score in found.scores:
+        picture = cv2.imread(str(tmp_path / (score.overlay_path or "")))
         assert picture is not None
         assert picture.shape == (HEIGHT, WIDTH, 3)
 
@@ -261,19 +261,19 @@ def test_stored_maps_are_the_networks_in_half_precision(archive: Path, tmp_path:
 
 def test_peak_and_box_are_in_pixels_of_the_original_image(archive: Path, tmp_path: Path) -> None:
     found = only(scorer(tmp_path).score(claim(archive, [name_of(0)], "all")))
-    assert [one.peak for one in found.scores] == [(3, 2), (9, 6), (15, 11)]
-    for one in found.scores:
-        assert one.peak
-        assert one.box
-        x, y, width, height = one.box
-        assert 0 <= x <= one.peak[0] < x + width <= WIDTH
-        assert 0 <= y <= one.peak[1] < y + height <= HEIGHT
+    assert [score.peak for score in found.scores] == [(3, 2), (9, 6), (15, 11)]
+    for score in found.scores:
+        assert score.peak
+        assert score.box
+        x, y, width, height = score.box
+        assert 0 <= x <= score.peak[0] < x + width <= WIDTH
+        assert 0 <= y <= score.peak[1] < y + height <= HEIGHT
 
 
 def test_empty_map_has_no_peak_no_box_and_no_overlay(archive: Path, tmp_path: Path) -> None:
     engine = FakeEngine(maps=np.zeros((10, 10, 3), dtype=np.float32))
     found = only(scorer(tmp_path, engine).score(claim(archive, [name_of(255)], "all")))
-    assert all((one.peak, one.box, one.overlay_path) == (None, None, None) for one in found.scores)
+    assert all((score.peak, score.box, score.overlay_path) == (None, None, None) for score in found.scores)
     assert found.maps == bytes(2 * 10 * 10 * 3)
     assert not files(tmp_path)
 
@@ -293,7 +293,7 @@ def test_disk_that_takes_no_overlay_costs_no_score(
     for outcome in found.values():
         assert isinstance(outcome, Classification)
         assert outcome.maps
-        assert all(one.overlay_path is None and one.peak for one in outcome.scores)
+        assert all(score.overlay_path is None and score.peak for score in outcome.scores)
     assert not files(tmp_path)
     assert "an overlay was not written" in caplog.text
 
@@ -301,7 +301,7 @@ def test_disk_that_takes_no_overlay_costs_no_score(
 def test_overlay_folder_that_is_a_file_costs_no_score(archive: Path, tmp_path: Path) -> None:
     (tmp_path / "overlays").touch()
     found = only(scorer(tmp_path / "overlays").score(claim(archive, [name_of(255)], "all")))
-    assert [one.overlay_path for one in found.scores] == [None] * 3
+    assert [score.overlay_path for score in found.scores] == [None] * 3
     assert found.scores[0].probability == pytest.approx(1.0)
 
 
