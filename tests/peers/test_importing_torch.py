@@ -20,7 +20,7 @@ from config.errors import ConfigError
 from jobs.sources.folder import FolderSource
 from workers.inference.formats.decode import read_picture
 from workers.inference.pixels import prepare
-from workers.models.imported import ForeignWeights, drop_unnamed
+from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.torch_files import read_torch
 
 with warnings.catch_warnings():

@@ -20,7 +20,7 @@ from config.errors import ConfigError
 from workers.inference.engine import TensorFlowEngine
 from workers.inference.weights import file_sha256
 from workers.models.folder import write_model
-from workers.models.imported import ForeignWeights, drop_unnamed
+from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
 from workers.models.layouts import LAYOUTS, Layout
 from workers.models.options import ImportOptions, require_options

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
+from workers.models.foreign_weights import ForeignWeights
 from workers.models.hdf5 import hdf5_of, member
-from workers.models.imported import ForeignWeights
 from workers.models.keras_layers import (
     KERNEL_AXES,
     NORM,

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from config.errors import ConfigError
-from workers.models.imported import ForeignWeights
+from workers.models.foreign_weights import ForeignWeights
 from workers.models.torch_keys import Facts, State, convert, own_keys
 
 _CONTAINERS: Final = ("state_dict", "model_state_dict", "model")

@@ -33,7 +33,7 @@ from workers.commands.models import register
 from workers.inference.statistics import Statistics
 from workers.models import add
 from workers.models.add import add_folder, add_weights
-from workers.models.imported import ForeignWeights
+from workers.models.foreign_weights import ForeignWeights
 from workers.models.options import ImportOptions
 
 EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.models import torch_files
-from workers.models.imported import ForeignWeights, drop_unnamed
+from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.torch_files import read_torch
 
 State = dict[str, NDArray[Any]]
