@@ -156,7 +156,7 @@ def _require_spelling(environment: Iterable[str]) -> None:
         if name.startswith(ENVIRONMENT_PREFIX) and name not in known:
             meant = get_close_matches(name, known, n=1, cutoff=0.84)
             if meant:
-                raise ConfigError(f"{name} is no setting; did you mean {meant[0]}?")
+                raise ConfigError(f"{name} is no setting; is {meant[0]} meant?")
 
 
 def load_settings() -> Settings:

@@ -82,7 +82,7 @@ def requeue_lost(database: Database, older_than_seconds: float) -> int:
 
 
 def has_queued_before(database: Database, older_than_seconds: float) -> bool:
-    """Tell whether a batch was announced that long ago and not claimed since."""
+    """Return whether a batch was announced that long ago and not claimed since."""
     with database.read() as connection:
         return (
             connection.execute(

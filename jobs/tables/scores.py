@@ -81,5 +81,5 @@ def _probability(column: str, cell: str) -> float:
         return value
     looks = "logits" if value < 0.0 else "logits, or like per cent"
     other = "" if value < 0.0 else " Divide per cent by 100."
-    problem = f"score {shown(cell)} is not a probability from 0 to 1; these look like {looks}"
+    problem = f"score {shown(cell)} is no probability from 0 to 1; these look like {looks}"
     raise ColumnError(problem, _LOGITS + other, column)

@@ -42,7 +42,7 @@ def evaluate(
         typer.Option(help="Wanted sensitivity, such as 0.95: the threshold that reaches it is added."),
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="CSV of boxes around findings, to hold the heatmaps against.")
+        Path | None, typer.Option(help="CSV of boxes around findings, to compare the heatmaps with.")
     ] = None,
     box_column: Annotated[
         list[str] | None,
@@ -52,7 +52,7 @@ def evaluate(
     ] = None,
     box_finding: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=FINDING", help="A finding that the boxes call otherwise; repeatable."),
+        typer.Option(metavar="NAME=FINDING", help="A finding that the boxes name differently; repeatable."),
     ] = None,
 ) -> None:
     """Evaluate a run again: with corrected labels, a bootstrap, another threshold, or drawn boxes.

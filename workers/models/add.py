@@ -136,7 +136,7 @@ def _with_findings(
         if names is not None and wanted != tuple(names):
             raise ConfigError(
                 f"{source} names its outputs {_listed(names)}; --findings says {_listed(wanted)}: "
-                "leave --findings away"
+                "leave out --findings"
             )
         names, whence = wanted, "--findings"
     elif names is None:
