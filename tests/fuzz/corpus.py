@@ -401,7 +401,7 @@ def png_turned(content: bytes, rng: Random) -> Mutant:
 def png_many_chunks(content: bytes, rng: Random) -> Mutant:
     kind = rng.choice([b"IDAT", b"abCd"])
     chunks = taken_apart(content)
-    first = next(number for number, one in enumerate(chunks) if one[0] == b"IDAT")
+    first = next(number for number, chunk in enumerate(chunks) if chunk[0] == b"IDAT")
     few = built([*chunks[:first], *[(kind, b"")] * 20_000, *chunks[first:]])
     if rng.random() < 0.7:
         return harmless(few)
