@@ -13,6 +13,7 @@ def scored(nightread: Nightread, home: Path, tmp_path: Path) -> Nightread:
     """Two complete runs over the same 120 images, by two stub models."""
     write_card(home / "models", STUB_CARD | {"name": "other", "sha256": "1" * 64})
     manifest = write_manifest(tmp_path / "manifest.csv", 120)
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     for model in ("stub", "other"):
         done = nightread.run("score", manifest, "--images", tmp_path, "--model", model)
         assert done.returncode == 0, done.stderr

@@ -77,6 +77,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
 def score_archive(nightread: Nightread, folder: Path) -> None:
     """Score and evaluate run 1 by real workers with the stub, and put in overlays, which a network draws."""
     manifest = write_manifest(folder / "manifest.csv", IMAGES)
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     done = nightread.run("score", manifest, "--images", folder, "--model", "stub")
     assert done.returncode == 0, done.stderr
     overlays = nightread.settings().overlays
