@@ -29,7 +29,7 @@ class Variable:
 def variables() -> list[Variable]:
     """All uses of variables in the file."""
     found = _VARIABLE.finditer(COMPOSE.read_text(encoding="utf-8"))
-    return [Variable(one["name"], one["rule"], one["text"] or "") for one in found if one["name"]]
+    return [Variable(use["name"], use["rule"], use["text"] or "") for use in found if use["name"]]
 
 
 def services(environment: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -50,9 +50,9 @@ def services(environment: dict[str, str]) -> dict[str, dict[str, Any]]:
         if isinstance(node, str):
             return _VARIABLE.sub(value, node)
         if isinstance(node, list):
-            return [replaced(one) for one in node]
+            return [replaced(part) for part in node]
         if isinstance(node, dict):
-            return {key: replaced(one) for key, one in node.items()}
+            return {key: replaced(part) for key, part in node.items()}
         return node
 
     content = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))

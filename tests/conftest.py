@@ -50,8 +50,8 @@ def real_data() -> Path:
 
 WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
 """Fixtures that start commands and servers, or use them."""
-LONGEST = ("test_storm", "test_train", "test_models", "test_score", "test_kills")
-"""Files whose tests begin before all others with processes: none of them shall be the last one, alone."""
+LONGEST = ("test_storm", "test_train", "test_score", "test_kills", "test_models")
+"""Files that begin before all others with processes: none of them should be the last one to run."""
 PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"} | {
     *("redis-server", "valkey-server")
 }

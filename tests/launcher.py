@@ -80,7 +80,9 @@ class Launcher:
 
 
 def _number(told: socket.socket) -> int:
-    return int.from_bytes(told.recv(4, socket.MSG_WAITALL), signed=True)
+    if len(number := told.recv(4, socket.MSG_WAITALL)) < 4:
+        raise RuntimeError("the process that forks the commands has ended; see what is captured")
+    return int.from_bytes(number, signed=True)
 
 
 # --- within the process ------------------------------------------------------------------------------------

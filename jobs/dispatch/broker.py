@@ -1,7 +1,7 @@
 """Messages to the workers: wake-up calls that carry a batch's id and nothing else."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from celery import Celery
 from kombu.exceptions import OperationalError
@@ -45,7 +45,7 @@ class Broker:
         """Send the message for an evaluation; BrokerAwayError if it cannot be sent."""
         self._send(EVALUATE, {"evaluation_id": evaluation_id}, f"run {run_id}, evaluation {evaluation_id}")
 
-    def _send(self, task: str, arguments: dict[str, int], shown: str) -> None:
+    def _send(self, task: str, arguments: Mapping[str, object], shown: str) -> None:
         try:
             self._app.send_task(
                 task, kwargs=arguments, argsrepr=shown, kwargsrepr="{}", retry_policy=SUBMIT_RETRY

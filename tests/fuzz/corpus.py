@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -401,7 +402,7 @@ def png_turned(content: bytes, rng: Random) -> Mutant:
 def png_many_chunks(content: bytes, rng: Random) -> Mutant:
     kind = rng.choice([b"IDAT", b"abCd"])
     chunks = taken_apart(content)
-    first = next(number for number, one in enumerate(chunks) if one[0] == b"IDAT")
+    first = next(number for number, chunk in enumerate(chunks) if chunk[0] == b"IDAT")
     few = built([*chunks[:first], *[(kind, b"")] * 20_000, *chunks[first:]])
     if rng.random() < 0.7:
         return harmless(few)
@@ -766,13 +767,13 @@ def read_in_child(folder: Path, names: Sequence[str], timeout: float) -> Night:
     readings: dict[str, Reading] = {}
     begun, grown = "", 0
     for line in done.stdout.splitlines():
-        match json.loads(line):
-            case {"begun": name}:
-                begun = name
-            case {"grown": number}:
-                grown = number
-            case {"name": name, **rest}:
-                readings[name] = Reading(**rest)
+        message: dict[str, Any] = json.loads(line)
+        if "begun" in message:
+            begun = message["begun"]
+        elif "grown" in message:
+            grown = message["grown"]
+        else:
+            readings[message.pop("name")] = Reading(**message)
     died = "" if done.returncode == 0 else f"{begun}: exit {done.returncode}: {done.stderr[-2000:]}"
     return Night(readings, grown, died)
 
@@ -796,7 +797,7 @@ def _read_all(folder: Path, names: Sequence[str]) -> None:
             prepared = prepare(picture, card)
             assert prepared.shape == (320, 320, 1)
             assert np.isfinite(prepared).all()
-            outcome, pixels = SCORED, hashlib.sha256(np.ascontiguousarray(picture.values)).hexdigest()
+            outcome, pixels = SCORED, hashlib.sha256(picture.values.tobytes()).hexdigest()
         except ImageUnusableError as error:
             outcome, message = error.reason, error.message
         seconds = SECONDS_A_READ - signal.setitimer(clock, 0)[0]

@@ -88,7 +88,10 @@ def test_every_file_ends_scored_or_failed_with_a_documented_reason(read: Read) -
 def test_damaged_png_fails_with_its_reason_and_a_harmless_change_keeps_the_pixels(
     read: Read, mutation: str
 ) -> None:
-    _check(read, [one for one in read.samples if _is(one, "png", "nih") and f".{mutation}." in one.name])
+    _check(
+        read,
+        [sample for sample in read.samples if _is(sample, "png", "nih") and f".{mutation}." in sample.name],
+    )
 
 
 @pytest.mark.processes
@@ -97,18 +100,26 @@ def test_cut_jpeg_is_truncated_and_what_no_pixel_depends_on_changes_nothing(
     read: Read, mutation: str
 ) -> None:
     _check(
-        read, [one for one in read.samples if _is(one, "jpeg", "pneumonia") and f".{mutation}." in one.name]
+        read,
+        [
+            sample
+            for sample in read.samples
+            if _is(sample, "jpeg", "pneumonia") and f".{mutation}." in sample.name
+        ],
     )
 
 
 @pytest.mark.processes
 def test_every_good_file_is_scored(read: Read) -> None:
-    _check(read, [one for one in read.samples if one.name.endswith(".original")])
+    _check(read, [sample for sample in read.samples if sample.name.endswith(".original")])
 
 
 @pytest.mark.processes
 def test_other_formats_and_files_of_two_kinds_are_told_apart(read: Read) -> None:
-    _check(read, [one for one in read.samples if one.name.startswith(("stranger", "flat", "PNG", "JPEG"))])
+    _check(
+        read,
+        [sample for sample in read.samples if sample.name.startswith(("stranger", "flat", "PNG", "JPEG"))],
+    )
 
 
 @pytest.mark.processes

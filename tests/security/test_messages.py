@@ -187,13 +187,19 @@ def test_a_known_batch_or_evaluation_sent_again_changes_no_row(
         evaluations = connection.execute(text("SELECT id FROM evaluation")).scalars().all()
     assert (len(batches), len(evaluations)) == (3, 1)
     before = rows_of(database)
-    again = [call(batch_id=one) for one in batches] + [
-        call(EVALUATE, evaluation_id=one) for one in evaluations
+    again = [call(batch_id=batch) for batch in batches] + [
+        call(EVALUATE, evaluation_id=evaluation) for evaluation in evaluations
     ]
     # What only Celery's own programs set: when to begin, how long it may take.
+    headers: list[dict[str, Any]] = [
+        {"timelimit": ["x", "y"]},
+        {"eta": "never"},
+        {"retries": "x"},
+        {"stamps": 1},
+    ]
     again += [
-        envelope(json.dumps([[], {"batch_id": batches[0]}, NO_CANVAS]).encode(), **{name: value})
-        for name, value in (("timelimit", ["x", "y"]), ("eta", "never"), ("retries", "x"), ("stamps", 1))
+        envelope(json.dumps([[], {"batch_id": batches[0]}, NO_CANVAS]).encode(), **header)
+        for header in headers
     ]
     written = answered(cluster, queue_server, 10 * again)
     assert written.count("is done, leased or not to be done") == 10 * 7 + 1
@@ -226,7 +232,7 @@ def test_remote_control_asks_a_worker_and_changes_nothing(
         name: getattr(asking, name)() for name in ("ping", "stats", "conf", "active_queues", "revoked")
     }
     app.close()
-    assert all(len(one) == 1 for one in answers.values()), answers
+    assert all(len(answer) == 1 for answer in answers.values()), answers
     assert {child.pid for child in worker.children(recursive=True)} == before
     assert answered(cluster, queue_server, [call(batch_id=1)]).count("is done, leased") == 2
     settings = json.dumps(answers["conf"])

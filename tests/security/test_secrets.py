@@ -109,9 +109,9 @@ def test_the_command_says_in_a_line_that_it_has_no_database(nightread: Nightread
 def command_lines(process: psutil.Process) -> set[str]:
     """What a list of processes shows of one and of all that it started."""
     found = set()
-    for one in (process, *process.children(recursive=True)):
+    for member in (process, *process.children(recursive=True)):
         try:
-            found.add(" ".join(one.cmdline()))
+            found.add(" ".join(member.cmdline()))
         except (psutil.NoSuchProcess, psutil.ZombieProcess):
             continue
     return found
@@ -140,7 +140,7 @@ def test_a_run_with_its_own_queue_shows_no_secret_and_closes_its_socket_to_other
         seen.update(command_lines(process))
         if not any("spawn_main" in line for line in seen):
             return None
-        named = [one for one in process.children() if "unixsocket:" in " ".join(one.cmdline())]
+        named = [child for child in process.children() if "unixsocket:" in " ".join(child.cmdline())]
         return named[0] if named else None
 
     server = eventually(queue_and_child, 60, "queue, worker and child run")

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Final
@@ -30,21 +31,20 @@ from support import (
     STUB_CARD,
     Nightread,
     QueueServer,
+    close_run,
     eventually,
     make_run,
+    score_batches,
     write_card,
     write_manifest,
 )
 
-from config.cards.model import find_model
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
-from db import ledger, queries, recovery
+from db import queries
 from db.database import Database
 from db.upgrade import upgrade
 from jobs.console import out, print_table
 from jobs.dispatch.broker import Broker
-from workers.evaluation.figures import evaluate
-from workers.scoring.stub import StubScorer
 
 BATCH: Final = 3
 LEASE_SECONDS: Final = 5.0
@@ -166,10 +166,10 @@ class Service:
     def pool(self) -> list[psutil.Process]:
         """A worker's processes that do the tasks."""
         found = []
-        for one in self.family()[1:]:
+        for process in self.family()[1:]:
             with suppress(psutil.NoSuchProcess):
-                if "spawn_main" in " ".join(one.cmdline()):
-                    found.append(one)
+                if "spawn_main" in " ".join(process.cmdline()):
+                    found.append(process)
         return found
 
 
@@ -216,6 +216,9 @@ class Storm:
         except psycopg.OperationalError:
             return None
 
+    def _has_done(self, batches: int) -> bool:
+        return (self.done() or 0) >= batches
+
     def done(self) -> int | None:
         rows = self.ask("SELECT count(*) FROM batch WHERE state IN ('done', 'split')")
         return rows[0][0] if rows else None
@@ -231,15 +234,15 @@ class Storm:
 
     def look_after(self) -> None:
         """Start again what ended, and let a frozen worker go on whose batches were taken from it."""
-        for one in self.services:
-            code = one.process.poll()
-            if code is None or (one.name == "producer" and code == 0):
+        for service in self.services:
+            code = service.process.poll()
+            if code is None or (service.name == "producer" and code == 0):
                 continue
-            if not one.expected:
-                self.own_restarts[one.name] += 1
-                self.tell(f"{one.name} ended by itself with {code}; started again")
-            one.expected = False
-            one.process = self.command.start(*one.arguments)
+            if not service.expected:
+                self.own_restarts[service.name] += 1
+                self.tell(f"{service.name} ended by itself with {code}; started again")
+            service.expected = False
+            service.process = self.command.start(*service.arguments)
         if self.frozen is not None:
             processes, since = self.frozen
             if self.held(processes) == 0 and time.monotonic() - since > 2 * LEASE_SECONDS:
@@ -249,7 +252,7 @@ class Storm:
         """Count the batches that the ledger has some processes work on."""
         rows = self.ask(
             "SELECT count(*) FROM batch WHERE state = 'running' AND split_part(worker, ':', 2) = ANY(%s)",
-            [str(one.pid) for one in processes],
+            [str(process.pid) for process in processes],
         )
         return rows[0][0] if rows else None
 
@@ -292,10 +295,10 @@ class Storm:
         return value
 
     def workers(self) -> list[Service]:
-        return [one for one in self.services if one.name.startswith("worker")]
+        return [service for service in self.services if service.name.startswith("worker")]
 
     def named(self, name: str) -> Service:
-        return next(one for one in self.services if one.name == name)
+        return next(service for service in self.services if service.name == name)
 
     # --- the way of a storm
 
@@ -311,14 +314,12 @@ class Storm:
             self.serve(name, "worker", "--model", "stub", "--children", str(CHILDREN), "--name", f"{name}@%h")
         self.serve("beat", "beat")
         self.serve("producer", "resume", str(self.run_id))
-        for one in self.schedule:
-            self.until(
-                lambda at=one.batches: (self.done() or 0) >= at, f"{one.batches} batches for {one.kind}"
-            )
+        for fault in self.schedule:
+            self.until(partial(self._has_done, fault.batches), f"{fault.batches} batches for {fault.kind}")
             if self.status() not in {None, "running"}:
-                self.tell(f"{one.kind}: TOO LATE, the run has ended")
+                self.tell(f"{fault.kind}: TOO LATE, the run has ended")
                 continue
-            self.tell(f"{self.done()} batches done: {one.kind}: {FAULTS[one.kind](self)}")
+            self.tell(f"{self.done()} batches done: {fault.kind}: {FAULTS[fault.kind](self)}")
         self.until(self._evaluation_has_begun, "the evaluation begins")
         self.tell(f"evaluation: {kill_evaluator(self)}")
         self.until(lambda: self.named("producer").process.poll() == 0, "the producer ends well")
@@ -335,16 +336,16 @@ class Storm:
         """End all services by SIGTERM; gives what is wrong with what is left."""
         if self.frozen is not None:
             self.thaw()
-        for one in self.services:
-            if one.process.poll() is None:
-                one.process.send_signal(signal.SIGTERM)
+        for service in self.services:
+            if service.process.poll() is None:
+                service.process.send_signal(signal.SIGTERM)
         wrong = [
-            f"{one.name} does not end on SIGTERM"
-            for one in self.services
-            if not _ends(lambda one=one: one.process.poll() is not None)
+            f"{service.name} does not end on SIGTERM"
+            for service in self.services
+            if not _ends(partial(_has_ended, service))
         ]
         if not _ends(lambda: not self.left_over()):
-            wrong.append(f"left over: {[' '.join(one.cmdline()) for one in self.left_over()]}")
+            wrong.append(f"left over: {[' '.join(process.cmdline()) for process in self.left_over()]}")
         sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'nightread'"
         if not _ends(lambda: self.ask(sessions) == [(0,)]):
             wrong.append("sessions are left over in the database")
@@ -353,12 +354,17 @@ class Storm:
     def left_over(self) -> list[psutil.Process]:
         """All processes that ever belonged to this run, orphans too: their environment says so."""
         found = []
-        for one in psutil.process_iter():
+        for process in psutil.process_iter():
             with suppress(psutil.Error):
-                mine = one.environ().get("NIGHTREAD_HOME") == str(self.command.home)
-                if mine and one.status() != psutil.STATUS_ZOMBIE:
-                    found.append(one)
+                mine = process.environ().get("NIGHTREAD_HOME") == str(self.command.home)
+                if mine and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
         return found
+
+    def kill_left_over(self) -> None:
+        """End what nothing else has ended."""
+        for process in self.left_over():
+            process.kill()
 
     def report(self) -> str:
         """All that is needed to see why a storm failed, and to call the same up again."""
@@ -367,9 +373,13 @@ class Storm:
 
 
 def _send(processes: list[psutil.Process], number: signal.Signals) -> None:
-    for one in processes:
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
-            one.send_signal(number)
+            process.send_signal(number)
+
+
+def _has_ended(service: Service) -> bool:
+    return service.process.poll() is not None
 
 
 def _ends(condition: Callable[[], bool], seconds: float = 90.0) -> bool:
@@ -383,7 +393,7 @@ def draw(rng: Random, faults: int, batches: int) -> list[Planned]:
     """Draw a schedule: all kinds equally often, in any order, between 3% and 70% of the batches."""
     kinds = [kind for _ in range(-(-faults // len(FAULTS))) for kind in rng.sample(list(FAULTS), len(FAULTS))]
     moments = sorted(rng.randint(3 * batches // 100, 70 * batches // 100) for _ in range(faults))
-    return [Planned(*one) for one in zip(moments, kinds, strict=False)]
+    return [Planned(*planned) for planned in zip(moments, kinds, strict=False)]
 
 
 # --- the faults: each does it and tells what it did --------------------------------------------------------
@@ -391,7 +401,7 @@ def draw(rng: Random, faults: int, batches: int) -> list[Planned]:
 
 def kill_child(storm: Storm) -> str:
     """Kill a pool's process while it holds a batch."""
-    children = [child for one in storm.workers() for child in one.pool()]
+    children = [child for worker in storm.workers() for child in worker.pool()]
     if not children:
         return "no child lives"
     victim = storm.rng.choice(children)
@@ -507,8 +517,8 @@ def double_messages(storm: Storm) -> str:
     with storm.queue.client() as client:
         waiting = client.lrange(SCORE_QUEUE, 0, -1)
         chosen = storm.rng.sample(waiting, min(20, len(waiting)))
-        for one in chosen:
-            client.lpush(SCORE_QUEUE, one)
+        for message in chosen:
+            client.lpush(SCORE_QUEUE, message)
     return f"{len(chosen)} of {len(waiting)} messages copied"
 
 
@@ -527,7 +537,7 @@ def send_strange_messages(storm: Storm) -> str:
 def kill_evaluator(storm: Storm) -> str:
     """Kill all children of all workers, one of which evaluates; the schedule's end, not one of its kinds."""
     state = storm.ask("SELECT state, attempt FROM evaluation WHERE closes_run")
-    victims = [child for one in storm.workers() for child in one.pool()]
+    victims = [child for worker in storm.workers() for child in worker.pool()]
     _send(victims, signal.SIGKILL)
     return f"{len(victims)} children killed while it was {state}"
 
@@ -585,7 +595,7 @@ class Results:
                     )
                 ),
                 figures=sorted(
-                    tuple(round(one, 9) if isinstance(one, float) else one for one in row)
+                    tuple(round(value, 9) if isinstance(value, float) else value for value in row)
                     for row in connection.execute(text(figures), {"run": run_id})
                 ),
             )
@@ -597,13 +607,8 @@ def undisturbed(folder: Path, images: int) -> Results:
     database = Database(f"sqlite:///{folder / 'calm.db'}")
     upgrade(database)
     run_id = make_run(database, folder, images, batch_size=128)
-    stub = StubScorer(find_model("stub", folder / "models").card)
-    for one in ledger.take_pending(database, images):
-        held = ledger.claim(database, one.batch_id, "calm", 600)
-        assert held is not None
-        assert ledger.complete(database, held, stub.score(held))
-    (due,) = recovery.close_finished(database)
-    assert evaluate(database, due, 600, lambda action: action()) is not None
+    score_batches(database, folder / "models")
+    close_run(database, run_id)
     results = Results.read(database, run_id)
     database.dispose()
     return results
@@ -620,7 +625,7 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
             return found
 
         findings = len(STUB_CARD["findings"])
-        figures = {
+        figures: dict[str, tuple[object, object]] = {
             "images that ended": (count("SELECT count(*) FROM image_result"), storm.images),
             "scores": (count("SELECT count(*) FROM scores"), storm.images * findings),
             "batches not ended": (
@@ -646,7 +651,7 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
             differ = set(these) ^ set(those)
             wrong.append(f"{name} differ from an undisturbed run's: {sorted(differ, key=str)[:6]} ...")
     database.dispose()
-    return wrong + [one for one in storm.told if "TOO LATE" in one]
+    return wrong + [line for line in storm.told if "TOO LATE" in line]
 
 
 @contextmanager
@@ -670,7 +675,7 @@ def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]
             },
         )
         storm = Storm(seed, images, faults, command, postgresql, queue)
-        undo.callback(lambda: [one.kill() for one in storm.left_over()])
+        undo.callback(storm.kill_left_over)
         undo.callback(command.end)
         write_card(command.home / "models", STUB_CARD)
         made = command.run("db", "upgrade")
@@ -706,7 +711,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="nightread-storm-") as folder:
         storm = weather(seed, images, faults, Path(folder))
     out.print("\n".join(storm.told), highlight=False, markup=False, soft_wrap=True)
-    struck = Counter(one.kind for one in storm.schedule)
+    struck = Counter(fault.kind for fault in storm.schedule)
     print_table(("fault", "times"), sorted(struck.items()), title=f"seed {seed}")
     out.print(
         f"seed {seed}: {faults} faults, {storm.seconds:.0f} s, {images} images scored exactly once, "

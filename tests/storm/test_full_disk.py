@@ -74,7 +74,10 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, 
     database.dispose()
 
     overlays = [
-        one.overlay_path for image in outcomes if isinstance(image, Classification) for one in image.scores
+        score.overlay_path
+        for image in outcomes
+        if isinstance(image, Classification)
+        for score in image.scores
     ]
     named = [path for path in overlays if path is not None]
     assert 0 < len(named) < len(overlays) == 8 * 14, "the disk became full on the way"
