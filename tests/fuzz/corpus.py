@@ -773,7 +773,8 @@ def read_in_child(folder: Path, names: Sequence[str], timeout: float) -> Night:
         elif "grown" in message:
             grown = message["grown"]
         else:
-            readings[message.pop("name")] = Reading(**message)
+            name = message.pop("name")
+            readings[name] = Reading(**message)
     died = "" if done.returncode == 0 else f"{begun}: exit {done.returncode}: {done.stderr[-2000:]}"
     return Night(readings, grown, died)
 
