@@ -21,14 +21,15 @@ demo: install
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
 
-# Two files at a time, in the order that tests/conftest.py gives them: fast ones first, then the longest.
-TWO_AT_A_TIME := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three files at a time, one more than the cores of a small machine, as many tests wait for processes. The order is
+# that of tests/conftest.py: fast ones first, then the longest.
+AT_A_TIME := --numprocesses 3 --dist loadfile --no-loadscope-reorder
 test: install
-	$(BIN)/pytest $(TWO_AT_A_TIME)
+	$(BIN)/pytest $(AT_A_TIME)
 
 # All that starts no process, neither a command nor a server, and builds no network.
 test-fast: install
-	$(BIN)/pytest $(TWO_AT_A_TIME) -m 'not processes and not tensorflow'
+	$(BIN)/pytest $(AT_A_TIME) -m 'not processes and not tensorflow'
 
 # The original PyTorch libraries take gigabytes, so they have an environment of their own.
 $(PEERS)/.installed: pyproject.toml constraints.txt

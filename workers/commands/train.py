@@ -23,7 +23,6 @@ from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
 from workers.archive import archive_statistics, picture_reader
-from workers.training.fit import train
 from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
 
@@ -149,6 +148,9 @@ def train_(
     say(f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}")
     if restart and (folder / "training.json").exists():
         (folder / "training.json").unlink()
+    # It loads Matplotlib and scikit-learn, which a training that is refused does without.
+    from workers.training.fit import train  # noqa: PLC0415
+
     with _bar() as bar:
         try:
             model = train(plan, settings.models, folder.absolute(), _reporter(bar, epochs))
