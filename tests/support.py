@@ -8,11 +8,9 @@ import socket
 import subprocess
 import sys
 import time
-from atexit import register
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,7 +18,6 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
-from launcher import COMMAND, Launcher, read_at_start
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
@@ -143,16 +140,11 @@ def write_manifest(path: Path, images: int) -> Path:
     return path
 
 
+COMMAND = "workers.commands.main"
+"""The module that is the command."""
+
 PLAIN = {"NO_COLOR": "1", "COLUMNS": "160"}
 """Commands whose output is compared write neither colours nor lines of a terminal's width."""
-
-
-@cache
-def launcher() -> Launcher:
-    """Give the process that forks this session's commands."""
-    started = Launcher(os.environ | PLAIN)
-    register(started.end)
-    return started
 
 
 @dataclass
@@ -168,14 +160,7 @@ class Nightread:
         return os.environ | PLAIN | {"NIGHTREAD_HOME": str(self.home)} | self.environment
 
     def run(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end: forked from a process that has loaded its libraries, where it can be."""
-        environment = self._environment()
-        if read_at_start(environment) != launcher().read_at_start:
-            return self.run_alone(*arguments, timeout=timeout)
-        return launcher().run([str(argument) for argument in arguments], environment, timeout)
-
-    def run_alone(self, *arguments: str | Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end as a process of ours from its start: where its own costs are measured."""
+        """Run a command to its end."""
         return subprocess.run(
             [sys.executable, "-m", COMMAND, *map(str, arguments)],
             env=self._environment(),

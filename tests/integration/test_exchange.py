@@ -166,7 +166,7 @@ def test_22_000_images_are_imported_and_evaluated_in_20_seconds_of_processor_tim
 ) -> None:
     scores, labels = write_large(tmp_path, 22_000)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = either.run_alone("import-scores", scores, "--name", "theirs", "--labels", labels)
+    done = either.run("import-scores", scores, "--name", "theirs", "--labels", labels)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     assert either.sql("SELECT COUNT(*) AS n FROM score") == [{"n": 22_000 * 14}]
