@@ -79,6 +79,20 @@ def test_a_leaking_split_is_refused_before_tensorflow_is_loaded(
     assert not (nightread.home / "training").exists()
 
 
+def test_mean_and_std_are_of_the_images_in_the_named_column(nightread: Nightread, tmp_path: Path) -> None:
+    for split, patient in (("train", 1), ("valid", 2)):
+        rows = f"a{patient}.png,{patient},0\nb{patient}.png,{patient},1\n"
+        (tmp_path / f"{split}.csv").write_text("picture,Patient ID,Mass\n" + rows)
+    images = tmp_path / "images"
+    images.mkdir()
+    refused = nightread.run(
+        *("train", tmp_path / "train.csv", "--images", images, "--valid", tmp_path / "valid.csv"),
+        *("--name", "mine", "--image-column", "picture"),
+    )
+    assert refused.returncode == 2
+    assert "none of the sampled images could be read" in refused.stderr
+
+
 def test_allowed_leakage_is_told_all_the_same(nightread: Nightread, archive: Archive, leaking: Path) -> None:
     # The model to start from is looked for next, and is not there: nothing is trained here.
     order = [*archive.command(valid=leaking), "--from", "nowhere"]

@@ -22,7 +22,8 @@ from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
-from workers.archive import archive_statistics, picture_reader
+from workers.archive import picture_reader
+from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
 
@@ -95,6 +96,7 @@ def train_(
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
+    read, read_valid = (picture_reader(source.root, settings.max_image_pixels) for source in sources)
     mapping = column_mapping(finding_column)
     learned = read_split(Manifest(manifest, image_column=image_column, finding_columns=mapping))
     wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else learned.findings
@@ -117,7 +119,7 @@ def train_(
     folder = settings.home / "training" / name
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1)
-        mean, std = archive_statistics(manifest, images, pixels, settings.max_image_pixels)
+        mean, std = sampled_statistics(learned.names, read, pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
         pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
@@ -130,8 +132,8 @@ def train_(
         shared=shared,
         images=sources[0].root,
         valid_images=sources[1].root,
-        read=picture_reader(sources[0].root, settings.max_image_pixels),
-        read_valid=picture_reader(sources[1].root, settings.max_image_pixels),
+        read=read,
+        read_valid=read_valid,
         pixels=pixels,
         final_relu=begin.card.final_relu if begin else True,
         start=begin,
