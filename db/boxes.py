@@ -13,6 +13,7 @@ from db.database import bulk_insert
 from db.manifests import find_or_write_findings
 from db.schema.archives import box, box_set, finding, image, manifest, manifest_row
 from db.schema.runs import image_result, model_finding, run
+from db.states import ImageStatus
 
 _AT_ONCE: Final = 32
 """Rows fetched at once: a map has a few kilobytes, but a set may have boxes in many images."""
@@ -133,7 +134,11 @@ def boxed_maps(connection: Connection, run_id: int, box_set_id: int) -> Iterator
         # By run and image, the primary key: the table has no index by image, and its rows are long.
         maker = (
             select(func.max(earlier.c.run_id))
-            .where(earlier.c.run_id.in_(runs), earlier.c.image_id == image.c.id, earlier.c.status == "scored")
+            .where(
+                earlier.c.run_id.in_(runs),
+                earlier.c.image_id == image.c.id,
+                earlier.c.status == ImageStatus.SCORED,
+            )
             .correlate(image)
             .scalar_subquery()
         )
@@ -145,7 +150,7 @@ def boxed_maps(connection: Connection, run_id: int, box_set_id: int) -> Iterator
             and_(
                 image_result.c.run_id == maker,
                 image_result.c.image_id == image.c.id,
-                image_result.c.status == "scored",
+                image_result.c.status == ImageStatus.SCORED,
             ),
         )
         .where(

@@ -16,6 +16,7 @@ from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema.archives import manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, model, run, score
+from db.states import OPEN_EVALUATIONS, BatchState, ImageStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
         update(batch)
         .where(batch.c.run_id == run_id)
         .values(
-            state="done",
+            state=BatchState.DONE,
             started_at=now,
             finished_at=now,
             scored=len(images) - failed,
@@ -102,9 +103,9 @@ def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, impor
         image_result,
         ("run_id", "image_id", "batch_id", "status", "stage", "reason", "message"),
         (
-            (run_id, image_id, batch_id, "failed", *why)
+            (run_id, image_id, batch_id, ImageStatus.FAILED, *why)
             if fails
-            else (run_id, image_id, batch_id, "scored", None, None, None)
+            else (run_id, image_id, batch_id, ImageStatus.SCORED, None, None, None)
             for image_id, fails in zip(images, unscored, strict=True)
         ),
     )
@@ -133,7 +134,7 @@ def open_evaluation(database: Database, run_id: int) -> int | None:
             select(evaluation.c.id).where(
                 evaluation.c.run_id == run_id,
                 evaluation.c.closes_run,
-                evaluation.c.state.in_(("due", "queued", "running")),
+                evaluation.c.state.in_(OPEN_EVALUATIONS),
             )
         ).scalar()
     return found

@@ -164,7 +164,7 @@ class CompleteRun(NamedTuple):
 
 def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -> CompleteRun:
     """Return the complete run with this id, or the newest; UnknownRunError where there is none."""
-    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == "complete")
+    complete = select(run.c.id, run.c.manifest_id).where(run.c.status == RunStatus.COMPLETE)
     if wanted == "latest":
         row = connection.execute(complete.order_by(run.c.id.desc()).limit(1)).first()
         problem = "no run is complete yet"

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -11,7 +10,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from config.cards.card import FindingName
+from config.cards.card import FindingName, ModelName
 from db.database import Database
 from db.imports import ImportedScores, write_imported
 from db.manifests import ManifestRow
@@ -24,7 +23,7 @@ from jobs.tables.scores import read_scores
 from jobs.tables.table import TableError, fingerprint_of
 
 _THRESHOLD: Final = 0.5
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")  # as a model card's
+_MODEL_NAME: Final[TypeAdapter[str]] = TypeAdapter(ModelName)
 _FINDING_NAME: Final[TypeAdapter[str]] = TypeAdapter(FindingName)
 
 
@@ -102,10 +101,12 @@ def _open_labels(path: Path) -> Manifest:
 
 
 def _check_names(order: ImportOrder) -> None:
-    if not _NAME.fullmatch(order.name):
+    try:
+        _MODEL_NAME.validate_python(order.name)
+    except ValidationError:
         raise ImportOrderError(
             f"--name {order.name!r}: a name has lower-case letters, digits, dots, dashes and underscores"
-        )
+        ) from None
     for name in (order.finding_columns or {}).values():
         try:
             _FINDING_NAME.validate_python(name.strip())

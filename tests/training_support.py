@@ -10,6 +10,7 @@ from PIL import Image
 
 from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
+from jobs.sources.folder import FolderSource
 from workers.archive import picture_reader
 from workers.inference.formats.picture import Picture
 from workers.training.plan import Plan, ReadPicture
@@ -20,7 +21,7 @@ LIMIT = 64_000_000
 
 def reader(folder: Path) -> ReadPicture:
     """The function from a name in a folder to its picture."""
-    return picture_reader(str(folder), LIMIT)
+    return picture_reader(FolderSource(folder), LIMIT)
 
 
 def pixels(size: int = 32, channels: int = 1, **fields: Any) -> Preprocessing:

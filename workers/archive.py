@@ -5,16 +5,16 @@ from functools import partial
 from pathlib import Path
 
 from config.cards.classification import Preprocessing
-from jobs.sources.source import open_source
+from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
 from workers.inference.statistics import Statistics, sampled_statistics
 
 
-def picture_reader(images: str | Path, max_pixels: int) -> Callable[[str], Picture]:
+def picture_reader(source: ImageSource, max_pixels: int) -> Callable[[str], Picture]:
     """Return the function from an image's name to its picture; the function raises ImageUnusableError."""
-    return partial(read_picture, open_source(images), max_pixels=max_pixels)
+    return partial(read_picture, source, max_pixels=max_pixels)
 
 
 def archive_statistics(
@@ -25,4 +25,4 @@ def archive_statistics(
     Raises TableError for a bad manifest, and ConfigError where no image can be read or all are alike.
     """
     names = [row.image_index for row in Manifest(manifest)]
-    return sampled_statistics(names, picture_reader(images, max_pixels), pixels)
+    return sampled_statistics(names, picture_reader(open_source(images), max_pixels), pixels)

@@ -2,7 +2,6 @@
 
 import base64
 import re
-import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,45 +9,26 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from browsers import needs_chromium, open_chromium
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from support import Nightread, eventually, free_port, write_manifest
 
 from db import queries
 from db.database import Database
 
-CHROMIUM = shutil.which("chromium")
-CHROMEDRIVER = shutil.which("chromedriver")
-
 # A comma and a colon are what Flower's own setting would part a password at.
 PASSWORD = "night, read:er"
 BATCHES = 400
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"),
-]
+pytestmark = [pytest.mark.processes, needs_chromium]
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for switch in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        "--hide-scrollbars",
-        f"--user-data-dir={tmp_path / 'chromium'}",
-        "--window-size=1280,800",
-    ):
-        options.add_argument(switch)
-    driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+    driver = open_chromium(
+        tmp_path / "chromium", "--disable-quic", "--hide-scrollbars", "--window-size=1280,800"
+    )
     yield driver
     driver.quit()
 

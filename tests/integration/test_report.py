@@ -2,7 +2,6 @@
 
 import base64
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -13,41 +12,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsers import needs_chromium, open_chromium
 from PIL import Image
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from sqlalchemy import select, update
 from support import Nightread, write_manifest
 
 from db.schema.runs import score
 
-CHROMIUM = shutil.which("chromium")
-CHROMEDRIVER = shutil.which("chromedriver")
 IMAGES = 160
 
-pytestmark = [
-    pytest.mark.processes,
-    pytest.mark.skipif(not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"),
-]
+pytestmark = [pytest.mark.processes, needs_chromium]
 
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for switch in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-        f"--user-data-dir={tmp_path / 'chromium'}",
-    ):
-        options.add_argument(switch)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+    driver = open_chromium(tmp_path / "chromium", logs={"browser": "ALL", "performance": "ALL"})
     driver.get("about:blank")
     driver.get_log("performance")  # what the browser's own first page has asked for
     yield driver

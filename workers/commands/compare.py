@@ -1,6 +1,6 @@
 """The command `nightread compare`: two runs compared on the images that both have scored."""
 
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -10,11 +10,9 @@ from db.database import Database
 from jobs.commands.session import ready
 from jobs.console import EXIT_USAGE, err, fail, print_table, say
 from jobs.tables.labels import OWN
-from workers.evaluation.comparison import compare_runs
+from workers.evaluation.comparison import SIGNIFICANT, compare_runs
 
 app = typer.Typer()
-
-_SIGNIFICANT: Final = 0.05
 
 
 @app.command()
@@ -90,6 +88,6 @@ def _figure(value: float | None, form: str = ".3f") -> str | None:
 
 
 def _verdict(difference: float | None, p: float | None) -> str | None:
-    if difference is None or p is None or p >= _SIGNIFICANT:
+    if difference is None or p is None or p >= SIGNIFICANT:
         return None
     return "A is better" if difference > 0 else "B is better"

@@ -40,16 +40,16 @@ def heatmap(
     if finding not in stored.findings:
         fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
+    map_ = maps[:, :, stored.findings.index(finding)]
     try:
         picture = read_picture(open_source(stored.root), image, settings.max_image_pixels)
         card = ClassificationCard.model_validate(queries.model_card(database, run))
         region = visible_region(card.pixels, picture.width, picture.height)
-        map_ = maps[:, :, stored.findings.index(finding)]
         overlays.write_overlay(output, overlays.render(picture, map_, region=region))
     except ImageUnusableError as error:
         fail(f"{image}: {error.message}", EXIT_INCOMPLETE)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    if not maps[:, :, stored.findings.index(finding)].any():
+    if not map_.any():
         note("the map has no positive value: nothing in the picture speaks for this finding")
     say(f"wrote {output}")

@@ -26,6 +26,7 @@ from workers.archive import picture_reader
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import overlap, read_split
+from workers.training.state import STATE_FILE
 
 _LINE_SECONDS: Final = 60.0
 """Seconds between the lines of a log, which has no live bar."""
@@ -96,7 +97,7 @@ def train_(
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
-    read, read_valid = (picture_reader(source.root, settings.max_image_pixels) for source in sources)
+    read, read_valid = (picture_reader(source, settings.max_image_pixels) for source in sources)
     mapping = column_mapping(finding_column)
     learned = read_split(Manifest(manifest, image_column=image_column, finding_columns=mapping))
     wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else learned.findings
@@ -148,8 +149,8 @@ def train_(
         description=description,
     )
     say(f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}")
-    if restart and (folder / "training.json").exists():
-        (folder / "training.json").unlink()
+    if restart:
+        (folder / STATE_FILE).unlink(missing_ok=True)
     # It loads Matplotlib and scikit-learn, which a training that is refused does without.
     from workers.training.fit import train  # noqa: PLC0415
 

@@ -10,6 +10,9 @@ from db.database import Database, Record
 from db.scores import UNKNOWN, read_scores
 from workers.metrics.compare import compare_aurocs, holm
 
+SIGNIFICANT: Final = 0.05
+"""The level of p, corrected by Holm's method for the number of findings."""
+
 _COLUMNS: Final = ("n_positive", "n_negative", "auroc_a", "auroc_b", "difference", "ci_low", "ci_high", "z")
 
 

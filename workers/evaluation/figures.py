@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from config.cards.model import DEFAULT_KIND
 from db import evaluations
 from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
@@ -52,7 +53,7 @@ def evaluate(
 def evaluate_run(database: Database, held: EvaluationClaim) -> Figures:
     """Compute an evaluation's figures by its model's kind; UnknownKindError for a kind unknown here."""
     # Cards that were written before there were kinds, and those of imported runs, have none.
-    kind = model_card(database, held.run_id).get("kind", "classification")
+    kind = model_card(database, held.run_id).get("kind", DEFAULT_KIND)
     if kind not in EVALUATIONS:
         raise UnknownKindError(
             f"run {held.run_id} is of a model of kind {kind!r}, and this version evaluates "

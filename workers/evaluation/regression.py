@@ -1,15 +1,10 @@
 """Whether a schedule's newest evaluation is worse than the one before, by a paired test."""
 
-from typing import Final
-
 from db import alerts
 from db.alerts import Predecessor, RegressionCheck
 from db.database import Database, Record
 from db.evaluations import EvaluationClaim
-from workers.evaluation.comparison import compare_runs
-
-SIGNIFICANT: Final = 0.05
-"""The level of p, corrected by Holm's method for the number of findings."""
+from workers.evaluation.comparison import SIGNIFICANT, compare_runs
 
 
 def check_regression(database: Database, held: EvaluationClaim) -> RegressionCheck | None:

@@ -12,14 +12,13 @@ from config.errors import ConfigError
 from workers.models.foreign_weights import ForeignWeights
 from workers.models.hdf5 import hdf5_of, member
 from workers.models.keras_layers import (
-    KERNEL_AXES,
     NORM,
     Layer,
     has_names,
     keras_3_layers,
     legacy_layers,
 )
-from workers.models.plan import FEATURES, plan
+from workers.models.plan import FEATURES, KERNEL_AXES, plan
 
 _MOST_OUTPUTS: Final = 1000  # ImageNet's classes; no set of findings comes near
 _SIBLINGS: Final = {168: "DenseNet-169", 200: "DenseNet-201"}  # by their convolutions

@@ -12,12 +12,11 @@ import numpy as np
 
 from config.errors import ConfigError
 from workers.models.hdf5 import dataset, member
-from workers.models.plan import plan
-
-KERNEL_AXES: Final = 4
-"""Of a convolution."""
+from workers.models.plan import KERNEL_AXES, plan
 
 NORM: Final = ("gamma", "beta", "moving_mean", "moving_variance")
+
+_DENSE: Final = ("kernel", "bias")
 
 _MOST_NAMES: Final = 10_000
 _DEEPEST: Final = 16
@@ -162,6 +161,4 @@ def _roles(number: int) -> tuple[str, ...]:
     """Name a layer's variables, which Keras 3 only numbers."""
     if number == len(NORM):
         return NORM
-    return (
-        ("kernel", "bias")[:number] if number <= len(("kernel", "bias")) else tuple(map(str, range(number)))
-    )
+    return _DENSE[:number] if number <= len(_DENSE) else tuple(map(str, range(number)))

@@ -6,6 +6,9 @@ from typing import Final, NamedTuple
 FEATURES: Final = 1024
 """What the head gets."""
 
+KERNEL_AXES: Final = 4
+"""Of a convolution."""
+
 _BLOCKS: Final = (6, 12, 24, 16)
 _GROWTH: Final = 32
 _BOTTLENECK: Final = 4 * _GROWTH

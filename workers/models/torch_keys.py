@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
-from workers.models.plan import FEATURES, plan
+from workers.models.plan import FEATURES, KERNEL_AXES, plan
 
 State = dict[str, NDArray[np.number]]
 """Arrays by their keys."""
 
 Facts = dict[str, Any]
 """What a file says about its outputs, by its library's names and in its library's types."""
-
-_KERNEL_AXES: Final = 4
 
 _CHANNELS: Final = (1, 3)
 _NORM: Final = ("weight", "bias", "running_mean", "running_var")
@@ -102,5 +100,5 @@ def _to_keras(name: str, array: NDArray[np.number]) -> NDArray[np.float32]:
     if name.endswith(".running_var"):
         array = array.astype(np.float64) + _EPSILON_DIFFERENCE
     # (out, in, height, width) to (height, width, in, out); a linear layer's (out, in) to (in, out)
-    turned = array.transpose(2, 3, 1, 0) if array.ndim == _KERNEL_AXES else array.T
+    turned = array.transpose(2, 3, 1, 0) if array.ndim == KERNEL_AXES else array.T
     return np.ascontiguousarray(turned, dtype=np.float32)

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from support import CLASSIFIER_CARD
+from support import CLASSIFIER_CARD, claim_of
 
 from config.cards.classification import ClassificationCard
 from db.classifications import Classification
-from db.ledger import BatchImage, Claim
+from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from workers.inference.engine import Inference
 from workers.inference.formats.decode import Readable, read_picture
@@ -80,20 +80,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
-    return Claim(
-        batch_id=1,
-        run_id=7,
-        number=1,
-        batches=1,
-        attempt=1,
-        token="token",
-        root=str(root),
-        heatmaps=heatmaps,
-        model=CARD.name,
-        card_sha256=CARD.fingerprint,
-        findings={name: position for position, name in enumerate(CARD.findings, start=1)},
-        images=tuple(BatchImage(100 + index, name) for index, name in enumerate(names)),
-    )
+    return claim_of(CARD, root, names, heatmaps)
 
 
 def scorer(overlays: Path, engine: FakeEngine | None = None) -> ClassificationScorer:

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytest
-from support import STUB_CARD
+from support import STUB_CARD, claim_of
 
 from config.cards.stub import StubCard
 from db.classifications import Classification
-from db.ledger import BatchImage, Claim
 from workers.scoring.stub import StubScorer
 
 CARD = StubCard.model_validate(STUB_CARD)
@@ -15,20 +14,7 @@ CARD = StubCard.model_validate(STUB_CARD)
 
 @pytest.mark.parametrize("heatmaps", ["none", "positive"])
 def test_stub_answers_the_same_to_the_same_name(tmp_path: Path, heatmaps: str) -> None:
-    held = Claim(
-        batch_id=1,
-        run_id=7,
-        number=1,
-        batches=1,
-        attempt=1,
-        token="token",
-        root=str(tmp_path),
-        heatmaps=heatmaps,
-        model=CARD.name,
-        card_sha256=CARD.fingerprint,
-        findings={finding: number for number, finding in enumerate(CARD.findings)},
-        images=tuple(BatchImage(100 + index, name) for index, name in enumerate(("a.png", "b.png", "a.png"))),
-    )
+    held = claim_of(CARD, tmp_path, ("a.png", "b.png", "a.png"), heatmaps)
     first, second, third = StubScorer(CARD).score(held)
     assert isinstance(first, Classification)
     assert isinstance(second, Classification)
