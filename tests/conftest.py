@@ -120,6 +120,7 @@ def postgresql_server() -> Iterator[str]:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
     yield server.get_uri()
+    _running.clear()  # the session ends, and the server with it: that is not the last test's doing
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
     shutil.rmtree(runtime, ignore_errors=True)
