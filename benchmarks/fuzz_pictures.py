@@ -17,7 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fuzz.corpus import READ_REASONS, SCORED, Sample, faults, read_in_child, samples  # noqa: E402
+from fuzz.corpus import SCORED, Sample, faults, read_in_child, samples  # noqa: E402
+from support import READ_REASONS  # noqa: E402
 
 OUTCOMES = [SCORED, "truncated", "damaged", "wrong_format", "too_large"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,6 +42,16 @@ ROOT = Path(__file__).parents[1]
 """The checkout."""
 
 REDIS_SERVER = shutil.which("redis-server") or str(get_binary_path())
+
+
+def documented_failures() -> list[tuple[str, str]]:
+    """Stage and reason of each row of the table in docs/failures.md."""
+    page = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| `(\w+)` \| `(\w+)` \|", page, flags=re.MULTILINE)
+
+
+READ_REASONS = frozenset(reason for stage, reason in documented_failures() if stage == "read")
+"""Why an image cannot be read, as the page says."""
 
 
 def eventually(condition: Callable[[], Any], seconds: float = 60.0, what: str = "") -> Any:

@@ -10,20 +10,18 @@ from typing import Any
 
 import pytest
 import typer
-from fakes import stub_scorer
 from sqlalchemy import Connection, insert, inspect, text, update
-from support import ROOT, STUB_CARD, write_card
+from support import ROOT, STUB_CARD, score_batches, write_card
 
 from config.failures import Reason, Stage
 from config.settings import ENVIRONMENT_PREFIX, Settings
-from db import evaluations, ledger, queries, recovery
+from db import evaluations, queries, recovery
 from db.boxes import Box, find_or_write_boxes
 from db.calibration import calibrate_run
 from db.classifications import Classification
 from db.comparisons import write_comparison
 from db.database import Database
 from db.evaluations import EvaluationRequest
-from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.schema.runs import run
 from db.schema.schedules import alert, schedule, schedule_due
@@ -32,7 +30,6 @@ from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate_run
-from workers.scoring.stub import StubScorer
 
 DOCS = ROOT / "docs"
 PAGES = sorted(path for path in (ROOT / "README.md", *DOCS.glob("*.md")) if path.exists())
@@ -102,15 +99,12 @@ def drawn(answer: Classification) -> Classification:
     return replace(answer, scores=tuple(scores))
 
 
-def outcomes_of(stub: StubScorer, held: Claim) -> list[Outcome]:
-    """Scores for all images but every 29th, whose file is damaged."""
-    return [
-        Failed(answer.image_id, Stage.READ, Reason.DAMAGED, "a wrong checksum")
-        if answer.image_id % 29 == 0
-        else drawn(answer)
-        for answer in stub.score(held)
-        if isinstance(answer, Classification)
-    ]
+def drawn_or_damaged(answer: Outcome) -> Outcome:
+    """The scores of an image, but for every 29th, whose file is damaged."""
+    assert isinstance(answer, Classification)
+    if answer.image_id % 29 == 0:
+        return Failed(answer.image_id, Stage.READ, Reason.DAMAGED, "a wrong checksum")
+    return drawn(answer)
 
 
 def fill(database: Database, folder: Path) -> None:
@@ -134,12 +128,7 @@ def fill(database: Database, folder: Path) -> None:
 def score_run(database: Database, folder: Path, manifest: Path, model: str) -> int:
     """Commit a run, score it and close it with its evaluation."""
     run_id = submit(database, Settings(home=folder), Order(manifest, folder, model, batch_size=64))
-    stub = stub_scorer(folder / "models", model)
-    for announced in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
-        assert held is not None
-        outcomes = outcomes_of(stub, held)
-        assert ledger.complete(database, held, outcomes)
+    score_batches(database, folder / "models", run_id, drawn_or_damaged)
     (due,) = recovery.close_finished(database, run_id)
     carry_out(database, due)
     assert queries.progress(database, run_id).status == "complete"

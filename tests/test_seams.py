@@ -4,7 +4,6 @@ The three modules are written into a package that is made here. What they are ab
 manifest, card, ledger, engine, scorer and views are Nightread's own.
 """
 
-import hashlib
 import sys
 from collections.abc import Iterator
 from importlib import import_module, invalidate_caches
@@ -18,10 +17,13 @@ from support import CLASSIFIER_CARD, write_card
 
 from config.cards.classification import ARCHITECTURES, ClassificationCard
 from config.cards.model import find_model
+from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger
 from db.database import Database
-from jobs.sources.source import SOURCES
+from db.upgrade import upgrade
+from jobs.errors import SourceError
+from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
 from workers.inference.formats.decode import FORMATS
 from workers.inference.networks.network import network_of
@@ -148,8 +150,6 @@ def test_a_source_a_format_and_a_network_that_are_registered_with_one_line_each_
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("Image,Mass\nbright.toy,1\ndark.toy,0\ncut.toy,0\nlost.toy,0\n", encoding="utf-8")
     database, settings = Database(f"sqlite:///{tmp_path / 'nightread.db'}"), Settings(home=tmp_path)
-    from db.upgrade import upgrade
-
     upgrade(database)
     run_id = submit(database, settings, Order(manifest, toys, "toy"))
     (announced,) = ledger.take_pending(database, 1)
@@ -185,14 +185,8 @@ def test_a_source_a_format_and_a_network_that_are_registered_with_one_line_each_
 
 
 def test_without_its_line_each_is_refused_by_name(tmp_path: Path) -> None:
-    from jobs.errors import SourceError
-    from jobs.sources.source import open_source
-
     with pytest.raises(SourceError, match="shelf://"):
         open_source("shelf://shelf")
     write_card(tmp_path, CLASSIFIER_CARD | {"name": "toy", "architecture": "toy"})
-    from config.errors import ConfigError
-
     with pytest.raises(ConfigError, match="'toy' is no network"):
         find_model("toy", tmp_path)
-    assert hashlib.sha256(b"").hexdigest()

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import pytest
-from fakes import stub_scorer
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from support import make_run
+from support import make_run, score_batches
 
-from db import ledger, queries
+from db import queries
 from db.database import Database, clock
 from db.errors import DatabaseError
 from db.upgrade import upgrade
@@ -19,11 +18,7 @@ def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: 
     upgrade(database)
     for _ in range(2):
         make_run(database, tmp_path, 400, batch_size=100)
-    stub = stub_scorer(tmp_path / "models")
-    for announced in ledger.take_pending(database, 100):
-        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
-        assert held is not None
-        ledger.complete(database, held, stub.score(held))
+    score_batches(database, tmp_path / "models")
     database.analyze()
     join = """
         SELECT COUNT(*) FROM heatmaps h

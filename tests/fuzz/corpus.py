@@ -10,7 +10,6 @@ import io
 import json
 import os
 import random
-import re
 import signal
 import socket
 import struct
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from support import READ_REASONS
 
 from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError
@@ -38,8 +38,6 @@ ROOT = Path(__file__).parents[2]
 MAX_PIXELS = 4_000_000
 SECONDS_A_READ = 5
 SCORED = "scored"
-FAILURES = (ROOT / "docs" / "failures.md").read_text(encoding="utf-8")
-READ_REASONS = frozenset(re.findall(r"^\| `read` \| `(\w+)` \|", FAILURES, flags=re.MULTILINE))
 ANY = READ_REASONS | {SCORED}
 BROKEN = frozenset({"damaged", "truncated"})
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

@@ -13,7 +13,6 @@ from fuzz.corpus import (
     MAX_PIXELS,
     PNG_COSTLY,
     PNG_MUTATIONS,
-    READ_REASONS,
     SCORED,
     SECONDS_A_READ,
     Night,
@@ -31,6 +30,7 @@ from fuzz.corpus import (
     taken_apart,
 )
 from PIL import Image
+from support import READ_REASONS
 
 from config.failures import ImageUnusableError
 from workers.inference.formats.decode import decode

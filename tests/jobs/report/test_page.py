@@ -10,19 +10,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fakes import stub_scorer
 from PIL import Image
 from sqlalchemy import Table, insert, select, update
-from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
+from support import STUB_CARD, finding_ids, make_run, score_batches, write_card, write_manifest
 from typer.testing import CliRunner
 
 from config.failures import Reason, Stage
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import ledger, queries, schema
+from db import queries, schema
 from db.database import Database
 from db.errors import UnknownRunError
-from db.outcomes import Failed
+from db.outcomes import Failed, Outcome
 from jobs.commands import report as report_cli
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
@@ -45,17 +44,13 @@ def add(database: Database, table: Table, *rows: dict[str, Any]) -> int:
 
 def score_all(database: Database, folder: Path, run_id: int, fail_every: int = 0) -> None:
     """Score a run by the stub, failing every `fail_every`-th image."""
-    scorer = stub_scorer(folder / "models")
-    for pending in ledger.take_pending(database, 1_000, run_id):
-        held = ledger.claim(database, pending.batch_id, "worker", 60)
-        assert held is not None
-        outcomes = [
-            Failed(outcome.image_id, Stage.READ, Reason.TRUNCATED, "ends early")
-            if fail_every and outcome.image_id % fail_every == 0
-            else outcome
-            for outcome in scorer.score(held)
-        ]
-        assert ledger.complete(database, held, outcomes)
+
+    def change(outcome: Outcome) -> Outcome:
+        if fail_every and outcome.image_id % fail_every == 0:
+            return Failed(outcome.image_id, Stage.READ, Reason.TRUNCATED, "ends early")
+        return outcome
+
+    score_batches(database, folder / "models", run_id, change)
 
 
 def run_row(database: Database, run_id: int) -> Any:

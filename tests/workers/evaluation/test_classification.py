@@ -6,15 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import stub_scorer
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 from sqlalchemy import text
-from support import STUB_CARD, write_card
+from support import LEASE, STUB_CARD, close_run, score_batches, write_card
 
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import evaluations, ledger, recovery
+from db import evaluations, recovery
 from db.calibration import CalibrationError, calibrate_run
 from db.comparisons import find_label_set, write_comparison
 from db.database import Database
@@ -29,7 +28,6 @@ from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate
 
 IMAGES = 400
-LEASE = 60.0
 HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
 AGES = (7, 17, 18, 39, 40, 59, 60, 79, 80, 95, "")
 
@@ -55,26 +53,13 @@ def run_of(
         folder / "models", STUB_CARD | {"name": model, "sha256": model.encode().hex().ljust(64, "0")[:64]}
     )
     run_id = submit(database, Settings(home=folder), Order(manifest, images or folder, model, batch_size=64))
-    score_batches(database, folder, model)
+    score_batches(database, folder / "models")
     return run_id
-
-
-def score_batches(database: Database, folder: Path, model: str) -> None:
-    stub = stub_scorer(folder / "models", model)
-    for announced in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
-        assert held is not None
-        assert ledger.complete(database, held, stub.score(held))
 
 
 def evaluated(database: Database, evaluation_id: int) -> int:
     assert evaluate(database, evaluation_id, LEASE, lambda action: action()) is not None
     return evaluation_id
-
-
-def closed(database: Database, run_id: int) -> int:
-    (due,) = recovery.close_finished(database, run_id)
-    return evaluated(database, due)
 
 
 def rows_of(database: Database, query: str, **values: Any) -> list[dict[str, Any]]:
@@ -99,7 +84,7 @@ MEMBERS = {
 
 
 def test_each_subgroup_has_scikit_learns_figures_of_its_own_images(database: Database, run_id: int) -> None:
-    evaluation_id = closed(database, run_id)
+    evaluation_id = close_run(database, run_id)
     rows = rows_of(database, "SELECT * FROM auc WHERE evaluation_id = :e", e=evaluation_id)
     assert {row["subgroup"] for row in rows} == {
         *("all", "sex=F", "sex=M", "view=AP", "view=PA"),
@@ -118,7 +103,7 @@ def test_each_subgroup_has_scikit_learns_figures_of_its_own_images(database: Dat
 
 
 def test_sister_views_agree_with_the_auc_row_they_belong_to(database: Database, run_id: int) -> None:
-    evaluation_id = closed(database, run_id)
+    evaluation_id = close_run(database, run_id)
     (row,) = rows_of(
         database,
         """
@@ -150,7 +135,7 @@ def test_sister_views_agree_with_the_auc_row_they_belong_to(database: Database, 
 
 
 def test_a_finding_without_positive_images_has_null_and_a_reason(database: Database, run_id: int) -> None:
-    closed(database, run_id)
+    close_run(database, run_id)
     (row,) = rows_of(database, "SELECT * FROM auc WHERE finding = 'Hernia' AND subgroup = 'all'")
     assert (row["auroc"], row["ci_low"], row["platt_slope"]) == (None, None, None)
     assert row["reason"] == "no positive image"
@@ -160,7 +145,7 @@ def test_a_finding_without_positive_images_has_null_and_a_reason(database: Datab
 def test_other_labels_are_another_evaluation_and_touch_no_score(
     database: Database, run_id: int, tmp_path: Path
 ) -> None:
-    first = closed(database, run_id)
+    first = close_run(database, run_id)
     before = rows_of(database, "SELECT image_index, finding, probability, label FROM scores ORDER BY 1, 2")
     corrected = open_labels(write_labels(tmp_path / "new.csv", range(50, 250), shift=1), None, None)
     for _ in range(2):
@@ -220,7 +205,7 @@ def test_labels_of_other_images_are_refused(database: Database, run_id: int, tmp
 def test_a_run_of_new_images_is_evaluated_with_the_earlier_ones_of_its_model(
     database: Database, run_id: int, tmp_path: Path
 ) -> None:
-    closed(database, run_id)
+    close_run(database, run_id)
     grown = write_labels(tmp_path / "grown.csv", range(IMAGES + 100))
     whole = submit(database, Settings(home=tmp_path), Order(grown, tmp_path, "stub"))
     with database.write() as connection:
@@ -238,8 +223,8 @@ def test_a_run_of_new_images_is_evaluated_with_the_earlier_ones_of_its_model(
             rows=[RowRange(IMAGES + 1, IMAGES + 100)],
             only_new=True,
         )
-    score_batches(database, tmp_path, "stub")
-    closed(database, new)
+    score_batches(database, tmp_path / "models")
+    close_run(database, new)
     assert rows_of(database, "SELECT COUNT(*) AS n FROM scores WHERE run_id = :r", r=new) == [{"n": 100 * 14}]
     query = "SELECT n_positive + n_negative AS n FROM auc WHERE run_id = :r AND subgroup = 'all'"
     assert {row["n"] for row in rows_of(database, query, r=new)} == {IMAGES + 100}
@@ -285,7 +270,7 @@ def test_a_run_compared_with_itself_differs_in_nothing(database: Database, run_i
 
 
 def test_an_unknown_label_set_is_named_with_those_there_are(database: Database, run_id: int) -> None:
-    closed(database, run_id)
+    close_run(database, run_id)
     with database.read() as connection:
         with pytest.raises(UnknownRunError, match=r"'truth'; they used: manifest"):
             find_label_set(connection, (run_id,), "truth")
@@ -294,7 +279,7 @@ def test_an_unknown_label_set_is_named_with_those_there_are(database: Database, 
 
 
 def test_calibrated_probabilities_are_platts_beside_the_raw_ones(database: Database, run_id: int) -> None:
-    evaluation_id = closed(database, run_id)
+    evaluation_id = close_run(database, run_id)
     raw = rows_of(database, "SELECT probability FROM scores ORDER BY image_index, finding")
     assert calibrate_run(database, run_id) == (evaluation_id, 4)
     query = """
@@ -319,8 +304,8 @@ def test_another_models_fit_is_refused(database: Database, run_id: int, tmp_path
     with pytest.raises(CalibrationError, match="no evaluation yet"):
         calibrate_run(database, run_id)
     other = run_of(database, tmp_path, tmp_path / "manifest.csv", "other")
-    foreign = closed(database, other)
-    with pytest.raises(CalibrationError, match=rf"evaluation {foreign}\b.*another model.*run {run_id}\b"):
+    foreign = close_run(database, other)
+    with pytest.raises(CalibrationError, match=f"evaluation {foreign} is of another model than run {run_id}"):
         calibrate_run(database, run_id, foreign)
     with pytest.raises(CalibrationError, match="no finished evaluation 99"):
         calibrate_run(database, run_id, 99)

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import stub_scorer
 from sqlalchemy import text, update
-from support import STUB_CARD, write_card
+from support import STUB_CARD, claim_of, score_batches, write_card
 
 from config.cards.stub import StubCard
 from config.settings import Settings
-from db import alerts, evaluations, ledger, recovery, schedules
+from db import alerts, evaluations, recovery, schedules
 from db.alerts import RegressionCheck
 from db.classifications import Classification
 from db.database import Database
 from db.evaluations import EvaluationClaim
-from db.ledger import BatchImage, Claim
 from db.schema.evaluations import evaluation
 from db.schema.runs import run
 from jobs.submit import Order, submit
@@ -33,9 +31,8 @@ IMAGES = 80
 
 def scores_of(card: dict[str, Any], names: list[str]) -> list[float]:
     """What the stub model of a card answers for its first finding."""
-    images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    scorer = StubScorer(StubCard.model_validate(card))
-    outcomes = scorer.score(Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images))
+    stub = StubCard.model_validate(card)
+    outcomes = StubScorer(stub).score(claim_of(stub, Path(), names))
     return [outcome.scores[0].probability for outcome in outcomes if isinstance(outcome, Classification)]
 
 
@@ -56,11 +53,7 @@ class Watching:
         if scheduled:
             with self.database.write() as connection:
                 connection.execute(update(run).where(run.c.id == run_id).values(schedule_id=self.schedule_id))
-        stub = stub_scorer(settings.models)
-        for announced in ledger.take_pending(self.database, 10):
-            held = ledger.claim(self.database, announced.batch_id, "worker", 60)
-            assert held is not None
-            assert ledger.complete(self.database, held, stub.score(held))
+        score_batches(self.database, settings.models)
         (due,) = recovery.close_finished(self.database, run_id)
         claimed = evaluations.claim_evaluation(self.database, due, 60)
         assert claimed is not None

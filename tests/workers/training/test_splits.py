@@ -57,7 +57,7 @@ def test_columns_of_other_names_are_read_and_the_hash_tells_them_apart(tmp_path:
 def test_a_manifest_without_labels_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bare.csv"
     path.write_text("Image\na.png\n")
-    with pytest.raises(ConfigError, match=r"no labels.*--finding-column") as caught:
+    with pytest.raises(ConfigError, match=r"no labels to learn from.*--finding-column") as caught:
         read_split(Manifest(path))
     assert str(path) in str(caught.value)
 
