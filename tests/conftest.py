@@ -52,9 +52,8 @@ WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
 """Fixtures that start commands and servers, or use them."""
 LONGEST = ("test_storm", "test_train", "test_score", "test_kills", "test_models")
 """Files that begin before all others with processes: none of them should be the last one to run."""
-PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"} | {
-    *("redis-server", "valkey-server")
-}
+PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"}
+PROGRAMS |= {"redis-server", "valkey-server"}
 
 _running: list[pytest.Item] = []
 """The test that runs now."""

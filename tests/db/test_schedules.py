@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from fakes import stub_scorer
 from sqlalchemy import insert, select, text, update
-from support import STUB_CARD, make_run, write_card
+from support import STUB_CARD, make_run, score_batches, write_card
 
 from config.failures import Reason, Stage
-from db import alerts, evaluations, ledger, queries, recovery, schedules
+from db import alerts, evaluations, queries, recovery, schedules
 from db.alerts import Alert
 from db.database import Database, bulk_insert, clock
-from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.runs import RowRange, create_run, unscored_rows
 from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownScheduleError
@@ -27,7 +25,6 @@ from db.schema.runs import batch, image_result, model, run
 from db.schema.schedules import alert
 from db.states import DueState
 
-LEASE = 60.0
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -69,24 +66,18 @@ def set_status(database: Database, run_id: int, status: str) -> None:
         connection.execute(update(run).where(run.c.id == run_id).values(status=status))
 
 
-def outcomes_of(held: Claim, folder: Path, failing: Sequence[str]) -> list[Outcome]:
-    stub = stub_scorer(folder / "models")
-    failed = {image.image_id for image in held.images if image.image_index in failing}
-    return [
-        Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
-        if outcome.image_id in failed
-        else outcome
-        for outcome in stub.score(held)
-    ]
-
-
 def score_all(database: Database, folder: Path, failing: Sequence[str] = ()) -> None:
     """Do what workers do with all batches that there are."""
-    for announced in ledger.take_pending(database, 1_000):
-        held = ledger.claim(database, announced.batch_id, "worker", LEASE)
-        assert held is not None
-        outcomes = outcomes_of(held, folder, failing)
-        assert ledger.complete(database, held, outcomes)
+    with database.read() as connection:
+        named = connection.execute(select(image.c.id).where(image.c.image_index.in_(failing)))
+        failed = set(named.scalars())
+
+    def change(outcome: Outcome) -> Outcome:
+        if outcome.image_id in failed:
+            return Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+        return outcome
+
+    score_batches(database, folder / "models", change=change)
 
 
 def unscored(database: Database, run_id: int) -> list[tuple[int, int]]:

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import text
-from support import STUB_CARD, Nightread, eventually, write_card
+from support import STUB_CARD, Nightread, claim_of, eventually, write_card
 
 from config.cards.stub import StubCard
 from db.classifications import Classification
 from db.database import Database
-from db.ledger import BatchImage, Claim
 from workers.scoring.stub import StubScorer
 
 SECRET = "token-of-the-webhook"
@@ -58,9 +57,8 @@ def name_of(number: int) -> str:
 
 def stub_scores(card: dict[str, Any], names: Sequence[str]) -> list[dict[str, float]]:
     """What the stub model of a card answers."""
-    images = tuple(BatchImage(number, name) for number, name in enumerate(names))
-    held = Claim(1, 1, 1, 1, 1, "", "", "none", "stub", "", {}, images)
-    outcomes = StubScorer(StubCard.model_validate(card)).score(held)
+    stub = StubCard.model_validate(card)
+    outcomes = StubScorer(stub).score(claim_of(stub, Path(), names))
     return [
         {score.finding: score.probability for score in outcome.scores}
         for outcome in outcomes

@@ -15,8 +15,6 @@ from workers.commands.main import app
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("NIGHTREAD_HOME", str(home))
-    monkeypatch.delenv("NIGHTREAD_DATABASE_URL", raising=False)
-    monkeypatch.delenv("NIGHTREAD_ENGINE", raising=False)
     return home
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fakes import FakeBroker, stub_scorer
 from sqlalchemy import update
-from support import make_run
+from support import LEASE, make_run
 
 from config.settings import Settings
 from db import ledger, queries
@@ -17,8 +17,6 @@ from db.schema.runs import batch
 from db.states import RunStatus
 from jobs.dispatch import reconcile as module
 from jobs.dispatch.reconcile import announce_next, reconcile
-
-LEASE = 60.0
 
 
 @pytest.fixture

@@ -41,12 +41,9 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def real() -> Path:
+def real(real_data: Path) -> Path:
     """Return the folder of NIH's own manifests."""
-    folder = os.environ.get("NIGHTREAD_REAL_DATA")
-    if not folder:
-        pytest.skip("NIGHTREAD_REAL_DATA does not name the folder of real data")
-    return Path(folder) / "nih"
+    return real_data / "nih"
 
 
 def failure(path: Path, **options: Any) -> TableError:
