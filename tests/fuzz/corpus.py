@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
-from support import READ_REASONS
+from support import READ_REASONS, ROOT
 
 from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError
@@ -34,7 +34,6 @@ from jobs.sources.folder import FolderSource
 from workers.inference.formats.decode import read_picture
 from workers.inference.pixels import prepare
 
-ROOT = Path(__file__).parents[2]
 MAX_PIXELS = 4_000_000
 SECONDS_A_READ = 5
 SCORED = "scored"
@@ -751,16 +750,15 @@ def read_in_child(folder: Path, names: Sequence[str], timeout: float) -> Night:
 
     A read that takes SECONDS_A_READ of CPU ends the child, and `died` names the file.
     """
-    command = [sys.executable, str(Path(__file__)), str(folder)]
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "fuzz.corpus", str(folder)],
         input="\n".join(names),
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
     )
     readings: dict[str, Reading] = {}
     begun, grown = "", 0
