@@ -4,7 +4,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -50,8 +52,16 @@ def real_data() -> Path:
 
 WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
 """Fixtures that start commands and servers, or use them."""
-LONGEST = ("test_storm", "test_train", "test_score", "test_kills", "test_models")
-"""Files that begin before all others with processes: none of them should be the last one to run."""
+LONGEST = (
+    "test_train",
+    "test_score",
+    "test_kills",
+    "test_keras_files",
+    "test_storm",
+    "test_models",
+    "test_add",
+)
+"""Files that begin before all other slow ones: none of them should be the last one to run."""
 PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"}
 PROGRAMS |= {"redis-server", "valkey-server"}
 
@@ -71,9 +81,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _turn(item: pytest.Item) -> int:
-    if item.get_closest_marker("processes"):
-        return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST) + 1
-    return len(LONGEST) if item.get_closest_marker("tensorflow") else -1
+    if not (item.get_closest_marker("processes") or item.get_closest_marker("tensorflow")):
+        return -1
+    return LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -174,22 +184,34 @@ def upgraded(url: str) -> Database:
     return database
 
 
+@pytest.fixture(scope="session")
+def copy_of_postgresql(
+    postgresql_server: str, postgresql_template: str
+) -> Callable[[], AbstractContextManager[str]]:
+    """Makes a database with tables and views on the PostgreSQL server; gives its URL."""
+    return partial(contextmanager(_created), postgresql_server, postgresql_template)
+
+
 @pytest.fixture
-def ready_postgresql_url(postgresql_server: str, postgresql_template: str) -> Iterator[str]:
+def ready_postgresql_url(copy_of_postgresql: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A database with tables and views on the PostgreSQL server."""
-    yield from _created(postgresql_server, postgresql_template)
+    with copy_of_postgresql() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.processes)])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest) -> Database:
     """A database of each kind with tables and views."""
-    if request.param == "sqlite":
-        opened: Database = request.getfixturevalue("sqlite")
-        yield opened
-    else:
-        opened = Database(request.getfixturevalue("ready_postgresql_url"))
-        yield opened
-        opened.dispose()
+    opened: Database = request.getfixturevalue(request.param)
+    return opened
+
+
+@pytest.fixture
+def postgresql(ready_postgresql_url: str) -> Iterator[Database]:
+    """A PostgreSQL database with tables and views."""
+    opened = Database(ready_postgresql_url)
+    yield opened
+    opened.dispose()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What test modules import: servers and commands as processes, stub models, manifests, waiting."""
 
+import io
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,31 @@ class Nightread:
             check=False,
         )
 
+    def call(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a command within this process: one that only prints, or is refused before it does anything."""
+        from workers.commands.main import main
+
+        opened: list[Database] = []
+        opening = Database.__init__
+
+        def remembered(database: Database, url: str) -> None:
+            opening(database, url)
+            opened.append(database)
+
+        output, errors = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):
+            for name, value in self._environment().items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["nightread", *map(str, arguments)])
+            patch.setattr(Database, "__init__", remembered)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        for database in opened:  # a process of its own would end, and its connections with it
+            database.dispose()
+        code = ended.value.code or 0
+        assert isinstance(code, int)
+        return subprocess.CompletedProcess(sys.argv, code, output.getvalue(), errors.getvalue())
+
     def start(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
         """Start a command in the background; its output goes to home/NAME.N.log."""
         self.home.mkdir(parents=True, exist_ok=True)
@@ -197,8 +223,8 @@ class Nightread:
         return process
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Ask with `nightread sql`."""
-        done = self.run("sql", query, "--json")
+        """Ask with `nightread sql`, in this process."""
+        done = self.call("sql", query, "--json")
         assert done.returncode == 0, done.stderr
         rows: list[dict[str, Any]] = json.loads(done.stdout)
         return rows

@@ -1,8 +1,10 @@
 """What the pages say is so: their queries run; settings, commands, files and tests that they name exist."""
 
 import re
+import shutil
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,7 +27,6 @@ from db.evaluations import EvaluationRequest
 from db.outcomes import Failed, Outcome
 from db.schema.runs import run
 from db.schema.schedules import alert, schedule, schedule_due
-from db.upgrade import upgrade
 from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
@@ -201,10 +202,21 @@ def fill_schedule(database: Database) -> None:
             connection.execute(insert(alert).values(raised | facts))
 
 
-@pytest.fixture
-def filled(database: Database, tmp_path: Path) -> Database:
-    fill(database, tmp_path)
-    return database
+@pytest.fixture(scope="module")
+def filled(
+    sqlite_template: Path,
+    copy_of_postgresql: Callable[[], AbstractContextManager[str]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[list[Database]]:
+    """A database of each kind, filled alike."""
+    copied = shutil.copy(sqlite_template, tmp_path_factory.mktemp("sqlite") / "nightread.db")
+    with copy_of_postgresql() as postgresql_url:
+        databases = [Database(f"sqlite:///{copied}"), Database(postgresql_url)]
+        for database in databases:
+            fill(database, tmp_path_factory.mktemp("home"))
+        yield databases
+        for database in databases:
+            database.dispose()
 
 
 def answer(connection: Connection, query: Query) -> Sequence[dict[str, Any]]:
@@ -229,28 +241,25 @@ def test_each_question_is_of_one_run_except_where_its_part_is_about_several() ->
         assert runs == {"1"} or query.part in ABOUT_SEVERAL_RUNS, query.heading
 
 
-def test_every_query_of_the_pages_gives_rows_and_reads_public_views_only(filled: Database) -> None:
-    views = set(inspect(filled.engine).get_view_names())
-    with filled.read_only() as connection:
-        for query in (query for page in PAGES for query in queries_of(page)):
-            what = f"{name_of(query.page)}: {query.heading}\n{query.statement}"
-            read = set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", query.statement))
-            assert read, what
-            assert read <= views, what
-            assert answer(connection, query), what
+@pytest.mark.processes
+def test_every_query_of_the_pages_gives_rows_and_reads_public_views_only(filled: list[Database]) -> None:
+    for database in filled:
+        views = set(inspect(database.engine).get_view_names())
+        with database.read_only() as connection:
+            for query in (query for page in PAGES for query in queries_of(page)):
+                what = f"{name_of(query.page)}: {query.heading}\n{query.statement}"
+                read = set(re.findall(r"\b(?:FROM|JOIN)\s+(\w+)", query.statement))
+                assert read, what
+                assert read <= views, what
+                assert answer(connection, query), what
 
 
-def test_both_databases_give_the_same_answers(postgresql_url: str, tmp_path: Path) -> None:
+@pytest.mark.processes
+def test_both_databases_give_the_same_answers(filled: list[Database]) -> None:
     answers = []
-    for number, url in enumerate((f"sqlite:///{tmp_path / 'nightread.db'}", postgresql_url)):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        database = Database(url)
-        upgrade(database)
-        fill(database, folder)
+    for database in filled:
         with database.read_only() as connection:
             answers.append({query.heading: answer(connection, query) for query in queries_of(QUESTIONS)})
-        database.dispose()
     for heading, rows in answers[0].items():
         others = answers[1][heading]
         assert len(rows) == len(others), heading
@@ -268,14 +277,16 @@ def comparable(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_a_sensitivity_counted_by_hand_is_the_stored_one(filled: Database) -> None:
+@pytest.mark.processes
+def test_a_sensitivity_counted_by_hand_is_the_stored_one(filled: list[Database]) -> None:
     (query,) = [query for query in queries_of(QUESTIONS) if query.heading == "Can I check a figure by hand?"]
-    with filled.read_only() as connection:
-        rows = answer(connection, query)
-    assert len(rows) == 14
-    assert sum(row["stored"] is not None for row in rows) == 3  # findings that the manifest labels
-    for row in rows:
-        assert row["counted"] == pytest.approx(row["stored"])
+    for database in filled:
+        with database.read_only() as connection:
+            rows = answer(connection, query)
+        assert len(rows) == 14
+        assert sum(row["stored"] is not None for row in rows) == 3  # findings that the manifest labels
+        for row in rows:
+            assert row["counted"] == pytest.approx(row["stored"])
 
 
 def test_sql_page_describes_every_column_of_every_view(database: Database) -> None:

@@ -21,7 +21,6 @@ from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger
 from db.database import Database
-from db.upgrade import upgrade
 from jobs.errors import SourceError
 from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
@@ -143,22 +142,21 @@ def write_toy_card(models: Path) -> None:
 
 
 def test_a_source_a_format_and_a_network_that_are_registered_with_one_line_each_score_a_run(
-    toys: str, tensorflow: Any, tmp_path: Path
+    toys: str, tensorflow: Any, sqlite: Database, tmp_path: Path
 ) -> None:
     assert tensorflow
     write_toy_card(tmp_path / "models")
     manifest = tmp_path / "manifest.csv"
     manifest.write_text("Image,Mass\nbright.toy,1\ndark.toy,0\ncut.toy,0\nlost.toy,0\n", encoding="utf-8")
-    database, settings = Database(f"sqlite:///{tmp_path / 'nightread.db'}"), Settings(home=tmp_path)
-    upgrade(database)
-    run_id = submit(database, settings, Order(manifest, toys, "toy"))
-    (announced,) = ledger.take_pending(database, 1)
-    held = ledger.claim(database, announced.batch_id, "worker", 60.0)
+    settings = Settings(home=tmp_path)
+    run_id = submit(sqlite, settings, Order(manifest, toys, "toy"))
+    (announced,) = ledger.take_pending(sqlite, 1)
+    held = ledger.claim(sqlite, announced.batch_id, "worker", 60.0)
     assert held is not None
     options = ScorerOptions("tensorflow", 1, tmp_path / "heatmaps", 10_000)
     scorer = make_scorer(find_model("toy", settings.models), options)
-    assert ledger.complete(database, held, scorer.score(held), scorer.engine)
-    with database.read() as connection:
+    assert ledger.complete(sqlite, held, scorer.score(held), scorer.engine)
+    with sqlite.read() as connection:
         scores = connection.execute(
             text("SELECT image_index, finding, probability FROM scores ORDER BY image_index, finding")
         ).all()
@@ -166,7 +164,6 @@ def test_a_source_a_format_and_a_network_that_are_registered_with_one_line_each_
             text("SELECT image_index, stage, reason FROM failures ORDER BY image_index")
         ).all()
         roots = connection.execute(text("SELECT root FROM archive")).scalars().all()
-    database.dispose()
     assert roots == [toys]
     assert [(row.image_index, row.finding) for row in scores] == [
         ("bright.toy", "Mass"),

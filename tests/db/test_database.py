@@ -10,26 +10,24 @@ from support import make_run, score_batches
 from db import queries
 from db.database import Database, clock
 from db.errors import DatabaseError
-from db.upgrade import upgrade
 
 
-def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'nightread.db'}")
-    upgrade(database)
+def test_statistics_let_a_join_of_two_views_find_an_image_by_its_name(
+    sqlite: Database, tmp_path: Path
+) -> None:
     for _ in range(2):
-        make_run(database, tmp_path, 400, batch_size=100)
-    score_batches(database, tmp_path / "models")
-    database.analyze()
+        make_run(sqlite, tmp_path, 400, batch_size=100)
+    score_batches(sqlite, tmp_path / "models")
+    sqlite.analyze()
     join = """
         SELECT COUNT(*) FROM heatmaps h
         JOIN scores s ON s.run_id = h.run_id AND s.image_index = h.image_index AND s.finding = h.finding
         WHERE h.run_id = 1
     """
-    with database.read() as connection:
+    with sqlite.read() as connection:
         plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {join}"))]
         assert connection.execute(text(join)).scalar_one() == 400 * 14
     assert sum("(run_id=? AND image_id=? AND finding_id=?)" in line for line in plan) >= 1, plan
-    database.dispose()
 
 
 def test_the_clock_of_the_database_goes_on_within_a_transaction(database: Database) -> None:

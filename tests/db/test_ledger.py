@@ -21,7 +21,6 @@ from db.outcomes import Failed, Outcome
 from db.schema.archives import image, manifest
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, run
-from db.upgrade import upgrade
 from jobs.submit import Order, submit
 
 LEASE = 30.0
@@ -64,27 +63,23 @@ def count(database: Database, view: str) -> int:
 
 
 def test_a_batch_that_is_being_written_keeps_the_reconciler_from_nothing_else(
-    postgresql_url: str, tmp_path: Path
+    postgresql: Database, tmp_path: Path
 ) -> None:
-    database = Database(postgresql_url)
-    upgrade(database)
-    make_run(database, tmp_path, 10)
-    first, second, _ = claim_all(database)
-    expire(database, first)
-    expire(database, second)
-    with database.write() as writing:  # a worker that stands still within its transaction
+    make_run(postgresql, tmp_path, 10)
+    first, second, _ = claim_all(postgresql)
+    expire(postgresql, first)
+    expire(postgresql, second)
+    with postgresql.write() as writing:  # a worker that stands still within its transaction
         writing.execute(update(batch).where(batch.c.id == first.batch_id).values(worker="frozen"))
-        assert recovery.expire_leases(database, max_attempts=3) == 1
-        assert states(database) == ["running", "pending", "running"]
-    database.dispose()
+        assert recovery.expire_leases(postgresql, max_attempts=3) == 1
+        assert states(postgresql) == ["running", "pending", "running"]
 
 
 def test_postgresql_ends_a_transaction_that_stands_still(
-    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ready_postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("db.database.IDLE_TRANSACTION_MS", 200)
-    database = Database(postgresql_url)
-    upgrade(database)
+    database = Database(ready_postgresql_url)
     make_run(database, tmp_path, 10)
     first, *_ = claim_all(database)
     mine = update(batch).where(batch.c.id == first.batch_id)

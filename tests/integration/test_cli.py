@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from support import STUB_CARD, Nightread, write_card, write_manifest
 
 from workers.commands.main import COMMANDS
@@ -54,13 +55,14 @@ def test_a_bad_manifest_is_named_and_nothing_is_queued(
     manifest = tmp_path / "manifest.csv"
     manifest.write_bytes(content)
     for command in ("score", "submit"):
-        done = nightread.run(command, manifest, "--images", tmp_path, *STUB)
+        done = nightread.call(command, manifest, "--images", tmp_path, *STUB)
         assert done.returncode == 2
         assert "manifest.csv" in done.stderr
         assert says in done.stderr
         assert "Traceback" not in done.stderr
-    assert nightread.sql("SELECT COUNT(*) AS n FROM progress") == [{"n": 0}]
-    assert nightread.sql("SELECT COUNT(*) AS n FROM image") == [{"n": 0}]
+    with nightread.database().read() as connection:
+        for table in ("run", "image"):
+            assert connection.execute(text(f"SELECT COUNT(*) FROM {table}")).scalar_one() == 0
 
 
 def test_wrong_usage_is_one_line_and_exit_2(nightread: Nightread, tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_wrong_usage_is_one_line_and_exit_2(nightread: Nightread, tmp_path: Path
         (("beat",), "NIGHTREAD_BROKER_URL"),
         (("flower", "--address", "0.0.0.0"), "NIGHTREAD_FLOWER_PASSWORD"),  # noqa: S104  # is refused
     ):
-        done = nightread.run(*arguments)
+        done = nightread.call(*arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert says in " ".join(done.stderr.replace("│", " ").split()), (arguments, done.stderr)
         assert "Traceback" not in done.stderr
@@ -251,6 +253,6 @@ def test_every_commands_help_has_examples(nightread: Nightread) -> None:
             "schedule add x score",
         ),
     ):
-        shown = nightread.run(*command.split(), "--help")
+        shown = nightread.call(*command.split(), "--help")
         assert shown.returncode == 0
         assert "Example: " in shown.stdout, command

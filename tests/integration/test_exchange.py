@@ -17,7 +17,6 @@ from support import Nightread
 
 from config.findings import FINDINGS
 from db.database import Database
-from db.upgrade import upgrade
 from jobs.imports import ImportOrder, import_scores
 
 pytestmark = pytest.mark.processes
@@ -38,8 +37,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
 def either(request: pytest.FixtureRequest, nightread: Nightread) -> Nightread:
     """The command with each of the databases."""
     if request.param == "postgresql":
-        nightread.environment["NIGHTREAD_DATABASE_URL"] = request.getfixturevalue("postgresql_url")
-        assert nightread.run("db", "upgrade").returncode == 0
+        nightread.environment["NIGHTREAD_DATABASE_URL"] = request.getfixturevalue("ready_postgresql_url")
     return nightread
 
 
@@ -239,7 +237,7 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
         (("1", "--wide", "--what", "auc", "-o", tmp_path / "out.csv"), "--wide is for scores"),
     ):
         before = sorted(tmp_path.iterdir())
-        done = imported.run("export", *arguments)
+        done = imported.call("export", *arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert says in done.stderr, (arguments, done.stderr)
         assert done.stderr.count("\n") == 1
@@ -261,18 +259,16 @@ print(json.dumps({"rows": written[0], "mib": peak / (2**20 if sys.platform == "d
 
 
 def test_an_export_of_ten_times_the_rows_needs_no_more_memory(
-    database_url: str, tmp_path_factory: pytest.TempPathFactory
+    database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     measured: list[dict[str, Any]] = []
-    database = Database(database_url)
-    upgrade(database)
+    url = database.engine.url.render_as_string(hide_password=False)
     for images in (2_000, 20_000):
         folder = tmp_path_factory.mktemp("archive")
         scores, labels = write_large(folder, images)
         run_id = import_scores(database, ImportOrder(scores, "theirs", labels)).run_id
-        command = [sys.executable, "-c", MEASURE, database_url, str(folder), str(run_id)]
+        command = [sys.executable, "-c", MEASURE, url, str(folder), str(run_id)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         measured.append(json.loads(done.stdout))
-    database.dispose()
     assert [archive["rows"] for archive in measured] == [2_000 * 14, 20_000 * 14]
     assert measured[1]["mib"] - measured[0]["mib"] < 60, measured

@@ -13,7 +13,7 @@ from support import Nightread, QueueServer, eventually, write_manifest
 from db import queries
 from db.database import Database
 
-IMAGES = 2_000
+IMAGES = 1_200
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
 
@@ -111,8 +111,8 @@ def test_a_queue_that_forgets_everything_is_filled_again(
 def score_under_way(
     nightread: Nightread, folder: Path
 ) -> tuple[Database, subprocess.Popen[bytes], list[psutil.Process]]:
-    """Start to score 3,000 images with nothing configured; give database, command and all its processes."""
-    manifest = write_manifest(folder / "manifest.csv", 3_000)
+    """Start to score 1,000 images with nothing configured; give database, command and all its processes."""
+    manifest = write_manifest(folder / "manifest.csv", 1_000)
     process = nightread.start("score", manifest, "--images", folder, "--model", "stub", "--batch-size", "2")
     eventually((nightread.home / "nightread.db").exists, 30)
     database = nightread.database()
@@ -128,11 +128,11 @@ def test_ctrl_c_leaves_a_resumable_run_and_no_process(nightread: Nightread, tmp_
     assert process.wait(timeout=60) == 1
     assert "nightread resume 1" in (nightread.home / "score.0.log").read_text()
     assert psutil.wait_procs(family, timeout=10)[1] == []
-    assert 0 < queries.progress(database, 1).scored < 3_000
+    assert 0 < queries.progress(database, 1).scored < 1_000
     resumed = nightread.run("resume", "1")
     assert resumed.returncode == 0, resumed.stderr
     progress = queries.progress(database, 1)
-    assert (progress.scored, progress.status) == (3_000, "complete")
+    assert (progress.scored, progress.status) == (1_000, "complete")
 
 
 def test_a_killed_command_takes_its_queue_and_workers_with_it(nightread: Nightread, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_killed_command_takes_its_queue_and_workers_with_it(nightread: Nightre
     assert psutil.wait_procs(family, timeout=10)[1] == []
     nightread.environment["NIGHTREAD_LEASE_SECONDS"] = "2"
     assert nightread.run("resume", "1").returncode == 0
-    assert queries.progress(database, 1).scored == 3_000
+    assert queries.progress(database, 1).scored == 1_000
 
 
 def test_a_frozen_worker_holds_nobody_up_and_writes_nothing_when_it_wakes(
@@ -190,7 +190,7 @@ class Poison:
             execute(module)
             outcome = module.StubScorer._outcome
             def deadly(self, held, image):
-                if image.image_index == "00000013_000.png":
+                if image.image_index == "00000011_000.png":
                     os.kill(os.getpid(), signal.SIGKILL)
                 return outcome(self, held, image)
             module.StubScorer._outcome = deadly
@@ -223,7 +223,7 @@ def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
     )
     assert done.returncode == 3, done.stderr + cluster.logs()
     assert cluster.sql("SELECT image_index, stage, reason FROM failures") == [
-        {"image_index": "00000013_000.png", "stage": "worker", "reason": "worker_died"}
+        {"image_index": "00000011_000.png", "stage": "worker", "reason": "worker_died"}
     ]
     progress = queries.progress(database, 1)
     assert (progress.scored, progress.failed, progress.status) == (199, 1, "complete")
@@ -237,7 +237,7 @@ def test_a_database_that_crashes_and_comes_back_loses_and_doubles_nothing(
     submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
     run_id = int(submitted.stdout)
     waiting = cluster.start("resume", str(run_id))
-    for batches in (30, 120, 300):
+    for batches in (30, 100, 200):
         wait_for_batches(database, batches, cluster)
         crash_and_restart_postgresql(postgresql_server)
         database.dispose()

@@ -125,7 +125,7 @@ def test_refused_model_leaves_neither_folder_nor_row_and_says_why_in_one_line(
         ((tmp_path / "brought.h5", "--layout", "chexnet-keras", "--name", "stub"), "already"),
         ((tmp_path,), "card.yaml"),
     ):
-        done = nightread.run("models", "add", *arguments)
+        done = nightread.call("models", "add", *arguments)
         assert done.returncode == 2, (arguments, done.stderr)
         assert says in done.stderr, (arguments, done.stderr)
         (line,) = [line for line in done.stderr.splitlines() if "error" in line]

@@ -20,7 +20,6 @@ from db.database import Database
 from db.manifests import find_or_write_findings
 from db.schema.archives import manifest
 from db.schema.evaluations import evaluation, evaluation_result
-from db.upgrade import upgrade
 from jobs.export import EXPORTS, Format, What, write_csv, write_file, write_parquet
 from jobs.imports import ImportOrder, import_scores
 
@@ -123,18 +122,15 @@ def test_csv_leaves_unknown_fields_empty_and_keeps_identifiers_as_they_are(
     assert {unknown[name] for name in ("patient_id", "sex", "age_years", "label", "calibrated")} == {""}
 
 
-def test_both_databases_export_the_same_bytes(postgresql_url: str, tmp_path: Path) -> None:
+def test_both_databases_export_the_same_bytes(sqlite: Database, postgresql: Database, tmp_path: Path) -> None:
     files = []
-    for number, url in enumerate((f"sqlite:///{tmp_path / 'nightread.db'}", postgresql_url)):
-        database = Database(url)
-        upgrade(database)
+    for number, database in enumerate((sqlite, postgresql)):
         run_id = imported(database, tmp_path / "archive")
         evaluated(database, run_id)
         for what in EXPORTS:
             write_file(database, run_id, tmp_path / f"{what}.csv", "csv", what=what)
             write_file(database, run_id, tmp_path / f"{what}.parquet", "parquet", what=what)
         write_file(database, run_id, tmp_path / "wide.csv", "csv", wide=True)
-        database.dispose()
         written = sorted((*tmp_path.glob("*.csv"), *tmp_path.glob("*.parquet")))
         files.append({path.name: path.read_bytes() for path in written})
         assert len(files[number]) == 9

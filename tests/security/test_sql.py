@@ -136,16 +136,15 @@ def test_a_query_that_is_explained_is_answered(database: Database) -> None:
         assert connection.execute(text(plan)).all()
 
 
-def test_a_superusers_query_starts_no_program_and_touches_no_file(postgresql_url: str, outside: Path) -> None:
-    database = Database(postgresql_url)
-    upgrade(database)
-    with database.read() as connection:
+def test_a_superusers_query_starts_no_program_and_touches_no_file(
+    postgresql: Database, outside: Path
+) -> None:
+    with postgresql.read() as connection:
         superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
         assert connection.execute(superuser).scalar_one()
-    told = refusals(database, BY_A_SUPERUSER, outside)
+    told = refusals(postgresql, BY_A_SUPERUSER, outside)
     assert {query for query, message in told.items() if "permission denied" not in message.lower()} == set()
     assert list(outside.iterdir()) == []
-    database.dispose()
 
 
 @pytest.fixture

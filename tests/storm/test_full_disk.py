@@ -15,7 +15,6 @@ from config.cards.classification import ClassificationCard
 from db import ledger, queries
 from db.classifications import Classification
 from db.database import Database
-from db.upgrade import upgrade
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
@@ -51,15 +50,15 @@ class FlatEngine:
         )
 
 
-def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'nightread.db'}")
-    upgrade(database)
-    run_id = make_run(database, tmp_path, 8, batch_size=8)
+def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
+    small_disk: Path, sqlite: Database, tmp_path: Path
+) -> None:
+    run_id = make_run(sqlite, tmp_path, 8, batch_size=8)
     noise = np.random.default_rng(5).integers(0, 256, (64, 64), dtype=np.uint8)
     for number in range(8):
         assert cv2.imwrite(str(tmp_path / f"{number:08d}_000.png"), noise)
-    (announced,) = ledger.take_pending(database, 1)
-    held = ledger.claim(database, announced.batch_id, "worker", 60.0)
+    (announced,) = ledger.take_pending(sqlite, 1)
+    held = ledger.claim(sqlite, announced.batch_id, "worker", 60.0)
     assert held is not None
     scorer = ClassificationScorer(
         ClassificationCard.model_validate(CLASSIFIER_CARD),
@@ -68,10 +67,9 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(small_disk: Path, 
         max_pixels=10_000,
     )
     outcomes = scorer.score(held)
-    assert ledger.complete(database, held, outcomes)
-    progress = queries.progress(database, run_id)
+    assert ledger.complete(sqlite, held, outcomes)
+    progress = queries.progress(sqlite, run_id)
     assert (progress.scored, progress.failed) == (8, 0)
-    database.dispose()
 
     overlays = [
         score.overlay_path

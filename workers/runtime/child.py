@@ -26,7 +26,6 @@ from db.ledger import Claim
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
 from workers.errors import WrongModelError
-from workers.evaluation.figures import evaluate
 from workers.lease import LeaseKeeper
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import Scorer, ScorerOptions
@@ -118,6 +117,9 @@ class Child:
 
     def evaluate(self, evaluation_id: int) -> None:
         """Claim an evaluation, compute it and write its rows."""
+        # Here, as the statistics take a second to load and are needed only after a run's last batch.
+        from workers.evaluation.figures import evaluate  # noqa: PLC0415
+
         held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
         if held is None:
             log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)

@@ -52,8 +52,9 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Class
         _initialise(network, plan)
         model = keras.Model(network.input, network.outputs[1], name="training")
         model.compile(optimizer=keras.optimizers.Adam(plan.learning_rate), loss=loss)
+        # In the first step's graph, each of its thousand variables would have branches of its own.
+        model.optimizer.build(model.trainable_variables)
         if state.history:
-            model.optimizer.build(model.trainable_variables)
             model.load_weights(folder / LAST_FILE)
             report.note(f"going on after epoch {len(state.history)}")
     inputs, others = (Inputs(read, plan.pixels) for read in (plan.read, plan.read_valid))

@@ -1,5 +1,7 @@
 """What a child does with its batches, on an SQLite ledger; the broker and the clock are stand-ins."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -9,7 +11,7 @@ import pytest
 from fakes import FakeBroker
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
-from support import STUB_CARD, make_run, write_card
+from support import ROOT, STUB_CARD, make_run, write_card
 
 from config.settings import Settings
 from db import ledger, queries
@@ -149,3 +151,12 @@ def test_a_batch_that_goes_wrong_is_left_to_the_reconciler_at_once(
         child.score_batch(1)
     child.reconcile()
     assert batches(sqlite) == [(BatchState.QUEUED, 1)], "expired, pending, and announced again"
+
+
+@pytest.mark.processes
+def test_a_child_loads_no_statistics_and_no_network_before_it_needs_them() -> None:
+    code = "import sys, workers.runtime.child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "workers.runtime.child" in loaded
+    assert not loaded & {"tensorflow", "keras", "pandas", "sklearn", "statsmodels", "scipy.stats", "cv2"}
