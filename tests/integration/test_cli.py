@@ -79,14 +79,23 @@ def test_wrong_usage_is_one_line_and_exit_2(nightread: Nightread, tmp_path: Path
         (("status", "9"), "no run 9"),
         (("resume", "9"), "no run 9"),
         (("cancel", "9"), "no run 9"),
+    ):
+        assert_refused(nightread.call(*arguments), says)
+
+
+def test_a_machine_without_its_settings_is_one_line_and_exit_2(nightread: Nightread) -> None:
+    for arguments, says in (
         (("worker",), "NIGHTREAD_BROKER_URL"),
         (("beat",), "NIGHTREAD_BROKER_URL"),
         (("flower", "--address", "0.0.0.0"), "NIGHTREAD_FLOWER_PASSWORD"),  # noqa: S104  # is refused
     ):
-        done = nightread.call(*arguments)
-        assert done.returncode == 2, (arguments, done.stderr)
-        assert says in " ".join(done.stderr.replace("│", " ").split()), (arguments, done.stderr)
-        assert "Traceback" not in done.stderr
+        assert_refused(nightread.run(*arguments), says)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], says: str) -> None:
+    assert done.returncode == 2, (done.args, done.stderr)
+    assert says in " ".join(done.stderr.replace("│", " ").split()), (done.args, done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 def test_a_bad_setting_names_its_variable_and_hides_its_value(nightread: Nightread) -> None:
