@@ -230,18 +230,26 @@ def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
 
 
 def test_a_database_that_crashes_and_comes_back_loses_and_doubles_nothing(
-    cluster: Nightread, postgresql_server: str, manifest: Path, tmp_path: Path
+    cluster: Nightread, queue_server: QueueServer, postgresql_server: str, manifest: Path, tmp_path: Path
 ) -> None:
     database = cluster.database()
-    start_worker(cluster, "w")
     submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")
     run_id = int(submitted.stdout)
-    waiting = cluster.start("resume", str(run_id))
+    resumed = cluster.start("resume", str(run_id))
+    waiting = psutil.Process(resumed.pid)
+
+    def reconciles() -> bool:
+        ports = {held.raddr.port for held in waiting.net_connections("tcp") if held.raddr}
+        return queue_server.port in ports
+
+    # Before its first look at the ledger it would end, as a command does that cannot begin.
+    eventually(reconciles, 60, "resume keeps the run moving")
+    start_worker(cluster, "w")
     for batches in (30, 100, 200):
         wait_for_batches(database, batches, cluster)
         crash_and_restart_postgresql(postgresql_server)
         database.dispose()
-    assert cluster.ends(waiting) == 0, cluster.logs()
+    assert cluster.ends(resumed) == 0, cluster.logs()
     assert_each_image_scored_exactly_once(database, run_id)
 
 
