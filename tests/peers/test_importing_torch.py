@@ -428,6 +428,7 @@ def test_package_that_a_pickle_needs_is_named(monkeypatch: pytest.MonkeyPatch, x
     assert "state_dict()" in message
 
 
+@pytest.mark.processes
 def test_warnings_are_on_again_after_a_module_was_read(xrv_file: Path) -> None:
     program = """
 import sys, warnings
