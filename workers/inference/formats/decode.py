@@ -3,11 +3,11 @@
 from typing import Final, Protocol
 
 from config.failures import ImageUnusableError, Reason
-from workers.inference.formats import jpeg, png
+from workers.inference.formats import jpeg, png, strangers
 from workers.inference.formats.picture import Picture
 
-_HEAD: Final = 256
-"""The number of bytes by which every format can be recognised."""
+_HEAD: Final = strangers.HEAD
+"""The number of bytes by which every format, and every other kind of file, can be recognised."""
 
 _BYTES_PER_PIXEL: Final = 8
 """Bytes per pixel of the largest picture that a file may hold uncompressed: 16-bit RGBA."""
@@ -48,7 +48,8 @@ def decode(content: bytes, max_pixels: int) -> Picture:
     found = next((known for known in FORMATS.values() if known.matches(head)), None)
     if found is None:
         names = " nor ".join(FORMATS)
-        raise ImageUnusableError(Reason.WRONG_FORMAT, f"is neither {names}, whatever its name")
+        what = strangers.describe(head) or f"is neither {names}, whatever its name"
+        raise ImageUnusableError(Reason.WRONG_FORMAT, what)
     try:
         return found.decode(content, max_pixels)
     except (ImageUnusableError, MemoryError):

@@ -30,10 +30,14 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def refusal(root: Path, image_index: str) -> str:
+def refused_as(root: Path, image_index: str) -> ImageUnusableError:
     with pytest.raises(ImageUnusableError) as caught:
         read_picture(FolderSource(root), image_index, LIMIT)
-    return caught.value.reason
+    return caught.value
+
+
+def refusal(root: Path, image_index: str) -> str:
+    return refused_as(root, image_index).reason
 
 
 def test_format_is_told_by_content_and_not_by_name(images: Path) -> None:
@@ -43,18 +47,41 @@ def test_format_is_told_by_content_and_not_by_name(images: Path) -> None:
     assert np.array_equal(read_picture(FolderSource(images), "without_ending", LIMIT).values, GREY)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "PPM", "WEBP"])
-def test_other_formats_are_of_the_wrong_format_whatever_their_name(images: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("GIF", "a GIF"), ("BMP", "a BMP"), ("TIFF", "a TIFF"), ("WEBP", "a WebP"), ("JPEG2000", "a JPEG 2000")],
+)
+def test_other_formats_are_of_the_wrong_format_and_named_whatever_their_name(
+    images: Path, kind: str, name: str
+) -> None:
     (images / "other.png").write_bytes(saved(Image.fromarray(GREY), kind))
-    assert refusal(images, "other.png") == "wrong_format"
+    refused = refused_as(images, "other.png")
+    assert refused.reason == "wrong_format"
+    assert refused.message == f"is {name} picture; convert it to PNG"
 
 
 @pytest.mark.parametrize(
-    "content", [b"This is no picture.\n", b"\0" * 64, b"%PDF-1.7\n", b"\x89PNG\n\n\x1a\n...."]
+    ("content", "says"),
+    [
+        (b"This is no picture.\n", "is neither PNG nor JPEG, whatever its name"),
+        (b"BMI and age of all patients", "is neither PNG nor JPEG, whatever its name"),
+        (b"\0" * 64, "is neither PNG nor JPEG, whatever its name"),
+        (b"P5 1 1 255 a", "is neither PNG nor JPEG, whatever its name"),
+        (b"%PDF-1.7\n", "is a PDF document; extract its picture"),
+        (PLAIN.replace(b"\r\n", b"\n"), "is a PNG that a transfer in text mode has changed"),
+        (bytes(128) + b"DICM\x02\0", "is a DICOM file; convert it to PNG"),
+        (b"\n<!DOCTYPE html><title>Log in</title>", "is a web page or XML; download the picture again"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 9\n",
+            "is a Git LFS pointer; fetch the picture itself: git lfs pull",
+        ),
+    ],
 )
-def test_content_that_is_no_picture_is_of_the_wrong_format(images: Path, content: bytes) -> None:
+def test_content_that_is_no_picture_is_named_where_it_can_be(images: Path, content: bytes, says: str) -> None:
     (images / "text.png").write_bytes(content)
-    assert refusal(images, "text.png") == "wrong_format"
+    refused = refused_as(images, "text.png")
+    assert refused.reason == "wrong_format"
+    assert refused.message.startswith(says)
 
 
 def test_limit_is_the_last_number_of_pixels_that_is_allowed() -> None:
