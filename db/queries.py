@@ -113,18 +113,44 @@ def localisation_table(database: Database, evaluation_id: int) -> Sequence[tuple
     ]
 
 
-def failure_reasons(database: Database, run_id: int) -> Sequence[SqlRow]:
-    """Count a run's failures by stage and reason, with one example each."""
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """A run's failures of one stage and reason: how many, and the first of their names."""
+
+    stage: str
+    reason: str
+    images: int
+    first: list[str]
+
+    @property
+    def example(self) -> str:
+        """One of the images."""
+        return self.first[0]
+
+
+def failure_reasons(database: Database, run_id: int, names: int = 1) -> list[FailureGroup]:
+    """Count a run's failures by stage and reason, the commonest first, with up to `names` images each."""
     with database.read() as connection:
-        return connection.execute(
+        rows = connection.execute(
             text(
                 """
-                SELECT stage, reason, COUNT(*) AS images, MIN(image_index) AS example
-                FROM failures WHERE run_id = :run_id GROUP BY stage, reason ORDER BY COUNT(*) DESC, reason
+                SELECT stage, reason, images, image_index
+                FROM (SELECT stage, reason, image_index,
+                             COUNT(*) OVER (PARTITION BY stage, reason) AS images,
+                             ROW_NUMBER() OVER (PARTITION BY stage, reason ORDER BY image_index) AS place
+                      FROM failures WHERE run_id = :run_id) AS ranked
+                WHERE place <= :names
+                ORDER BY images DESC, stage, reason, place
                 """
             ),
-            {"run_id": run_id},
+            {"run_id": run_id, "names": names},
         ).all()
+    groups: list[FailureGroup] = []
+    for row in rows:
+        if not groups or (groups[-1].stage, groups[-1].reason) != (row.stage, row.reason):
+            groups.append(FailureGroup(row.stage, row.reason, row.images, []))
+        groups[-1].first.append(row.image_index)
+    return groups
 
 
 def count_overlays(database: Database, run_id: int) -> int:

@@ -1,6 +1,6 @@
 """Create runs with their batches, and change a run's status at its owner's command."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple, Self
@@ -47,6 +47,22 @@ class RowRange(NamedTuple):
     first: int
     last: int
 
+    def parts(self, size: int) -> Iterator[Self]:
+        """Cut the range into parts of so many rows; the last may be smaller."""
+        for first in range(self.first, self.last + 1, size):
+            yield self._replace(first=first, last=min(first + size - 1, self.last))
+
+
+def ranges_of(numbers: Iterable[int]) -> list[RowRange]:
+    """Return rising row numbers as the fewest ranges."""
+    ranges: list[RowRange] = []
+    for number in numbers:
+        if ranges and number == ranges[-1].last + 1:
+            ranges[-1] = RowRange(ranges[-1].first, number)
+        else:
+            ranges.append(RowRange(number, number))
+    return ranges
+
 
 def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
     """Return the id of the model with this very card, writing it if it is new."""
@@ -91,11 +107,7 @@ def create_run(
     """
     if rows is None:
         rows = [RowRange(1, _row_count(connection, manifest_id))]
-    batches = [
-        (first, min(first + batch_size - 1, row_range.last))
-        for row_range in rows
-        for first in range(row_range.first, row_range.last + 1, batch_size)
-    ]
+    batches = [part for row_range in rows for part in row_range.parts(batch_size)]
     run_id: int = connection.execute(
         insert(run)
         .values(
@@ -146,13 +158,7 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         .where(manifest_row.c.manifest_id == manifest_id, scored.c.image_id.is_(None))
         .order_by(manifest_row.c.row_number)
     ).scalars()
-    ranges: list[RowRange] = []
-    for number in numbers:
-        if ranges and number == ranges[-1].last + 1:
-            ranges[-1] = RowRange(ranges[-1].first, number)
-        else:
-            ranges.append(RowRange(number, number))
-    return ranges
+    return ranges_of(numbers)
 
 
 class CompleteRun(NamedTuple):

@@ -67,6 +67,11 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN image i ON i.id = t.image_id
         WHERE t.status = 'failed'
         """,
+        "earlier_failures": """
+        SELECT e.run_id, i.image_index, e.stage, e.reason, e.message, e.retried_at
+        FROM earlier_failure e
+        JOIN image i ON i.id = e.image_id
+        """,
         "progress": _progress(dialect),
         "heatmaps": """
         SELECT s.run_id, i.image_index, f.name AS finding, s.peak_x, s.peak_y,

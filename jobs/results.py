@@ -46,10 +46,12 @@ def print_localisation(database: Database, evaluation_id: int) -> None:
 
 def print_failures(database: Database, run_id: int) -> None:
     """Print how many images failed and why, if any did."""
-    rows = queries.failure_reasons(database, run_id)
-    if rows:
+    groups = queries.failure_reasons(database, run_id)
+    if groups:
         print_table(
-            ("stage", "reason", "images", "one of them"), rows, title="images that could not be scored"
+            ("stage", "reason", "images", "one of them"),
+            ((group.stage, group.reason, group.images, group.example) for group in groups),
+            title="images that could not be scored",
         )
 
 

@@ -25,6 +25,7 @@ from db.comparisons import write_comparison
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.outcomes import Failed, Outcome
+from db.retries import retry_failed
 from db.schema.runs import run
 from db.schema.schedules import alert, schedule, schedule_due
 from jobs.submit import Order, submit
@@ -122,6 +123,10 @@ def fill(database: Database, folder: Path) -> None:
     assert runs == [1, 2, 3, 4]
     evaluate_run_1(database, folder)
     compare_runs_1_and_2(database)
+    assert retry_failed(database, 2)
+    score_batches(database, folder / "models", 2, drawn_or_damaged)
+    (due,) = recovery.close_finished(database, 2)
+    carry_out(database, due)
     fill_schedule(database)
 
 

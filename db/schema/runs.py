@@ -120,6 +120,20 @@ image_result = Table(
     ),
 )
 
+earlier_failure = Table(
+    "earlier_failure",
+    metadata,
+    id_column(),
+    reference("run_id", "run.id"),
+    reference("image_id", "image.id"),
+    Column("stage", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text),
+    Column("retried_at", UtcDateTime, nullable=False),
+    Index("ix_earlier_failure_run_id", "run_id"),
+)
+"""A failed image's outcome that a later attempt in the same run has replaced."""
+
 score = Table(
     "score",
     metadata,

@@ -1,22 +1,56 @@
-"""The command `nightread resume`: a run that stopped continues to its end."""
+"""The command `nightread resume`: a run that stopped continues to its end, or tries its failures again."""
+
+from typing import Annotated
 
 import typer
 
+from config.failures import Reason
 from db import queries, runs
+from db.retries import retry_failed
+from db.states import RunStatus
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
+from jobs.console import note
 from jobs.dispatch.follow import finish, work_on
 
 app = typer.Typer()
 
 
 @app.command()
-def resume(run: RunArgument) -> None:
+def resume(
+    run: RunArgument,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Score the failed images of a complete run again.")
+    ] = False,
+    reason: Annotated[
+        Reason | None, typer.Option(help="With --failed: only images that failed for this reason.")
+    ] = None,
+) -> None:
     """Continue a run that was stopped or cancelled, and wait for its end. Nothing is scored twice.
 
+    With --failed, the images of a complete run that failed are tried again in the same run, once their files,
+    the folder or the disk are mended. Their failures stay in the view `earlier_failures`.
+
     Example: nightread resume 7
+
+    Example: nightread resume 7 --failed --reason missing
     """
+    if reason is not None and not failed:
+        raise typer.BadParameter("goes with --failed", param_hint="--reason")
     settings, database = ready()
+    if failed:
+        count = retry_failed(database, run, reason)
+        note(f"run {run}: {count:,} failed images are scored again" if count else _nothing(run, reason))
     if runs.resume(database, run):
         finish(database, work_on(database, settings, run))
-    finish(database, queries.progress(database, run))
+    ended = queries.progress(database, run)
+    if not failed and ended.status == RunStatus.COMPLETE:
+        note(f"run {run} is complete already: there was nothing to do")
+        if ended.failed:
+            note(f"to score its {ended.failed:,} failed images again: nightread resume {run} --failed")
+    finish(database, ended)
+
+
+def _nothing(run: int, reason: Reason | None) -> str:
+    which = "no failed image" if reason is None else f"no image that failed as {reason}"
+    return f"run {run} has {which} to score again"

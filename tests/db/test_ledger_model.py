@@ -20,7 +20,7 @@ from sqlalchemy import Table, delete, func, select, update
 from support import finding_ids, make_run
 
 from config.failures import Reason, Stage
-from db import evaluations, ledger, queries, recovery, runs
+from db import evaluations, ledger, queries, recovery, retries, runs
 from db.classifications import Classification, FindingScore
 from db.database import Database, clock
 from db.evaluations import EvaluationClaim, Figures
@@ -63,6 +63,7 @@ class Night:
     ended: dict[int, str] = field(default_factory=dict)
     evaluation: int | None = None
     evaluated: int = 0  # times
+    earlier: int = 0  # evaluations, before failed images were tried again
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -134,6 +135,32 @@ class LedgerMachine(RuleBasedStateMachine):
         for piece in self.batches.values():
             if piece.run == run_id and piece.state == "queued":
                 piece.state = "pending"
+
+    @rule(failing=st.sets(st.integers(1, 5), min_size=1))
+    def mended_morning(self, failing: set[int]) -> None:
+        """A night goes well but for some pictures; by the morning they are mended, and due again."""
+        for held in self._claim_all():
+            self._complete(held, failing)
+        self._close_finished(None)
+        for id_ in self.evaluations:
+            evaluating = self._claim_evaluation(id_)
+            if evaluating:
+                self._complete_evaluation(evaluating)
+        for run_id, night in self.nights.items():
+            if night.status == "complete":
+                self._retry_failed(run_id, night)
+
+    def _retry_failed(self, run_id: int, night: Night) -> None:
+        failed = sorted(row for row, status in night.ended.items() if status == "failed")
+        assert retries.retry_failed(self.database, run_id) == len(failed)
+        if failed:
+            night.status, night.evaluation, night.evaluated = "running", None, 0
+            night.earlier += 1
+            for row in failed:
+                del night.ended[row]
+            for piece in self.of(run_id):
+                piece.rows = tuple(row for row in piece.rows if piece.state == "split" or row not in failed)
+            self._learn_parts(failed)
 
     @rule(data=st.data())
     def resume(self, data: st.DataObject) -> None:
@@ -277,12 +304,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def _complete(self, held: Claim, failing: set[int]) -> None:
         piece = self.batches[held.batch_id]
         counts = piece.state == "running" and piece.token == held.token
-        ends = ["failed" if row in failing else "scored" for row in piece.rows]
+        rows = [int(image.image_index[:8]) + 1 for image in held.images]
+        ends = ["failed" if row in failing else "scored" for row in rows]
         outcomes = [outcome(image.image_id, end) for image, end in zip(held.images, ends, strict=True)]
         assert ledger.complete(self.database, held, outcomes) == counts
         if counts:
             piece.state, piece.token, piece.overdue = "done", None, False
-            for row, end in zip(piece.rows, ends, strict=True):
+            for row, end in zip(rows, ends, strict=True):
                 self.end_image(piece.run, row, end)
 
     def end_image(self, run_id: int, row: int, status: str) -> None:
@@ -322,13 +350,16 @@ class LedgerMachine(RuleBasedStateMachine):
                 piece.state = "split"
         self._learn_parts()
 
-    def _learn_parts(self) -> None:
-        """Split batches have left one batch a row, which no other batch has."""
+    def _learn_parts(self, retried: list[int] | None = None) -> None:
+        """Split batches have left one batch a row; failed images that are retried are in batches again."""
         with self.database.read() as connection:
             parts = connection.execute(select(batch).where(batch.c.id.not_in(list(self.batches)))).all()
         for part in parts:
-            assert part.first_row == part.last_row
-            self.batches[part.id] = Piece(part.run_id, rows=(part.first_row,))
+            assert retried or part.first_row == part.last_row
+            rows = tuple(range(part.first_row, part.last_row + 1))
+            self.batches[part.id] = Piece(part.run_id, rows=rows)
+        if retried:
+            assert [row for part in parts for row in self.batches[part.id].rows] == retried
 
     @precondition(lambda self: any(piece.state == "queued" for piece in self.batches.values()))
     @rule(data=st.data())
@@ -534,7 +565,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert shown.pending == 0
         with self.database.read() as connection:
             written = connection.execute(select(func.count()).select_from(evaluation_result)).scalar_one()
-        assert written == sum(night.evaluated for night in self.nights.values())
+        assert written == sum(night.evaluated + night.earlier for night in self.nights.values())
 
     def teardown(self) -> None:
         """From wherever the steps have led, a night without further faults leads to the end."""
@@ -571,7 +602,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def _evaluation_state(self, run_id: int) -> str:
         with self.database.read() as connection:
             state: str = connection.execute(
-                select(evaluation.c.state).where(evaluation.c.run_id == run_id)
+                select(evaluation.c.state).where(evaluation.c.run_id == run_id, evaluation.c.closes_run)
             ).scalar_one()
         return state
 

@@ -20,6 +20,7 @@ PUBLIC = {
     "auc": "run_id evaluation_id evaluated_at label_set subgroup finding n_positive n_negative auroc "
     "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
     "failures": "run_id image_index stage reason message",
+    "earlier_failures": "run_id image_index stage reason message retried_at",
     "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
     "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
     "evaluations": "evaluation_id run_id state evaluated_at label_set labels labels_sha256",

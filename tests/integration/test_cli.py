@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import STUB_CARD, Nightread, write_card, write_manifest
+from support import STUB_CARD, Nightread, close_run, make_run, score_batches, write_card, write_manifest
 
+from config.failures import Reason, Stage
+from db.outcomes import Failed, Outcome
+from db.upgrade import upgrade
 from workers.commands.main import COMMANDS
 
 STUB = ("--model", "stub")
@@ -178,6 +181,42 @@ def test_submit_and_cancel_and_resume_without_a_broker(nightread: Nightread, tmp
     assert nightread.sql("SELECT COUNT(*) AS n FROM heatmaps") == [{"n": 0}]
 
 
+def test_failed_images_are_shown_and_scored_again_once_their_files_are_there(nightread: Nightread) -> None:
+    def lost(outcome: Outcome) -> Outcome:
+        if outcome.image_id > 7:
+            return outcome
+        return Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+
+    upgrade(nightread.database())
+    run = make_run(nightread.database(), nightread.home, 20)
+    score_batches(nightread.database(), nightread.home / "models", run, lost)
+    close_run(nightread.database(), run)
+
+    shown = nightread.call("failures", "1", "--names", "2")
+    assert "7 of 20 images have no scores" in shown.stdout
+    assert "00000001_000.png" in shown.stdout
+    assert "00000002_000.png" not in shown.stdout
+    assert "nightread resume 1 --failed" in shown.stderr
+    (group,) = json.loads(nightread.call("failures", "1", "--json").stdout)
+    assert (group["reason"], group["images"], len(group["first"])) == ("missing", 7, 5)
+
+    idle = nightread.call("resume", "1")
+    assert idle.returncode == 3
+    assert "run 1 is complete already: there was nothing to do" in idle.stderr
+    assert "to score its 7 failed images again: nightread resume 1 --failed" in idle.stderr
+    damaged = nightread.call("resume", "1", "--failed", "--reason", "damaged")
+    assert damaged.returncode == 3
+    assert "run 1 has no image that failed as damaged to score again" in damaged.stderr
+    assert nightread.call("resume", "1", "--reason", "missing").returncode == 2
+
+    done = nightread.run("resume", "1", "--failed", "--reason", "missing")
+    assert done.returncode == 0, done.stderr
+    assert "run 1: 7 failed images are scored again" in done.stderr
+    assert "run 1: 20 of 20 images scored, 0 failed" in done.stdout
+    assert "no image has failed" in nightread.call("failures", "1").stdout
+    assert nightread.sql("SELECT COUNT(*) AS n FROM earlier_failures") == [{"n": 7}]
+
+
 def test_a_run_is_not_resumed_with_another_model_of_the_same_name(
     nightread: Nightread, tmp_path: Path
 ) -> None:
@@ -255,6 +294,7 @@ def test_every_commands_help_has_examples(nightread: Nightread) -> None:
         *(
             "compare",
             "calibrate",
+            "failures",
             "report",
             "export",
             "import-scores",

@@ -41,6 +41,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Show the progress of the runs, and the alerts of the last seven days.",
     ),
+    "failures": Entry(
+        "jobs.commands.failures",
+        PANEL_ASK,
+        "Show why images of a run have no scores: reasons, counts and first names.",
+    ),
     "sql": Entry(
         "jobs.commands.sql",
         PANEL_ASK,

@@ -1,0 +1,42 @@
+"""The command `nightread failures`: why images of a run have no scores."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from db import queries
+from jobs.commands.options import RunArgument
+from jobs.commands.session import ready
+from jobs.console import note, print_json, print_table, say
+
+app = typer.Typer()
+
+
+@app.command()
+def failures(
+    run: RunArgument,
+    names: Annotated[int, typer.Option(min=1, help="Names of images per reason.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per reason.")] = False,
+) -> None:
+    """Show why images of a run have no scores: reasons, counts and first names.
+
+    docs/failures.md says what to do about each reason.
+
+    Example: nightread failures 7 --names 20
+    """
+    _, database = ready()
+    progress = queries.progress(database, run)
+    groups = queries.failure_reasons(database, run, names)
+    if as_json:
+        print_json([asdict(group) for group in groups])
+        return
+    if not groups:
+        say(f"run {run} is {progress.status}: no image has failed")
+        return
+    print_table(
+        ("stage", "reason", "images", "first of them"),
+        ((group.stage, group.reason, group.images, "\n".join(group.first)) for group in groups),
+        title=f"run {run}: {progress.failed:,} of {progress.images:,} images have no scores",
+    )
+    note(f"once their cause is mended: nightread resume {run} --failed")
