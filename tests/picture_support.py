@@ -6,11 +6,11 @@ import zlib
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from config.failures import ImageUnusableError
 from workers.inference.formats.decode import decode
+from workers.inference.formats.picture import Values
 
 LIMIT = 1_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,7 +41,7 @@ PLAIN = saved(Image.fromarray(GREY), "PNG")
 JPEG = saved(Image.fromarray(GREY), "JPEG", quality=95)
 
 
-def values(content: bytes) -> NDArray[np.generic]:
+def values(content: bytes) -> Values:
     return decode(content, LIMIT).values
 
 

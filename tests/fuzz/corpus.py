@@ -631,8 +631,6 @@ def strangers(rng: Random) -> Iterator[Sample]:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(zipfile.ZipInfo("a.png"), png)
     others |= {
-        "DICOM": bytes(128) + b"DICM" + rng.randbytes(900),
-        "DICOM-with-JPEG": bytes(128) + b"DICM" + jpeg,
         "SVG": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
         "HTML": b"<!doctype html><title>404</title>Not found",
         "HTML-with-JPEG": b"<html>" + jpeg,
@@ -646,6 +644,9 @@ def strangers(rng: Random) -> Iterator[Sample]:
     }
     for name, content in others.items():
         yield Sample(f"stranger-{name}.png", content, frozenset({"wrong_format"}))
+    for name, rest in (("noise", rng.randbytes(900)), ("JPEG", jpeg), ("PNG", png)):
+        outcomes = BROKEN | {"wrong_format", "too_large"}
+        yield Sample(f"stranger-DICOM-{name}.png", bytes(128) + b"DICM" + rest, outcomes)
     many = [(0, 0, 0), *[(1, 63, 0)] * 40]
     yield Sample("flat-8.jpg", flat_jpeg(0xC0, 8, [(0, 63, 0)]), frozenset({SCORED}))
     yield Sample("flat-progressive.jpg", flat_jpeg(0xC2, 8, many[:2]), frozenset({SCORED}))

@@ -3,7 +3,7 @@
 from typing import Final, Protocol
 
 from config.failures import ImageUnusableError, Reason
-from workers.inference.formats import jpeg, png, strangers
+from workers.inference.formats import dicom, jpeg, png, strangers
 from workers.inference.formats.picture import Picture
 
 _HEAD: Final = strangers.HEAD
@@ -26,6 +26,7 @@ class Format(Protocol):
 FORMATS: Final[dict[str, Format]] = {
     "PNG": png,
     "JPEG": jpeg,
+    "DICOM": dicom,
 }
 """The supported formats, by the names that people know them by."""
 
@@ -47,8 +48,8 @@ def decode(content: bytes, max_pixels: int) -> Picture:
     head = content[:_HEAD]
     found = next((known for known in FORMATS.values() if known.matches(head)), None)
     if found is None:
-        names = " nor ".join(FORMATS)
-        what = strangers.describe(head) or f"is neither {names}, whatever its name"
+        names = ", ".join(FORMATS)
+        what = strangers.describe(head) or f"is none of {names}, whatever its name"
         raise ImageUnusableError(Reason.WRONG_FORMAT, what)
     try:
         return found.decode(content, max_pixels)

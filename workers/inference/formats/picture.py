@@ -16,7 +16,8 @@ MOST_PARTS: Final = 1 << 18
 class Picture:
     """A decoded radiograph: grey (height, width) or RGB (height, width, 3), values 0-255.
 
-    8-bit pictures are uint8. 16-bit grey is float32, scaled so that 65,535 is 255.
+    8-bit pictures are uint8. 16-bit grey is float32, scaled so that 65,535 is 255; DICOM's grey is as its
+    display pipeline shows it, uint8 where that gives whole numbers.
     """
 
     values: NDArray[np.uint8] | NDArray[np.float32]

@@ -9,7 +9,6 @@ _EXTRACT: Final = "unpack it, and name the folder of pictures"
 _STRANGERS: Final = tuple(
     (re.compile(beginning, re.DOTALL), name, advice)
     for beginning, name, advice in (
-        (rb".{128}DICM", "a DICOM file", _CONVERT),
         (rb"II\*\0|MM\0\*", "a TIFF picture", _CONVERT),
         (rb"RIFF.{4}WEBP", "a WebP picture", _CONVERT),
         (rb"GIF8[79]a", "a GIF picture", _CONVERT),

@@ -1,0 +1,92 @@
+"""DICOM's way from stored values to what a screen shows: modality, window, presentation; as one table.
+
+The steps are those of PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT) and C.11.6 (presentation LUT), in this
+order. A stored value has at most 16 bits, so every step is done once per possible value and not per pixel.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels.processing import apply_modality_lut, apply_voi
+
+Table = NDArray[np.float64]
+"""A value per stored value, the stored value's bits being the index."""
+
+_WHITE: Final = 255.0
+_SCREEN_VALUES: Final = 2**8
+
+
+def stored_values(bits: int, *, signed: bool) -> NDArray[np.int64]:
+    """Return what each pattern of `bits` bits stands for, (2**bits,): two's complement if signed."""
+    patterns = np.arange(2**bits, dtype=np.int64)
+    return np.where(patterns >= 2 ** (bits - 1), patterns - 2**bits, patterns) if signed else patterns
+
+
+def display_table(dataset: Dataset, stored: NDArray[np.int64], present: NDArray[np.bool_]) -> Table:
+    """Return what is shown for each stored value, 0 (black) to 255 (white).
+
+    `present` says which patterns the picture has, padding aside: without a usable window, their smallest
+    value is black and their largest white. Where 8 bits are stored it is the smallest and largest possible
+    value, since such a picture was made for a screen.
+    """
+    values = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
+    shown = _through_lut(dataset, values)
+    if shown is None:
+        shown = _through_window(dataset, values)
+    if shown is None:
+        shown = _stretched(values, values if values.size <= _SCREEN_VALUES else values[present])
+    shape = str(dataset.get("PresentationLUTShape", "IDENTITY"))
+    # A MONOCHROME1 film says INVERSE as well, where it says it at all: that is one inversion and not two.
+    if dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE":
+        shown = _WHITE - shown
+    return shown
+
+
+def _through_lut(dataset: Dataset, values: Table) -> Table | None:
+    """Apply the first VOI LUT, which goes before a window; its own bits say what white is."""
+    if not dataset.get("VOILUTSequence"):
+        return None
+    bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
+    looked_up = apply_voi(values.round().astype(np.int64), dataset, index=0)
+    shown: Table = np.asarray(looked_up, dtype=np.float64) * (_WHITE / (2**bits - 1))
+    return shown
+
+
+def _through_window(dataset: Dataset, values: Table) -> Table | None:
+    """Apply the first window by its function (C.11.2.1.2, C.11.2.1.3); None without a usable one."""
+    center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    function = str(dataset.get("VOILUTFunction", "LINEAR"))
+    if center is None or width is None or not np.isfinite([center, width]).all():
+        return None
+    if width <= 0 or (function == "LINEAR" and width < 1):
+        return None
+    if function == "SIGMOID":
+        shown: Table = _WHITE / (1 + np.exp((-4 * (values - center) / width).clip(-700, 700)))
+        return shown
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        return np.where(values > center, _WHITE, 0.0)
+    ramp: Table = (((values - center) / width + 0.5) * _WHITE).clip(0, _WHITE)
+    return ramp
+
+
+def _stretched(values: Table, present: Table) -> Table:
+    """Stretch the picture's own range to black and white; a flat picture is black."""
+    lowest, highest = present.min(initial=np.inf), present.max(initial=-np.inf)
+    if not highest > lowest:
+        return np.zeros_like(values)
+    stretched: Table = ((values - lowest) * (_WHITE / (highest - lowest))).clip(0, _WHITE)
+    return stretched
+
+
+def _first(value: object) -> float | None:
+    """Return the first of an element's numbers, None where it has none."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str | float | int):
+        return float(value)
+    numbers = list(np.ravel(np.asarray(value, dtype=np.float64)))
+    return float(numbers[0]) if numbers else None
