@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Connection, Select, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
 from config.failures import Reason, Stage
-from db.database import Database, bulk_insert
+from db.database import Database
 from db.errors import DatabaseError
 from db.queries import progress
-from db.runs import ranges_of
+from db.runs import ranges_of, write_batches
 from db.schema.archives import manifest_row
 from db.schema.base import UtcDateTime
 from db.schema.evaluations import evaluation
@@ -24,15 +24,15 @@ def retry_failed(database: Database, run_id: int, reason: Reason | None = None) 
     Raises UnknownRunError for a run that is not there, and DatabaseError for one that is not complete.
     """
     status = progress(database, run_id).status
+    failed = and_(
+        image_result.c.run_id == run_id,
+        image_result.c.status == ImageStatus.FAILED,
+        image_result.c.stage != Stage.IMPORT,
+    )
+    if reason is not None:
+        failed = and_(failed, image_result.c.reason == reason)
     with database.write() as connection:
-        failed = select(image_result.c.image_id).where(
-            image_result.c.run_id == run_id,
-            image_result.c.status == ImageStatus.FAILED,
-            image_result.c.stage != Stage.IMPORT,
-        )
-        if reason is not None:
-            failed = failed.where(image_result.c.reason == reason)
-        count: int = connection.execute(select(func.count()).select_from(failed.subquery())).scalar_one()
+        count: int = connection.execute(select(func.count()).where(failed)).scalar_one()
         if count == 0 and status == RunStatus.COMPLETE:
             return 0
         # Of two that ask at the same time one waits here for the other, and finds the run not complete.
@@ -51,23 +51,21 @@ def retry_failed(database: Database, run_id: int, reason: Reason | None = None) 
             .where(evaluation.c.run_id == run_id, evaluation.c.closes_run)
             .values(closes_run=False)
         )
-        _keep(connection, run_id, failed)
+        _keep(connection, failed)
         _make_batches(connection, run_id, failed)
         _take_back(connection, run_id, failed)
     return count
 
 
-def _keep(connection: Connection, run_id: int, failed: Select[tuple[int]]) -> None:
+def _keep(connection: Connection, failed: ColumnElement[bool]) -> None:
     """Copy the failures into the history."""
     kept = ("run_id", "image_id", "stage", "reason", "message")
     columns = (image_result.c[name] for name in kept)
-    chosen = select(*columns, literal(datetime.now(UTC), UtcDateTime)).where(
-        image_result.c.run_id == run_id, image_result.c.image_id.in_(failed)
-    )
+    chosen = select(*columns, literal(datetime.now(UTC), UtcDateTime)).where(failed)
     connection.execute(insert(earlier_failure).from_select([*kept, "retried_at"], chosen))
 
 
-def _make_batches(connection: Connection, run_id: int, failed: Select[tuple[int]]) -> None:
+def _make_batches(connection: Connection, run_id: int, failed: ColumnElement[bool]) -> None:
     """Write batches over the failed images' rows, of the size that the run's others have."""
     size, last = connection.execute(
         select(func.max(batch.c.last_row - batch.c.first_row + 1), func.max(batch.c.number)).where(
@@ -77,35 +75,21 @@ def _make_batches(connection: Connection, run_id: int, failed: Select[tuple[int]
     numbers = connection.execute(
         select(manifest_row.c.row_number)
         .join(run, run.c.manifest_id == manifest_row.c.manifest_id)
-        .where(run.c.id == run_id, manifest_row.c.image_id.in_(failed))
+        .join(image_result, image_result.c.image_id == manifest_row.c.image_id)
+        .where(run.c.id == run_id, failed)
         .order_by(manifest_row.c.row_number)
     ).scalars()
-    made = [ends for rows in ranges_of(numbers) for ends in rows.parts(size)]
-    bulk_insert(
-        connection,
-        batch,
-        ("run_id", "number", "first_row", "last_row"),
-        ((run_id, number, *ends) for number, ends in enumerate(made, start=last + 1)),
-    )
+    made = [part for rows in ranges_of(numbers) for part in rows.parts(size)]
+    write_batches(connection, run_id, made, first=last + 1)
     connection.execute(update(run).where(run.c.id == run_id).values(batches=run.c.batches + len(made)))
 
 
-def _take_back(connection: Connection, run_id: int, failed: Select[tuple[int]]) -> None:
+def _take_back(connection: Connection, run_id: int, failed: ColumnElement[bool]) -> None:
     """Remove the failures from the results, and from the counts of the batches that had them."""
-    of_batch = (
-        select(func.count())
-        .where(
-            image_result.c.run_id == run_id,
-            image_result.c.batch_id == batch.c.id,
-            image_result.c.image_id.in_(failed),
-        )
-        .scalar_subquery()
-    )
+    of_batch = select(func.count()).where(image_result.c.batch_id == batch.c.id, failed).scalar_subquery()
     connection.execute(
         update(batch)
         .where(batch.c.run_id == run_id, batch.c.failed > 0)
         .values(failed=batch.c.failed - of_batch)
     )
-    connection.execute(
-        delete(image_result).where(image_result.c.run_id == run_id, image_result.c.image_id.in_(failed))
-    )
+    connection.execute(delete(image_result).where(failed))

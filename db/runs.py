@@ -124,13 +124,18 @@ def create_run(
         )
         .returning(run.c.id)
     ).scalar_one()
+    write_batches(connection, run_id, batches)
+    return run_id
+
+
+def write_batches(connection: Connection, run_id: int, batches: Sequence[RowRange], first: int = 1) -> None:
+    """Write a run's batches over these rows, numbered from `first`."""
     bulk_insert(
         connection,
         batch,
         ("run_id", "number", "first_row", "last_row"),
-        ((run_id, number, *ends) for number, ends in enumerate(batches, start=1)),
+        ((run_id, number, *ends) for number, ends in enumerate(batches, start=first)),
     )
-    return run_id
 
 
 def _row_count(connection: Connection, manifest_id: int) -> int:

@@ -190,7 +190,7 @@ class Poison:
             execute(module)
             outcome = module.StubScorer._outcome
             def deadly(self, held, image):
-                if image.image_index == "00000011_000.png":
+                if image.image_index == "00000013_000.png":
                     os.kill(os.getpid(), signal.SIGKILL)
                 return outcome(self, held, image)
             module.StubScorer._outcome = deadly
@@ -223,7 +223,7 @@ def test_an_image_that_kills_every_worker_costs_itself_and_nothing_else(
     )
     assert done.returncode == 3, done.stderr + cluster.logs()
     assert cluster.sql("SELECT image_index, stage, reason FROM failures") == [
-        {"image_index": "00000011_000.png", "stage": "worker", "reason": "worker_died"}
+        {"image_index": "00000013_000.png", "stage": "worker", "reason": "worker_died"}
     ]
     progress = queries.progress(database, 1)
     assert (progress.scored, progress.failed, progress.status) == (199, 1, "complete")

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.encaps import get_frame
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -26,8 +25,9 @@ from workers.inference.formats.picture import Picture, check_size, ends_early
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
-_COLOUR: Final = ("RGB", "YBR_FULL_422")
-"""The second only as JPEG, whose decoder makes RGB of it."""
+_COLOUR: Final = ("RGB",)
+_JPEG_COLOUR: Final = ("RGB", "YBR_FULL_422")
+"""A JPEG's decoder makes RGB of either."""
 _UNCOMPRESSED: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 _BYTE: Final = 8
 _WORD: Final = 16
@@ -75,18 +75,21 @@ def _decode(content: bytes, max_pixels: int) -> Picture:
         raise ends_early(content)
     syntax = dataset.file_meta.TransferSyntaxUID
     photometric = str(dataset.PhotometricInterpretation)
-    if syntax == JPEGBaseline8Bit:
-        words = _from_jpeg(dataset, max_pixels)
-    elif syntax in _UNCOMPRESSED and photometric != "YBR_FULL_422":
-        words = _uncompressed(dataset, content, little=syntax != ExplicitVRBigEndian)
-    else:
-        raise _unread(f"a DICOM file whose pixels are compressed as {UID(syntax).name}")
+    if syntax not in (JPEGBaseline8Bit, *_UNCOMPRESSED):
+        raise _unread(f"a DICOM file whose pixels are compressed as {syntax.name}")
+    as_jpeg = syntax == JPEGBaseline8Bit
     grey = int(dataset.SamplesPerPixel) == 1
-    if photometric in _GREY and grey:
+    if photometric not in (_GREY if grey else _JPEG_COLOUR if as_jpeg else _COLOUR):
+        raise _unread(f"a DICOM file of photometric interpretation {photometric}")
+    if as_jpeg:
+        words = _from_jpeg(dataset, max_pixels)
+    else:
+        words = _uncompressed(dataset, content, little=syntax != ExplicitVRBigEndian)
+    if grey:
         return _shown(dataset, words)
-    if photometric in _COLOUR and not grey and words.dtype == np.uint8:
-        return Picture(words.astype(np.uint8, copy=False))
-    raise _unread(f"a DICOM file of photometric interpretation {photometric}")
+    if words.dtype != np.uint8:
+        raise _unread("a DICOM file in colour of more than 8 bits")
+    return Picture(words.astype(np.uint8, copy=False))
 
 
 def _unread(what: str) -> ImageUnusableError:
@@ -126,9 +129,12 @@ def _shown(dataset: Dataset, words: Words) -> Picture:
     bits, high = int(dataset.BitsStored), int(dataset.HighBit)
     patterns = (words >> (high + 1 - bits)) & (2**bits - 1)
     stored = stored_values(bits, signed=int(dataset.PixelRepresentation) == 1)
-    present = np.bincount(patterns.ravel(), minlength=stored.size) > 0
     padding = _padding(dataset, stored)
-    table = display_table(dataset, stored, present & ~padding)
+
+    def present() -> NDArray[np.bool_]:
+        return (np.bincount(patterns.ravel(), minlength=stored.size) > 0) & ~padding
+
+    table = display_table(dataset, stored, present)
     table[padding] = 0
     # Where nothing lies between two greys, the picture is that of an 8-bit PNG, and is resized as that is.
     if np.array_equal(table, table.round()):

@@ -4,6 +4,7 @@ The steps are those of PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT) and C.11.6 
 order. A stored value has at most 16 bits, so every step is done once per possible value and not per pixel.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -24,19 +25,21 @@ def stored_values(bits: int, *, signed: bool) -> NDArray[np.int64]:
     return np.where(patterns >= 2 ** (bits - 1), patterns - 2**bits, patterns) if signed else patterns
 
 
-def display_table(dataset: Dataset, stored: NDArray[np.int64], present: NDArray[np.bool_]) -> Table:
+def display_table(
+    dataset: Dataset, stored: NDArray[np.int64], present: Callable[[], NDArray[np.bool_]]
+) -> Table:
     """Return what is shown for each stored value, 0 (black) to 255 (white).
 
-    `present` says which patterns the picture has, padding aside: without a usable window, their smallest
-    value is black and their largest white. Where 8 bits are stored it is the smallest and largest possible
-    value, since such a picture was made for a screen.
+    `present` counts which patterns the picture has, padding aside; it is asked without a usable window only:
+    their smallest value is black then, and their largest white. Where 8 bits are stored it is the smallest
+    and largest possible value, since such a picture was made for a screen.
     """
     values = np.asarray(apply_modality_lut(stored, dataset), dtype=np.float64)
     shown = _through_lut(dataset, values)
     if shown is None:
         shown = _through_window(dataset, values)
     if shown is None:
-        shown = _stretched(values, values if values.size <= _SCREEN_VALUES else values[present])
+        shown = _stretched(values, values if values.size <= _SCREEN_VALUES else values[present()])
     shape = str(dataset.get("PresentationLUTShape", "IDENTITY"))
     # A MONOCHROME1 film says INVERSE as well, where it says it at all: that is one inversion and not two.
     if dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE":
