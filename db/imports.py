@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 
 from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
-from db.manifests import ManifestRow, archive_id, find_or_write_findings, find_or_write_manifest
+from db.manifests import ManifestRow, Reading, archive_id, find_or_write_findings, find_or_write_manifest
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema.archives import manifest_row
 from db.schema.evaluations import evaluation
@@ -34,6 +34,7 @@ class ImportedScores:
     version: str
     model: ModelFacts
     labelled: Sequence[str]
+    reading: Reading | None
     rows: Sequence[ManifestRow]
     probabilities: NDArray[np.float32]
 
@@ -52,6 +53,7 @@ def write_imported(database: Database, imported: ImportedScores) -> tuple[int, b
             path=imported.path,
             findings=imported.labelled,
             rows=imported.rows,
+            reading=imported.reading,
         )
         known: int | None = connection.execute(
             select(run.c.id)

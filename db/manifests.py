@@ -1,6 +1,7 @@
 """Manifests and their rows: written once, no matter how often they are submitted, and found by their run."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -29,6 +30,26 @@ class ManifestRow(NamedTuple):
     sex: str | None = None
     age_years: float | None = None
     labels: str = ""
+
+
+class Reading(NamedTuple):
+    """What was taken of a manifest's file, to be kept with its rows.
+
+    `uncertain`: what an uncertain label counts as. `columns`: what is read -> its column. `labels`: finding
+    -> the column of its labels. `unlabelled`: the model's findings without labels. `unused`: column -> what
+    it may mean, None where nothing is near. `remarks`: how unusual cells were taken, one line per kind.
+    """
+
+    uncertain: str
+    columns: Mapping[str, str]
+    labels: Mapping[str, str]
+    unlabelled: Sequence[str]
+    unused: Mapping[str, str | None]
+    remarks: Sequence[str]
+
+    def as_json(self) -> str:
+        """Return it as the database keeps it."""
+        return json.dumps(self._asdict(), ensure_ascii=False)
 
 
 _FACTS: Final = ManifestRow._fields[1:]
@@ -69,6 +90,7 @@ def find_or_write_manifest(
     path: str,
     findings: Sequence[str],
     rows: Iterable[ManifestRow],
+    reading: Reading | None,
 ) -> tuple[int, int]:
     """Return the manifest's id and its number of rows; read `rows` only if it was never written before.
 
@@ -76,7 +98,15 @@ def find_or_write_manifest(
     """
     added = connection.execute(
         upsert(manifest)
-        .values(archive_id=archive, fingerprint=fingerprint, path=path, rows=0, created_at=datetime.now(UTC))
+        .values(
+            archive_id=archive,
+            fingerprint=fingerprint,
+            path=path,
+            rows=0,
+            created_at=datetime.now(UTC),
+            uncertain=reading and reading.uncertain,
+            reading=reading and reading.as_json(),
+        )
         .on_conflict_do_nothing()
         .returning(manifest.c.id)
     ).scalar_one_or_none()

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, column, select, table, text
 from config.cards.card import CardFields
 from db.database import Database, SqlRow, SqlValue
 from db.errors import UnknownRunError
-from db.schema.archives import archive, finding, image
+from db.schema.archives import archive, finding, image, manifest
 from db.schema.base import State, UtcDateTime
 from db.schema.runs import image_result, model, model_finding, run
 from db.states import ImageStatus, RunStatus
@@ -175,6 +175,16 @@ def model_card(database: Database, run_id: int) -> CardFields:
     return content
 
 
+def reading_of(database: Database, run_id: int) -> dict[str, SqlValue] | None:
+    """Return what was taken of a run's manifest, as `Reading` has it; None where that was not kept."""
+    with database.read() as connection:
+        kept = connection.execute(
+            select(manifest.c.reading).join(run, run.c.manifest_id == manifest.c.id).where(run.c.id == run_id)
+        ).scalar_one_or_none()
+    reading: dict[str, SqlValue] | None = kept and json.loads(kept)
+    return reading
+
+
 @dataclass(frozen=True, slots=True)
 class StoredMaps:
     """The stored maps of one image: float16 bytes (height, width, findings)."""
@@ -205,11 +215,12 @@ def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps
             return f"{image_index} could not be scored: {row.message}"
         if row.maps is None:
             return f"run {run_id} was made with --heatmaps none"
-        names = _findings(connection, run_id)
+        names = model_findings(connection, run_id)
     return StoredMaps(row.root, row.width, row.height, row.maps, row.map_height, row.map_width, names)
 
 
-def _findings(connection: Connection, run_id: int) -> tuple[str, ...]:
+def model_findings(connection: Connection, run_id: int) -> tuple[str, ...]:
+    """Return the findings of a run's model, in the model's order; none where there is no such run."""
     return tuple(
         connection.execute(
             select(finding.c.name)

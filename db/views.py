@@ -90,7 +90,7 @@ def _views(dialect: str) -> dict[str, str]:
                l.path AS labels, l.fingerprint AS labels_sha256,
                model.name AS model, model.sha256 AS model_sha256, e.closes_run,
                e.bootstrap, e.wanted_sensitivity, b.path AS boxes, b.fingerprint AS boxes_sha256,
-               schedule.name AS schedule, e.message
+               schedule.name AS schedule, e.message, l.uncertain, l.reading
         FROM evaluation e
         JOIN manifest l ON l.id = e.label_manifest_id
         JOIN run ON run.id = e.run_id

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from db.manifests import ManifestRow
 from db.runs import ModelFacts
 from jobs.errors import InputError
 from jobs.sources.source import open_source
-from jobs.tables.columns import UNKNOWN
+from jobs.tables.label_columns import UNKNOWN
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
 from jobs.tables.table import TableError, fingerprint_of
@@ -64,7 +64,7 @@ def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
     """
     _check_names(order)
     scores = read_scores(order.scores, image_column=order.image_column, finding_columns=order.finding_columns)
-    labels = None if order.labels is None else _open_labels(order.labels)
+    labels = None if order.labels is None else _open_labels(order.labels, scores.findings)
     described = {} if labels is None else {row.image_index: row for row in labels}
     labelled = () if labels is None else labels.findings
     unknown = UNKNOWN * len(labelled)
@@ -75,6 +75,7 @@ def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
         version=version("nightread"),
         model=_model(scores.findings, order),
         labelled=labelled,
+        reading=None if labels is None else labels.reading,
         rows=[described.get(image) or ManifestRow(image, labels=unknown) for image in scores.images],
         probabilities=scores.probabilities,
     )
@@ -90,9 +91,9 @@ def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
     )
 
 
-def _open_labels(path: Path) -> Manifest:
+def _open_labels(path: Path, findings: Sequence[str]) -> Manifest:
     try:
-        return Manifest(path)
+        return Manifest(path, findings=findings)
     except TableError as error:
         if "--image-column" not in error.advice:
             raise

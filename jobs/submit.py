@@ -1,7 +1,7 @@
 """The producer: from a manifest and a model card to a committed run with its batches."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,8 @@ from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.errors import InputError
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
+from jobs.tables.spellings import Vocabulary
 
 Heatmaps = Literal["none", "positive", "all"]
 
@@ -33,20 +35,28 @@ class Order:
     model: str
     heatmaps: Heatmaps = "positive"
     batch_size: int = 32
-    image_column: str | None = None
-    finding_columns: Mapping[str, str] | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
+    require_labels: bool = False
 
 
-def submit(
-    database: Database, settings: Settings, order: Order, progress: Callable[[int], None] = lambda _: None
+def submit(database: Database, settings: Settings, order: Order) -> int:
+    """Read an order and commit a run of it; returns the run's id. Raises what its two steps raise."""
+    return commit(database, order, *read_order(settings, order))
+
+
+def commit(
+    database: Database,
+    order: Order,
+    manifest: Manifest,
+    facts: ModelFacts,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Validate the manifest and commit a run of it in one transaction; returns the run's id.
+    """Validate the manifest's rows and commit a run of them in one transaction; returns the run's id.
 
     Nothing is sent yet and, where the manifest is wrong anywhere (TableError), nothing is written. The
     manifest's rows are stored once, no matter how often it is submitted. `progress` is called with the number
     of rows read so far.
     """
-    manifest, facts = read_order(settings, order)
     with database.write() as connection:
         return create_run(
             connection,
@@ -59,21 +69,26 @@ def submit(
 
 
 def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
-    """Find what an order names: the manifest, of which only the header is read, and the model.
+    """Find what an order names: the manifest, whose rows are not checked yet, and the model.
 
     Raises OrderError, SourceError, TableError or ConfigError for what is not there or does not fit.
     """
     open_source(order.images).require()
     card = find_model(order.model, settings.models).card
-    foreign = set((order.finding_columns or {}).values()) - set(card.findings)
+    vocabulary = Vocabulary(card.findings)
+    asked = (order.read.finding_columns or {}).values()
+    foreign = {word for word in asked if vocabulary.finding(word) not in card.findings}
     if foreign:
         raise OrderError(
             f"--finding-column: model {card.name} has no finding {', '.join(sorted(foreign))}; "
             f"it has: {', '.join(card.findings)}"
         )
-    manifest = Manifest(
-        order.manifest, image_column=order.image_column, finding_columns=order.finding_columns
-    )
+    manifest = Manifest(order.manifest, order.read, findings=card.findings)
+    if order.require_labels and not manifest.labelled:
+        raise OrderError(
+            f"--require-labels: {order.manifest} has no known label; name the columns with --finding-column, "
+            "or leave the option out"
+        )
     return manifest, ModelFacts.of(card)
 
 
@@ -91,6 +106,7 @@ def store_manifest(
         path=str(manifest.path.resolve()),
         findings=manifest.findings,
         rows=_counted(manifest, progress),
+        reading=manifest.reading,
     )
     return manifest_id
 

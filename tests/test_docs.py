@@ -149,7 +149,7 @@ def carry_out(database: Database, evaluation_id: int) -> None:
 
 def evaluate_run_1(database: Database, folder: Path) -> None:
     """Evaluate run 1 by its own labels with all that can be asked for, by others, and once in vain."""
-    labels = open_labels(write_hospital_manifest(folder / "labels.csv", shift=1), None, None)
+    labels = open_labels(write_hospital_manifest(folder / "labels.csv", shift=1))
     boxes = [
         Box(f"{number:08d}.png", finding, 0, 0, 700, 900)
         for number, finding in ((3, "Mass"), (6, "Mass"), (4, "Effusion"))

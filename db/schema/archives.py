@@ -31,6 +31,9 @@ manifest = Table(
     Column("path", Text, nullable=False),
     Column("rows", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
+    # NULL where an earlier version wrote the manifest, or where an import has no labels.
+    Column("uncertain", Text),  # what an uncertain label counts as: ignore, positive or negative
+    Column("reading", Text),  # what was taken of the file and what was not, as JSON
     UniqueConstraint("archive_id", "fingerprint"),
 )
 

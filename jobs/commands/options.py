@@ -28,6 +28,9 @@ FindingColumnOption = Annotated[
     list[str] | None,
     typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's labels: 0, 1 or blank; repeatable."),
 ]
+RequireLabelsOption = Annotated[
+    bool, typer.Option("--require-labels", help="Refuse a manifest without any known label.")
+]
 
 NEEDS_BROKER: Final = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
 

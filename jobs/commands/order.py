@@ -1,36 +1,22 @@
-"""From the options that `score` and `submit` share to a committed run."""
-
-from pathlib import Path
+"""From an order to a committed run, with a live count of the manifest's rows."""
 
 from config.settings import Settings
 from db.database import Database
-from jobs.commands.options import column_mapping
+from jobs.commands.reading import say_reading
 from jobs.console import err
-from jobs.submit import Heatmaps, Order, submit
+from jobs.submit import Order, commit, read_order
 
 
-def commit_order(
-    database: Database,
-    settings: Settings,
-    manifest: Path,
-    images: str,
-    model: str | None,
-    batch_size: int,
-    heatmaps: Heatmaps,
-    image_column: str | None,
-    finding_column: list[str] | None,
-) -> int:
-    """Commit a run of a manifest, with a live count of its rows; returns the run's number."""
-    order = Order(
-        manifest,
-        images,
-        model or settings.model,
-        heatmaps,
-        batch_size,
-        image_column,
-        column_mapping(finding_column),
-    )
-    with err.status(f"reading {manifest}") as status:
-        return submit(
-            database, settings, order, lambda rows: status.update(f"reading {manifest}: {rows:,} rows")
+def commit_order(database: Database, settings: Settings, order: Order) -> int:
+    """Commit a run of a manifest, and say what was taken of it; returns the run's number."""
+    with err.status(f"reading {order.manifest}") as status:
+        manifest, facts = read_order(settings, order)
+        run_id = commit(
+            database,
+            order,
+            manifest,
+            facts,
+            lambda rows: status.update(f"reading {order.manifest}: {rows:,} rows"),
         )
+    say_reading(manifest)
+    return run_id

@@ -8,21 +8,21 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
+from config.findings import FINDINGS
 from db import schedules
 from db.database import Database
+from db.queries import model_findings
 from db.runs import find_complete_run
 from db.schedules import Schedule
 from jobs.commands.app import Context
 from jobs.commands.options import (
     BatchOption,
-    FindingColumnOption,
     HeatmapsOption,
-    ImageColumnOption,
     ImagesOption,
     ManifestArgument,
     ModelOption,
-    column_mapping,
 )
+from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import ready
 from jobs.console import err, print_table, say, warn
 from jobs.schedules.schedule import (
@@ -38,6 +38,7 @@ from jobs.sources.source import open_source
 from jobs.submit import read_order
 from jobs.tables.labels import OWN, open_labels
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
 
 _ACTS = (
     "Workers act on schedules while beat runs, and so does each waiting command; all of them need the paths "
@@ -106,15 +107,15 @@ def add(
 
 
 @add_app.command("score", epilog=_ACTS)
+@reads_table
 def add_score(
     context: typer.Context,
     manifest: ManifestArgument,
     images: ImagesOption,
+    read: ReadOptions,
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
-    image_column: ImageColumnOption = None,
-    finding_column: FindingColumnOption = None,
 ) -> None:
     """Score what is new in a manifest, each time it is due, and evaluate all of it.
 
@@ -130,8 +131,7 @@ def add_score(
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
-        image_column=image_column,
-        finding_columns=column_mapping(finding_column),
+        **read.told(),
     )
     _require_readable(read_order(settings, action.order)[0])
     _add(database, context.obj, action)
@@ -173,19 +173,22 @@ def add_evaluate(
         bootstrap=bootstrap,
         sensitivity=sensitivity,
     )
+    findings = FINDINGS
     if action.run != "latest":
         with database.read() as connection:
             find_complete_run(connection, action.run)
+            findings = model_findings(connection, action.run)
     if action.labels is not None:
-        _require_readable(open_labels(action.labels, None, None))
+        _require_readable(open_labels(action.labels, findings=findings))
     _add(database, context.obj, action)
 
 
 def _require_readable(manifest: Manifest) -> None:
-    """Read a manifest to its end; TableError at the first bad row."""
+    """Read a manifest to its end, and say what is taken of it; TableError at the first bad row."""
     with err.status(f"reading {manifest.path}"):
         for _ in manifest:
             pass
+    say_reading(manifest)
 
 
 def _add(database: Database, when: When, action: Action) -> None:

@@ -4,29 +4,32 @@ import typer
 
 from jobs.commands.options import (
     BatchOption,
-    FindingColumnOption,
     HeatmapsOption,
-    ImageColumnOption,
     ImagesOption,
     ManifestArgument,
     ModelOption,
+    RequireLabelsOption,
 )
 from jobs.commands.order import commit_order
+from jobs.commands.reading import reads_table
 from jobs.commands.session import ready
 from jobs.dispatch.follow import finish, work_on
+from jobs.submit import Order
+from jobs.tables.reading import ReadOptions
 
 app = typer.Typer()
 
 
 @app.command()
+@reads_table
 def score(
     manifest: ManifestArgument,
     images: ImagesOption,
+    read: ReadOptions,
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
-    image_column: ImageColumnOption = None,
-    finding_column: FindingColumnOption = None,
+    require_labels: RequireLabelsOption = False,
 ) -> None:
     """Score all images of a manifest, wait for the end, and print the AUC table.
 
@@ -38,7 +41,6 @@ def score(
     Example: nightread score Data_Entry_2017.csv --images images/
     """
     settings, database = ready()
-    run_id = commit_order(
-        database, settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column
-    )
+    order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
+    run_id = commit_order(database, settings, order)
     finish(database, work_on(database, settings, run_id))

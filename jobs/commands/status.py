@@ -36,7 +36,12 @@ def status(
             fail("there are no runs yet", EXIT_USAGE)
         found = [follow_run(database, found[0].run_id, out)]
     if as_json:
-        print_json([asdict(progress) for progress in found])
+        print_json(
+            [
+                asdict(progress) | {"reading": queries.reading_of(database, progress.run_id)}
+                for progress in found
+            ]
+        )
         return
     print_table(
         ("run", "status", "model", "images", "scored", "failed", "pending", "images/s"),

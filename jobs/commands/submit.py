@@ -1,34 +1,44 @@
 """The command `nightread submit`: from a manifest to a committed run that workers elsewhere score."""
 
+from typing import Annotated
+
 import typer
 
+from db.queries import reading_of
 from jobs.commands.options import (
     BatchOption,
-    FindingColumnOption,
     HeatmapsOption,
-    ImageColumnOption,
     ImagesOption,
     ManifestArgument,
     ModelOption,
+    RequireLabelsOption,
 )
 from jobs.commands.order import commit_order
+from jobs.commands.reading import reads_table
 from jobs.commands.session import ready
-from jobs.console import note, say, warn
+from jobs.console import note, print_json, say, warn
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import top_up
+from jobs.submit import Order
+from jobs.tables.reading import ReadOptions
 
 app = typer.Typer()
 
 
 @app.command()
+@reads_table
 def submit(
     manifest: ManifestArgument,
     images: ImagesOption,
+    read: ReadOptions,
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
-    image_column: ImageColumnOption = None,
-    finding_column: FindingColumnOption = None,
+    require_labels: RequireLabelsOption = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print the run's number and what was taken of the manifest as JSON."),
+    ] = False,
 ) -> None:
     """Commit a run and print its number; workers elsewhere score it.
 
@@ -37,9 +47,8 @@ def submit(
     Example: nightread submit manifest.csv --images /archive
     """
     settings, database = ready()
-    run_id = commit_order(
-        database, settings, manifest, images, model, batch_size, heatmaps, image_column, finding_column
-    )
+    order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
+    run_id = commit_order(database, settings, order)
     if settings.broker_url is None:
         note(f"no broker is configured; to score it: nightread resume {run_id}")
     else:
@@ -47,4 +56,7 @@ def submit(
             top_up(database, Broker.connect(settings.broker_url.get_secret_value(), settings.tick_seconds))
         except BrokerAwayError as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
-    say(str(run_id))
+    if as_json:
+        print_json({"run_id": run_id, "reading": reading_of(database, run_id)})
+    else:
+        say(str(run_id))

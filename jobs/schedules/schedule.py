@@ -15,12 +15,14 @@ from config.settings import Settings
 from db import alerts, evaluations, schedules
 from db.database import Connection, Database
 from db.errors import DatabaseError
+from db.queries import model_findings
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
 from db.states import DueState
 from jobs.errors import InputError
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.reading import ReadOptions
 from jobs.tables.table import TableError
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ class _Action(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Score(_Action):
+class Score(ReadOptions, _Action):
     """Score the images of a manifest that its model has not scored yet; the paths are absolute."""
 
     do: Literal["score"] = "score"
@@ -45,8 +47,6 @@ class Score(_Action):
     model: str
     heatmaps: Heatmaps
     batch_size: int
-    image_column: str | None = None
-    finding_columns: dict[str, str] | None = None
 
     @property
     def order(self) -> Order:
@@ -57,8 +57,7 @@ class Score(_Action):
             self.model,
             self.heatmaps,
             self.batch_size,
-            self.image_column,
-            self.finding_columns,
+            self,
         )
 
 
@@ -189,7 +188,8 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
 def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
     run_id, label_manifest_id = find_complete_run(connection, action.run)
     if action.labels is not None:
-        label_manifest_id = store_labels(connection, run_id, open_labels(action.labels, None, None))
+        labels = open_labels(action.labels, findings=model_findings(connection, run_id))
+        label_manifest_id = store_labels(connection, run_id, labels)
     asked = evaluations.EvaluationRequest(
         label_manifest_id,
         action.label_set,

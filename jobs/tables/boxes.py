@@ -11,11 +11,12 @@ from typing import ClassVar, Final
 from config.findings import FINDINGS
 from db.boxes import Box, find_or_write_boxes
 from db.database import Connection
-from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, Header, finding_of, key_of, shown
+from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, Header, shown
+from jobs.tables.spellings import Vocabulary, key_of
 from jobs.tables.table import Layout, Table, fingerprint_of
 
 _NAMES: Final[Mapping[str, Sequence[str]]] = {
-    "image": (*IMAGE_NAMES, "image_id"),
+    "image": IMAGE_NAMES,
     "finding": ("Finding Label", "Finding", "Label"),
     # NIH's header is not quoted: its "Bbox [x,y,w,h]" splits into four names.
     "x": ("x", "x_min", "Bbox [x"),
@@ -32,8 +33,7 @@ _QUOTED: Final = "Bbox [x,y,w,h]"
 """NIH's header where a program has rewritten the file: one name over the first of four columns."""
 
 _ROLE_OF: Final = {key_of(name): role for role, names in _NAMES.items() for name in (role, *names)}
-_FINDING_OF: Final = {key_of("Infiltrate"): "Infiltration"}
-"""Findings that NIH's boxes name differently from its manifest."""
+_VOCABULARY: Final = Vocabulary()
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -80,8 +80,9 @@ class _Columns(Layout[Box]):
     def __init__(self, header: Header, columns: Mapping[str, str], findings: Mapping[str, str]) -> None:
         self._options = _by_role(columns)
         super().__init__(header, self._index(header, "image"))
-        self._findings = _FINDING_OF | {
-            key_of(word): finding_of(finding) or finding.strip() for word, finding in findings.items()
+        self._findings = {
+            key_of(word): _VOCABULARY.finding(finding) or finding.strip()
+            for word, finding in findings.items()
         }
         self._finding = self._index(header, "finding")
         start = ABSENT if self._options.keys() - {"image", "finding"} else header.find(_QUOTED)
@@ -128,7 +129,7 @@ class _Columns(Layout[Box]):
         return Box(fields[self.image], finding, x, y, width, height)
 
     def _known(self, word: str) -> str:
-        finding = self._findings.get(key_of(word)) or finding_of(word)
+        finding = self._findings.get(key_of(word)) or _VOCABULARY.finding(word)
         if finding is None:
             known = ", ".join(dict.fromkeys(chain(FINDINGS, self._findings.values())))
             advice = f"Known are {known}; say which it is: --box-finding WORD=FINDING."

@@ -9,21 +9,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, NoReturn, TypeVar
 
-from config.findings import FINDINGS
-
-UNKNOWN: Final = "-"
-"""The label of a finding that nobody looked for."""
+from jobs.tables.spellings import Vocabulary, key_of
 
 ABSENT: Final = -1
 """Index of a recognised column that the file does not have."""
 
-IMAGE_NAMES: Final = ("Image Index", "Image", "image_path", "path", "filename", "file")
-_FLAGS: Final = {"0": "0", "0.0": "0", "1": "1", "1.0": "1", "": UNKNOWN}
-_SEXES: Final = {"f": "F", "female": "F", "m": "M", "male": "M", "o": "O", "other": "O"}
-_NO_SEX: Final = ("", "u", "unknown")
-_YEARS: Final = {"": 1.0, "Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
-_AGE: Final = re.compile(r"([0-9]{1,3}(?:\.[0-9]+)?)([YMWD]?)", re.ASCII)
-_FOLLOW_UP: Final = re.compile(r"([0-9]{1,9})(?:\.0)?", re.ASCII)
+IMAGE_NAMES: Final = (
+    *("Image Index", "Image", "image_path", "image_name", "image_id"),
+    *("path", "file_path", "filename", "file"),
+)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 K = TypeVar("K")
@@ -64,7 +58,7 @@ class Column(Generic[V]):
 
 
 class Header:
-    """Finds columns by name: case, spaces, underscores, hyphens and # do not count."""
+    """Finds columns by name, whatever the case and the blanks in it; see `key_of`."""
 
     def __init__(self, names: list[str]) -> None:
         self.names = [name.strip() for name in names]
@@ -80,33 +74,39 @@ class Header:
                 return self._only([index for index, known in enumerate(self._keys) if known == key])
         return ABSENT
 
-    def column(self, parse: Callable[[str, str], V], *names: str) -> Column[V]:
-        """Return the column that has the first of these names, or one of blank cells at ABSENT."""
-        index = self.find(*names)
+    def known(self, option: str | None, *names: str) -> int:
+        """Return the index of the column that `option` names, else of the first of these names, or ABSENT."""
+        return self.find(*names) if option is None else self.named(option)
+
+    def column(self, parse: Callable[[str, str], V], option: str | None, *names: str) -> Column[V]:
+        """Return the column that `known` finds, or one of blank cells at ABSENT."""
+        index = self.known(option, *names)
         return Column(index, Parsed(partial(parse, self.names[index])))
 
     def image(self, option: str | None) -> int:
         """Return the index of the images' column: the one `option` names, else a recognised one."""
-        if option is not None:
-            return self.named(option)
-        index = self.find(*IMAGE_NAMES)
+        index = self.known(option, *IMAGE_NAMES)
         if index == ABSENT:
             self.fail("no column is recognised as the image's", "Name it with --image-column.")
         return index
 
-    def findings(self, option: Mapping[str, str] | None) -> dict[str, int]:
-        """Return finding -> index of its column."""
-        if option is None:
-            found = {finding: self.find(finding) for finding in FINDINGS}
-            return {finding: index for finding, index in found.items() if index != ABSENT}
-        columns: dict[str, int] = {}
-        for name, wanted in option.items():
-            finding = finding_of(wanted) or wanted.strip()
-            if not finding or finding in columns:
+    def findings(self, vocabulary: Vocabulary, option: Mapping[str, str] | None) -> dict[str, int]:
+        """Return finding -> index of its column: those of `option`, and those recognised beside them."""
+        wanted: dict[str, int] = {}
+        for name, word in (option or {}).items():
+            finding = vocabulary.finding(word) or word.strip()
+            if not finding or finding in wanted:
                 problem = f"the finding {shown(finding)} is blank or has a second column, {shown(name)}"
                 raise ColumnError(problem, "Give each finding a name and one column.")
-            columns[finding] = self.named(name)
-        return columns
+            wanted[finding] = self.named(name)
+        recognised: dict[str, list[int]] = {}
+        for index, name in enumerate(self.names):
+            found = vocabulary.finding(name)
+            if found is not None and found not in wanted and index not in wanted.values():
+                recognised.setdefault(found, []).append(index)
+        columns = wanted | {finding: self._only(indexes) for finding, indexes in recognised.items()}
+        ordered = (*vocabulary.findings, *wanted)
+        return {finding: columns[finding] for finding in dict.fromkeys(ordered) if finding in columns}
 
     def named(self, name: str) -> int:
         """Return the index of the column that an option names; raise ColumnError where there is none."""
@@ -119,8 +119,9 @@ class Header:
     def _only(self, indexes: list[int]) -> int:
         if len(indexes) > 1:
             names = " and ".join(shown(self.names[index]) for index in indexes)
-            problem = f"{len(indexes)} columns have the same name: {names}"
-            raise ColumnError(problem, "Remove or rename all but one.", self.names[indexes[0]])
+            problem = f"{len(indexes)} columns have the same name, or names that mean the same: {names}"
+            advice = "Remove or rename all but one, or say which it is: --help lists the options for columns."
+            raise ColumnError(problem, advice, self.names[indexes[0]])
         return indexes[0]
 
     def fail(self, problem: str, advice: str) -> NoReturn:
@@ -128,19 +129,6 @@ class Header:
         if len(self.names) == 1:
             advice += " Columns are separated by commas, not by semicolons or tabs."
         raise ColumnError(f"{problem}; the columns are {shown(', '.join(self.names), 400)}", advice)
-
-
-def key_of(name: str) -> str:
-    """Return the part of a name that counts: without case, spaces, underscores, hyphens and #."""
-    return re.sub(r"[\s_#-]+", "", name.casefold())
-
-
-_FINDING_OF: Final = {key_of(finding): finding for finding in FINDINGS}
-
-
-def finding_of(name: str) -> str | None:
-    """Return which of the 14 findings a name means, in any spelling; None if it is none of them."""
-    return _FINDING_OF.get(key_of(name))
 
 
 def shown(text: str, limit: int = 60) -> str:
@@ -155,64 +143,3 @@ def check_image(column: str, image: str) -> None:
     if _CONTROL.search(image):
         problem = f"the image's name {shown(image)} holds a control character"
         raise ColumnError(problem, "Write its path as it is on disk, on one line.", column)
-
-
-def parse_follow_up(column: str, cell: str) -> int | None:
-    """Understand 3 and, from tables that went through pandas, 3.0."""
-    form = _FOLLOW_UP.fullmatch(cell.strip())
-    if form is None and cell.strip():
-        raise ColumnError(
-            f"follow-up {shown(cell)} is not a whole number", "Write 0, 1, 2, or nothing.", column
-        )
-    return int(form[1]) if form else None
-
-
-def parse_view(_: str, cell: str) -> str | None:
-    """Take any word for a view, in upper case."""
-    return cell.strip().upper() or None
-
-
-def parse_sex(column: str, cell: str) -> str | None:
-    """Understand a letter or a word in either case; U and unknown count as blank."""
-    word = cell.strip().casefold()
-    if word not in _SEXES and word not in _NO_SEX:
-        raise ColumnError(f"sex {shown(cell)} is none of F, M, O and blank", "Write one of these.", column)
-    return _SEXES.get(word)
-
-
-def parse_age(column: str, cell: str) -> float | None:
-    """Understand 58, 58.5 and DICOM's 060Y, 011M, 003W, 012D."""
-    form = _AGE.fullmatch(cell.strip().upper())
-    if form is None and cell.strip():
-        advice = "Write years (60) or a number with Y, M, W or D (011M), or nothing."
-        raise ColumnError(f"age {shown(cell)} is not an age", advice, column)
-    return float(form[1]) * _YEARS[form[2]] if form else None
-
-
-def parse_flags(columns: list[str], cells: tuple[str, ...]) -> str:
-    """Read one cell per finding: 1, 0, or blank where nobody looked."""
-    for column, cell in zip(columns, cells, strict=True):
-        if cell.strip() in {"-1", "-1.0"}:
-            problem = f"label {shown(cell)} means uncertain, as in CheXpert, and is not guessed at"
-            raise ColumnError(problem, "Decide: 1, 0, or blank for unknown.", column)
-        if cell.strip() not in _FLAGS:
-            problem = f"label {shown(cell)} is none of 0, 1 and blank"
-            raise ColumnError(problem, "Write 1 for present, 0 for absent, nothing for unknown.", column)
-    return "".join(_FLAGS[cell.strip()] for cell in cells)
-
-
-def parse_listed(columns: list[str], cells: tuple[str, ...]) -> str:
-    """Read NIH's cell: findings separated by |, "No Finding", or blank where nobody looked."""
-    column, cell = columns[0], cells[0]
-    if not cell.strip():
-        return UNKNOWN * len(FINDINGS)
-    names = {key_of(name): name for name in cell.split("|")}
-    healthy = names.pop(key_of("No Finding"), None)
-    if healthy is not None and names:
-        advice = 'Keep either "No Finding" or the findings.'
-        raise ColumnError(f"{shown(cell)} says No Finding and names findings", advice, column)
-    for name in names.values():
-        if finding_of(name) is None:
-            advice = f"Separate with | some of {', '.join(FINDINGS)}."
-            raise ColumnError(f"{shown(name)} is none of the 14 findings", advice, column)
-    return "".join("1" if key_of(finding) in names else "0" for finding in FINDINGS)

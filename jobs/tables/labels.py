@@ -1,12 +1,14 @@
 """A version of the truth: a CSV of labels for a run's images, stored beside the scores, never among them."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 
+from config.findings import FINDINGS
 from db.database import Connection
 from db.manifests import count_common_images, find_or_write_manifest, manifest_of
 from jobs.errors import InputError
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
 
 OWN = "manifest"
 """The label set of a run's own manifest."""
@@ -16,9 +18,12 @@ class LabelsError(InputError):
     """The labels are not of this run's images."""
 
 
-def open_labels(path: Path, image_column: str | None, finding_columns: Mapping[str, str] | None) -> Manifest:
-    """Open a CSV of labels, which is a manifest; raise TableError or LabelsError where it is not."""
-    labels = Manifest(path, image_column=image_column, finding_columns=finding_columns)
+def open_labels(path: Path, read: ReadOptions | None = None, findings: Sequence[str] = FINDINGS) -> Manifest:
+    """Open a CSV of labels of a model's findings, which is a manifest.
+
+    Raises TableError or LabelsError where it is not.
+    """
+    labels = Manifest(path, read, findings=findings)
     if not labels.findings:
         raise LabelsError(f"{path}: no column is a finding's; name them with --finding-column COLUMN=FINDING")
     return labels
@@ -38,6 +43,7 @@ def store_labels(connection: Connection, run_id: int, labels: Manifest) -> int:
         path=str(labels.path.resolve()),
         findings=labels.findings,
         rows=labels,
+        reading=labels.reading,
     )
     if not count_common_images(connection, label_manifest_id, own.manifest_id):
         raise LabelsError(

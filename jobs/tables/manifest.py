@@ -1,54 +1,65 @@
 """Reading a CSV manifest into rows, the first step of the data's way; nothing is queued from a bad one."""
 
-from collections.abc import Iterator, Mapping
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from config.findings import FINDINGS
-from db.manifests import ManifestRow
-from jobs.tables.columns import (
-    ABSENT,
-    Header,
-    Parsed,
-    parse_age,
-    parse_flags,
-    parse_follow_up,
-    parse_listed,
-    parse_sex,
-    parse_view,
-)
+from db.manifests import ManifestRow, Reading
+from jobs.tables.cells import is_unknown, parse_age, parse_follow_up, parse_sex, parse_view
+from jobs.tables.columns import ABSENT, Header, Parsed
+from jobs.tables.label_columns import LabelColumns, is_uncertain
+from jobs.tables.reading import ReadOptions
+from jobs.tables.remarks import remarks
+from jobs.tables.spellings import Vocabulary
 from jobs.tables.table import Layout, Table, fingerprint_of
+
+_PATIENT: Final = ("Patient ID", "patient", "subject_id")
+_VIEW: Final = ("View Position", "view", "AP/PA", "Projection")
+_SIDE: Final = ("Frontal/Lateral",)
+_SEX: Final = ("Patient Gender", "Patient Sex", "Sex", "Gender", "PatientSex_DICOM")
+_AGE: Final = ("Patient Age", "Age")
+_HINTS: Final = {
+    "patient": "--patient-column",
+    "view": "--view-column",
+    "projection": "--view-column",
+    "sex": "--sex-column",
+    "gender": "--sex-column",
+    "age": "--age-column",
+}
+"""The option for a column whose name has such a word in it and is not recognised."""
 
 
 class Manifest:
-    """A manifest on disk: its header is read at once, its rows are streamed on each iteration.
+    """A manifest on disk, gone through once when it is opened; its rows are streamed on each iteration.
 
-    `layout` is "nih" where a column Finding Labels lists the findings by name, else "columns": one
-    column per finding. `findings` is in the order of `config.findings.FINDINGS`, or of `finding_columns`
-    (column -> finding); it is empty for an archive without labels.
+    `findings` are those with labels, in the order of the vocabulary: ChestX-ray14's, then the model's others,
+    then those that an option added; it is empty for an archive without labels. `labelled`: whether any label
+    is known. `reading` is what was taken of the file.
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        image_column: str | None = None,
-        finding_columns: Mapping[str, str] | None = None,
+        self, path: Path, options: ReadOptions | None = None, *, findings: Sequence[str] = FINDINGS
     ) -> None:
-        """Read the header; raise TableError where it or the file cannot be read."""
+        """Read the header and count the cells; `findings` are the model's.
+
+        Raises TableError where the file cannot be read.
+        """
         self.path = path
-        self._options = [image_column, None if finding_columns is None else [*finding_columns.items()]]
+        self._told = options or ReadOptions()
+        self._vocabulary = Vocabulary(findings)
         self._table = Table(path, "A manifest", "image")
-        self._columns = self._table.lay_out(lambda header: _Columns(header, image_column, finding_columns))
-        self.layout = "columns" if self._columns.listed == ABSENT else "nih"
-        self.findings = self._columns.findings
+        self._columns = self._table.lay_out(lambda header: _Columns(header, self._vocabulary, self._told))
+        self.reading = self._columns.settle(self._table)
+        self.findings = tuple(self.reading.labels)
+        self.labelled = self._columns.labelled
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hex, of the file's bytes and of the options that it is read with.
+        """Return the SHA-256, in hex, of the file's bytes and of how it is read.
 
         Raises TableError where the file cannot be read any more.
         """
-        return fingerprint_of(self.path, self._options)
+        return fingerprint_of(self.path, [self._told.told(), dict(self.reading.labels)])
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""
@@ -56,34 +67,84 @@ class Manifest:
 
 
 class _Columns(Layout[ManifestRow]):
-    """Which of the header's columns is which. `listed` is NIH's column of findings, or ABSENT."""
+    """Which of the header's columns is which."""
 
-    def __init__(self, header: Header, image: str | None, findings: Mapping[str, str] | None) -> None:
-        super().__init__(header, header.image(image))
-        self._patient = header.find("Patient ID", "patient", "subject_id")
-        self._follow_up = header.column(parse_follow_up, "Follow-up #")
-        self._view = header.column(parse_view, "View Position", "view", "AP/PA")
-        self._sex = header.column(parse_sex, "Patient Gender", "Sex", "Gender")
-        self._age = header.column(parse_age, "Patient Age", "Age")
-        self.listed = header.find("Finding Labels") if findings is None else ABSENT
-        if self.listed == ABSENT:
-            columns, parse = header.findings(findings), parse_flags
-            self._label_columns = [*columns.values()]
-        else:
-            columns, parse = dict.fromkeys(FINDINGS, self.listed), parse_listed
-            self._label_columns = [self.listed]
-        self.findings = tuple(columns)
-        self._labels = Parsed(partial(parse, [header.names[index] for index in self._label_columns]))
+    def __init__(self, header: Header, vocabulary: Vocabulary, told: ReadOptions) -> None:
+        super().__init__(header, header.image(told.image_column))
+        self._header = header
+        self._vocabulary = vocabulary
+        self._uncertain = told.uncertain
+        self._patient = header.known(told.patient_column, *_PATIENT)
+        self._follow_up = header.column(parse_follow_up, None, "Follow-up #")
+        self._view = header.column(parse_view, told.view_column, *_VIEW)
+        self._side = ABSENT if told.view_column else header.find(*_SIDE)
+        self._sex = header.column(parse_sex, told.sex_column, *_SEX)
+        self._age = header.column(parse_age, told.age_column, *_AGE)
+        self._labels = LabelColumns(
+            header, vocabulary, told.finding_columns, told.uncertain, ignore_others=told.ignore_labels
+        )
+        self._label_indexes: list[int] = []
+        self.labelled = False
+        self._parsed = Parsed(self._labels.labels)
+
+    def settle(self, table: Table) -> Reading:
+        """Decide what only all cells of a column can say; returns what was taken of the table."""
+        facts = {
+            "image": self.image,
+            "patient": self._patient,
+            "follow-up": self._follow_up.index,
+            "view": self._view.index,
+            "side": self._side,
+            "sex": self._sex.index,
+            "age": self._age.index,
+        }
+        facts = {what: index for what, index in facts.items() if index != ABSENT}
+        counts = table.count({*facts.values()} - {self.image} | {*self._labels.indexes})
+        self._labels.settle(counts.get(self._labels.listed, {}))
+        self._label_indexes = self._labels.indexes
+        self.labelled = any(
+            not is_unknown(cell) and not (self._uncertain == "ignore" and is_uncertain(cell))
+            for index in self._label_indexes
+            for cell in counts[index]
+        )
+        labels = self._labels.sources()
+        used = {*facts.values(), *self._label_indexes}
+        names = self._header.names
+        return Reading(
+            columns={what: names[index] for what, index in facts.items()},
+            labels=labels,
+            unlabelled=tuple(finding for finding in self._vocabulary.model if finding not in labels),
+            unused={
+                name or f"column {index + 1}, without a name": self._hint(name, labels)
+                for index, name in enumerate(names)
+                if index not in used and index < self.widths[0]
+            },
+            uncertain=self._uncertain,
+            remarks=remarks(facts, counts, self._labels),
+        )
+
+    def _hint(self, name: str, labels: Mapping[str, str]) -> str | None:
+        finding = self._vocabulary.finding(name) or self._vocabulary.near(name)
+        if finding is not None:
+            taken = "" if labels.get(finding) in {None, name} else f", instead of {labels[finding]}"
+            return f"{finding}{taken}? add --finding-column '{name}={finding}'"
+        words = set(name.casefold().replace("_", " ").replace("/", " ").split())
+        return next((f"? {option}" for word, option in _HINTS.items() if word in words), None)
 
     def row(self, fields: list[str]) -> ManifestRow:
         """Read one record; raise ColumnError where a cell cannot be read."""
         fields.append("")  # the blank cell of every column that is ABSENT, the last one
+        patient = fields[self._patient].strip()
+        view = self._view.values[fields[self._view.index]]
+        if self._side != ABSENT:
+            side = parse_view("", fields[self._side])
+            view = side if side and (view is None or side.startswith("LAT")) else view
         return ManifestRow(
             fields[self.image],
-            fields[self._patient].strip() or None,
+            None if is_unknown(patient) else patient,
             self._follow_up.values[fields[self._follow_up.index]],
-            self._view.values[fields[self._view.index]],
+            view,
             self._sex.values[fields[self._sex.index]],
             self._age.values[fields[self._age.index]],
-            self._labels[tuple([fields[index] for index in self._label_columns])],
+            self._parsed[tuple([fields[index] for index in self._label_indexes])],
         )

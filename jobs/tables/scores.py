@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.tables.columns import ColumnError, Header, shown
+from jobs.tables.spellings import Vocabulary
 from jobs.tables.table import Layout, Table
 
 _LOGITS: Final = "Write 1 / (1 + exp(-x)) in place of each x."
@@ -20,9 +21,9 @@ _LOGITS: Final = "Write 1 / (1 + exp(-x)) in place of each x."
 class ScoreTable:
     """Another system's scores, read and checked as a whole.
 
-    `images`: their names in the file's order. `findings`: in the order of `config.findings.FINDINGS`, or of
-    `finding_columns`. `probabilities`: (N, F) float32, as the database keeps them, NaN where the cell is
-    blank or NaN.
+    `images`: their names in the file's order. `findings`: in the order of `config.findings.FINDINGS`, then
+    those that `finding_columns` adds. `probabilities`: (N, F) float32, as the database keeps them, NaN where
+    the cell is blank or NaN.
     """
 
     path: Path
@@ -56,7 +57,7 @@ class _Columns(Layout[tuple[str, list[float]]]):
 
     def __init__(self, header: Header, image: str | None, findings: Mapping[str, str] | None) -> None:
         super().__init__(header, header.image(image))
-        columns = header.findings(findings)
+        columns = header.findings(Vocabulary(), findings)
         if not columns:
             advice = "Name those of the scores with --finding-column COLUMN=FINDING."
             header.fail("no column is named as a finding", advice)

@@ -11,9 +11,11 @@ import json
 import stat
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, ClassVar, Final, Generic, NoReturn, TypeVar
 
@@ -22,6 +24,7 @@ from jobs.tables.columns import ColumnError, Header, check_image, shown
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
 _BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
+_CHUNK: Final = 4096  # records counted at a time
 _SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
 
 Row_co = TypeVar("Row_co", covariant=True)
@@ -127,6 +130,21 @@ class Table:
             raise self._located(flaw, line) from None
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
+
+    def count(self, indexes: Collection[int]) -> dict[int, Counter[str]]:
+        """Count the distinct cells of some columns over the whole file; a record that lacks one is left out.
+
+        Raises TableError where the file is no CSV; what is wrong with a record is for `rows` to say.
+        """
+        counted: dict[int, Counter[str]] = {index: Counter() for index in indexes}
+        found = records(self.path)
+        next(found, None)
+        width = max(indexes, default=-1) + 1
+        whole = (fields for _, fields in found if len(fields) >= width)
+        while chunk := list(islice(whole, _CHUNK)):
+            for index, cells in counted.items():
+                cells.update([fields[index] for fields in chunk])
+        return counted
 
     def _located(self, flaw: ColumnError, line: int) -> TableError:
         return TableError(self.path, flaw.problem, flaw.advice, line, flaw.column)

@@ -138,6 +138,34 @@ def test_other_columns_and_a_gzipped_file_are_read_by_options(nightread: Nightre
     assert nightread.sql(query) == [{"n_positive": 1, "n_negative": 1}]
 
 
+def test_a_submit_says_what_it_took_and_what_it_did_not(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("Image,Pleural Effusion,Cardiomegally\na.png,-1,1\n", encoding="utf-8")
+    command = ("submit", manifest, "--images", tmp_path, *STUB)
+    done = nightread.call(*command)
+    assert "labels: Effusion from 'Pleural Effusion'; none for Atelectasis" in done.stderr
+    assert "not used: 'Cardiomegally' (Cardiomegaly? add --finding-column" in done.stderr
+    assert "uncertain labels (-1), taken as unknown (see --uncertain): 1 (" in done.stderr
+    assert done.stdout.strip() == "1"
+    printed = json.loads(nightread.call(*command, "--json", "--uncertain", "positive").stdout)
+    assert printed["run_id"] == 2
+    assert printed["reading"]["labels"] == {"Effusion": "Pleural Effusion"}
+    (shown,) = json.loads(nightread.call("status", "2", "--json").stdout)
+    assert shown["reading"] == printed["reading"]
+    assert shown["reading"]["uncertain"] == "positive"
+
+
+def test_labels_are_required_where_told(nightread: Nightread, tmp_path: Path) -> None:
+    manifest = tmp_path / "m.csv"
+    for content in ("Image\na.png\n", "Image,Mass\na.png,\n", "Image,Mass\na.png,-1\n"):
+        manifest.write_text(content, encoding="utf-8")
+        done = nightread.call("submit", manifest, "--images", tmp_path, *STUB, "--require-labels")
+        assert done.returncode == 2
+        assert "--require-labels" in done.stderr
+    manifest.write_text("Image,Mass\na.png,0\n", encoding="utf-8")
+    assert nightread.call("submit", manifest, "--images", tmp_path, *STUB, "--require-labels").returncode == 0
+
+
 def test_status_shows_a_run_for_people_and_for_scripts(scored: Nightread) -> None:
     statistics = scored.sql("SELECT COUNT(*) AS n FROM sqlite_stat1 WHERE tbl = 'score'")
     assert statistics != [{"n": 0}], "joins of the views would be slow without"

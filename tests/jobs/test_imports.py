@@ -139,7 +139,7 @@ def test_options_name_the_columns(database: Database, write: Write) -> None:
     run_id = import_scores(database, order).run_id
     found = rows(database, "SELECT finding, probability FROM scores ORDER BY finding")
     assert found == [{"finding": "Flu", "probability": 0.5}, {"finding": "Mass", "probability": 0.25}]
-    assert queries.model_card(database, run_id)["findings"] == ["Flu", "Mass"]
+    assert queries.model_card(database, run_id)["findings"] == ["Mass", "Flu"]
 
 
 def test_images_are_those_of_the_archive_that_is_named(

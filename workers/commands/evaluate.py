@@ -8,20 +8,24 @@ import typer
 from db import queries
 from db.comparisons import find_label_set
 from db.evaluations import EvaluationRequest, ask
-from jobs.commands.options import FindingColumnOption, ImageColumnOption, RunArgument, column_mapping, pairs
+from jobs.commands.options import RunArgument, pairs
+from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import ready
 from jobs.console import EXIT_USAGE, fail, say
 from jobs.results import print_auc, print_localisation
 from jobs.tables.boxes import read_boxes, store_boxes
 from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.reading import ReadOptions
 from workers.commands.evaluation import evaluate_now
 
 app = typer.Typer()
 
 
 @app.command()
+@reads_table
 def evaluate(
     run: RunArgument,
+    read: ReadOptions,
     labels: Annotated[
         Path | None,
         typer.Option(help="CSV of other labels, in any form that a manifest has. Default: the run's own."),
@@ -29,8 +33,6 @@ def evaluate(
     label_set: Annotated[
         str | None, typer.Option(help="Name of these labels in the database. Default: the file's.")
     ] = None,
-    image_column: ImageColumnOption = None,
-    finding_column: FindingColumnOption = None,
     bootstrap: Annotated[
         int,
         typer.Option(
@@ -74,7 +76,10 @@ def evaluate(
             f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
             EXIT_USAGE,
         )
-    opened = None if labels is None else open_labels(labels, image_column, column_mapping(finding_column))
+    opened = None
+    if labels is not None:
+        with database.read() as connection:
+            opened = open_labels(labels, read, queries.model_findings(connection, run))
     drawn = None
     if boxes is not None:
         columns = pairs(box_column, "--box-column", "WHAT=COLUMN")
@@ -90,6 +95,8 @@ def evaluate(
             label_manifest_id = store_labels(connection, run, opened)
         asked = EvaluationRequest(label_manifest_id, name, bootstrap, sensitivity, box_set_id)
         evaluation_id = ask(connection, run, asked)
+    if opened is not None:
+        say_reading(opened)
     evaluate_now(database, settings, evaluation_id)
     print_auc(database, run)
     if box_set_id is not None:

@@ -17,11 +17,14 @@ from rich.progress import (
 
 from config.cards.classification import Preprocessing
 from config.cards.model import find_model, require_classifier
-from jobs.commands.options import FindingColumnOption, ImageColumnOption, ImagesOption, column_mapping
+from config.findings import FINDINGS
+from jobs.commands.options import ImagesOption
+from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
 from workers.archive import picture_reader
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
@@ -35,11 +38,13 @@ app = typer.Typer()
 
 
 @app.command("train")
+@reads_table
 def train_(
     manifest: Annotated[Path, typer.Argument(help="CSV of the training split, labels included.")],
     images: ImagesOption,
     valid: Annotated[Path, typer.Option(help="CSV of the validation split, of other patients.")],
     name: Annotated[str, typer.Option(help="Name of the new model.")],
+    read: ReadOptions,
     valid_images: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder of the validation images. Default: --images."),
@@ -84,8 +89,6 @@ def train_(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, order and flips.")] = 0,
     description: Annotated[str, typer.Option(help="Description for the card.")] = "",
-    image_column: ImageColumnOption = None,
-    finding_column: FindingColumnOption = None,
 ) -> None:
     """Train DenseNet-121 on a manifest; the result is a model folder for `nightread score --model`.
 
@@ -97,12 +100,14 @@ def train_(
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
-    read, read_valid = (picture_reader(source, settings.max_image_pixels) for source in sources)
-    mapping = column_mapping(finding_column)
-    learned = read_split(Manifest(manifest, image_column=image_column, finding_columns=mapping))
-    wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else learned.findings
-    learned = learned.only(wanted)
-    watched = read_split(Manifest(valid, image_column=image_column, finding_columns=mapping)).only(wanted)
+    picture, valid_picture = (picture_reader(source, settings.max_image_pixels) for source in sources)
+    wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else None
+    tables = [Manifest(path, read, findings=wanted or FINDINGS) for path in (manifest, valid)]
+    learned, watched = (read_split(table) for table in tables)
+    for table in tables:
+        say_reading(table)
+    wanted = wanted or learned.findings
+    learned, watched = learned.only(wanted), watched.only(wanted)
     shared = overlap(learned, watched)
     say(
         f"patients in both splits: {shared.patients} ({shared.images} of {len(watched)} validation images)"
@@ -120,7 +125,7 @@ def train_(
     folder = settings.home / "training" / name
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1)
-        mean, std = sampled_statistics(learned.names, read, pixels)
+        mean, std = sampled_statistics(learned.names, picture, pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
         pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
@@ -133,8 +138,8 @@ def train_(
         shared=shared,
         images=sources[0].root,
         valid_images=sources[1].root,
-        read=read,
-        read_valid=read_valid,
+        read=picture,
+        read_valid=valid_picture,
         pixels=pixels,
         final_relu=begin.card.final_relu if begin else True,
         start=begin,

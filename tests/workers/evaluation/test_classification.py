@@ -22,7 +22,9 @@ from db.evaluations import EvaluationRequest, ask
 from db.runs import RowRange, create_run
 from db.scores import LabelledScores, ScoredFinding, read_scores
 from jobs.submit import Order, submit
+from jobs.tables.label_columns import Uncertain
 from jobs.tables.labels import LabelsError, open_labels, store_labels
+from jobs.tables.reading import ReadOptions
 from workers.evaluation.classification import figures_of, subgroups
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate
@@ -147,7 +149,7 @@ def test_other_labels_are_another_evaluation_and_touch_no_score(
 ) -> None:
     first = close_run(database, run_id)
     before = rows_of(database, "SELECT image_index, finding, probability, label FROM scores ORDER BY 1, 2")
-    corrected = open_labels(write_labels(tmp_path / "new.csv", range(50, 250), shift=1), None, None)
+    corrected = open_labels(write_labels(tmp_path / "new.csv", range(50, 250), shift=1))
     for _ in range(2):
         with database.write() as connection:
             labels = store_labels(connection, run_id, corrected)
@@ -180,7 +182,7 @@ def test_corrections_without_patients_take_them_from_the_manifest(
     lines = [f"{number:08d}.png,{number % 2}" for number in range(100)]
     path.write_text("\n".join(["Image,Effusion", *lines]) + "\n", encoding="utf-8")
     with database.write() as connection:
-        labels = store_labels(connection, run_id, open_labels(path, None, None))
+        labels = store_labels(connection, run_id, open_labels(path))
     with database.read() as connection:
         scores = read_scores(connection, run_id, labels)
     assert scores.images.size == 100
@@ -189,8 +191,39 @@ def test_corrections_without_patients_take_them_from_the_manifest(
     assert np.all(scores.labels[:, FINDINGS.index("Mass")] == -1)
 
 
+def test_each_policy_for_uncertain_labels_gives_scikit_learns_figure_and_is_kept(
+    database: Database, run_id: int, tmp_path: Path
+) -> None:
+    written = np.random.default_rng(7).choice([1.0, 0.0, -1.0], IMAGES, p=[0.3, 0.5, 0.2])
+    path = tmp_path / "chexpert.csv"
+    lines = [f"{number:08d}.png,{label}" for number, label in enumerate(written)]
+    path.write_text("\n".join(["Path,Pleural Effusion", *lines]) + "\n", encoding="utf-8")
+    query = "SELECT probability FROM scores WHERE finding = 'Effusion' ORDER BY image_index"
+    probabilities = np.array([row["probability"] for row in rows_of(database, query)])
+    known = written >= 0
+    expected = {
+        "ignore": roc_auc_score(written[known], probabilities[known]),
+        "positive": roc_auc_score(written != 0, probabilities),
+        "negative": roc_auc_score(written == 1, probabilities),
+    }
+    policies: list[Uncertain] = ["ignore", "positive", "negative"]
+    for policy in policies:
+        with database.write() as connection:
+            labels = store_labels(connection, run_id, open_labels(path, ReadOptions(uncertain=policy)))
+            evaluation_id = ask(connection, run_id, EvaluationRequest(labels, "chexpert"))
+        evaluated(database, evaluation_id)
+    found = rows_of(
+        database,
+        """
+        SELECT e.uncertain, a.auroc FROM auc a JOIN evaluations e ON e.evaluation_id = a.evaluation_id
+        WHERE a.finding = 'Effusion' AND a.subgroup = 'all' AND a.label_set = 'chexpert'
+        """,
+    )
+    assert {row["uncertain"]: row["auroc"] for row in found} == pytest.approx(expected)
+
+
 def test_labels_of_other_images_are_refused(database: Database, run_id: int, tmp_path: Path) -> None:
-    foreign = open_labels(write_labels(tmp_path / "foreign.csv", range(5_000, 5_010)), None, None)
+    foreign = open_labels(write_labels(tmp_path / "foreign.csv", range(5_000, 5_010)))
     with (
         pytest.raises(LabelsError, match=r"none of its 10 images is one of run 1"),
         database.write() as connection,
@@ -199,7 +232,7 @@ def test_labels_of_other_images_are_refused(database: Database, run_id: int, tmp
     assert rows_of(database, "SELECT COUNT(*) AS n FROM manifest") == [{"n": 1}]
     (tmp_path / "bare.csv").write_text("Image\na.png\n", encoding="utf-8")
     with pytest.raises(LabelsError, match=r"no column is a finding"):
-        open_labels(tmp_path / "bare.csv", None, None)
+        open_labels(tmp_path / "bare.csv")
 
 
 def test_a_run_of_new_images_is_evaluated_with_the_earlier_ones_of_its_model(

@@ -9,6 +9,7 @@ from training_support import split_of
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
 from workers.training.splits import Overlap, Split, class_frequencies, overlap, read_split
 
 # --- labels -------------------------------------------------------------------------------------------------
@@ -46,11 +47,15 @@ def test_a_row_of_nihs_file_without_labels_is_unknown_and_no_finding_is_0(tmp_pa
 def test_columns_of_other_names_are_read_and_the_hash_tells_them_apart(tmp_path: Path) -> None:
     path = tmp_path / "other.csv"
     path.write_text("picture,tumour\na.png,1\nb.png,0\n")
-    split = read_split(Manifest(path, image_column="picture", finding_columns={"tumour": "Mass"}))
+    split = read_split(
+        Manifest(path, ReadOptions(image_column="picture", finding_columns={"tumour": "Mass"}))
+    )
     assert (split.findings, split.labels.tolist()) == (("Mass",), [[1], [0]])
     assert (
         split.sha256
-        != read_split(Manifest(path, image_column="picture", finding_columns={"tumour": "Nodule"})).sha256
+        != read_split(
+            Manifest(path, ReadOptions(image_column="picture", finding_columns={"tumour": "Nodule"}))
+        ).sha256
     )
 
 

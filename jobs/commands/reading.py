@@ -1,0 +1,77 @@
+"""What commands that read a manifest share: the options for its columns, and saying what was taken of it."""
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from typing import Annotated, Final
+
+import typer
+
+from jobs.commands.options import FindingColumnOption, ImageColumnOption, column_mapping
+from jobs.console import note
+from jobs.tables.label_columns import Uncertain
+from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions, reading_lines
+
+
+def _options(
+    image_column: ImageColumnOption = None,
+    finding_column: FindingColumnOption = None,
+    patient_column: Annotated[
+        str | None, typer.Option(help="Column of the patients, if it is not recognised.")
+    ] = None,
+    view_column: Annotated[
+        str | None, typer.Option(help="Column of the views, if it is not recognised.")
+    ] = None,
+    sex_column: Annotated[
+        str | None, typer.Option(help="Column of the sexes, if it is not recognised.")
+    ] = None,
+    age_column: Annotated[
+        str | None, typer.Option(help="Column of the ages, if it is not recognised.")
+    ] = None,
+    uncertain: Annotated[
+        Uncertain,
+        typer.Option(help="What an uncertain label (-1, as in CheXpert) counts as; ignore: unknown."),
+    ] = "ignore",
+    ignore_labels: Annotated[
+        bool,
+        typer.Option("--ignore-labels", help="Pass over words in a list of findings that are none of them."),
+    ] = False,
+) -> ReadOptions:
+    """Make of the options what a table is read with."""
+    return ReadOptions(
+        image_column=image_column,
+        finding_columns=column_mapping(finding_column),
+        patient_column=patient_column,
+        view_column=view_column,
+        sex_column=sex_column,
+        age_column=age_column,
+        uncertain=uncertain,
+        ignore_labels=ignore_labels,
+    )
+
+
+_read: Final[Callable[..., ReadOptions]] = _options
+_PARAMETERS: Final = inspect.signature(_options).parameters
+
+
+def reads_table(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options for reading a table; its argument `read` gets them as ReadOptions."""
+
+    @wraps(command)
+    def with_options(**given: object) -> None:
+        told = {name: given.pop(name) for name in _PARAMETERS}
+        command(**given, read=_read(**told))
+
+    own = inspect.signature(command).parameters
+    parameters = [parameter for name, parameter in own.items() if name != "read"]
+    merged = inspect.Signature([*parameters, *_PARAMETERS.values()])
+    vars(with_options)["__signature__"] = merged  # what Typer makes its options of
+    with_options.__annotations__ = {name: each.annotation for name, each in merged.parameters.items()}
+    return with_options
+
+
+def say_reading(manifest: Manifest) -> None:
+    """Say what was taken of a manifest and what was not, to standard error."""
+    for line in reading_lines(manifest.path, manifest.reading):
+        note(line)

@@ -1,0 +1,70 @@
+"""How a manifest is to be read, and saying what was taken of it: nothing is passed over without a word."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict
+
+from db.manifests import Reading
+from jobs.tables.columns import shown
+from jobs.tables.label_columns import Uncertain
+
+_NAMES_SHOWN: Final = 12
+"""Of columns that are not used and that resemble nothing; the rest are counted."""
+
+
+class ReadOptions(BaseModel):
+    """What a person says about a table: which column is which, and what its cells mean.
+
+    `finding_columns`: column -> finding, beside those that are recognised. `uncertain`: what -1 counts as.
+    `ignore_labels`: whether a list may name findings that the model does not have.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    image_column: str | None = None
+    patient_column: str | None = None
+    view_column: str | None = None
+    sex_column: str | None = None
+    age_column: str | None = None
+    finding_columns: dict[str, str] | None = None
+    uncertain: Uncertain = "ignore"
+    ignore_labels: bool = False
+
+    def told(self) -> dict[str, object]:
+        """Return the options that differ from their defaults, as JSON's types."""
+        return self.model_dump(mode="json", include=set(ReadOptions.model_fields), exclude_defaults=True)
+
+
+def reading_lines(path: Path, reading: Reading) -> list[str]:
+    """Say in a few lines what was taken of a manifest and what was not."""
+    facts = ", ".join(f"{what} from {shown(name)}" for what, name in reading.columns.items())
+    said = [f"{path.name}: {facts}", _labels(reading)]
+    if reading.unused:
+        said.append(f"not used: {_unused(reading.unused)}")
+    return [*said, *reading.remarks]
+
+
+def _labels(reading: Reading) -> str:
+    if not reading.labels:
+        return "no labels: no column is recognised as a finding's; name them with --finding-column"
+    columns: dict[str, list[str]] = {}
+    for finding, column in reading.labels.items():
+        columns.setdefault(column, []).append(finding)
+    parts = []
+    for column, findings in columns.items():
+        if len(findings) > 1:
+            parts.append(f"{len(findings)} findings from {shown(column)}")
+        else:
+            parts.append(findings[0] if column == findings[0] else f"{findings[0]} from {shown(column)}")
+    text = f"labels: {', '.join(parts)}"
+    return f"{text}; none for {', '.join(reading.unlabelled)}" if reading.unlabelled else text
+
+
+def _unused(columns: Mapping[str, str | None]) -> str:
+    near = [f"{shown(name)} ({hint})" for name, hint in columns.items() if hint]
+    others = [shown(name) for name, hint in columns.items() if not hint]
+    if len(others) > _NAMES_SHOWN:
+        others = [*others[:_NAMES_SHOWN], f"and {len(others) - _NAMES_SHOWN} more"]
+    return ", ".join([*near, *others])
