@@ -1,6 +1,7 @@
 """How the cells about a patient and an image are read: age, sex, view, follow-up, and words for unknown."""
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from jobs.tables.columns import ColumnError, shown
@@ -18,6 +19,7 @@ _AGE: Final = re.compile(
     r"(?P<open>\+|OR MORE|OR OLDER|AND OVER|AND OLDER)?",
     re.ASCII,
 )
+_NUMBER: Final = re.compile(r"0*([0-9]+?)(?:[.,]0+)?", re.ASCII)
 _FOLLOW_UP: Final = re.compile(r"([0-9]{1,9})(?:[.,]0)?", re.ASCII)
 
 
@@ -41,6 +43,23 @@ def parse_follow_up(column: str, cell: str) -> int | None:
             f"follow-up {shown(cell)} is not a whole number", "Write 0, 1, 2, or nothing.", column
         )
     return int(form[1])
+
+
+def patient_parser(cells: Iterable[str]) -> Callable[[str], str | None]:
+    """Return how a column of patients is read, given all of its cells.
+
+    Where every one is a whole number, 1, 1.0 and 0001 are one patient: programs add and drop these zeros. One
+    cell that is no number makes all of them names, which are kept as they are.
+    """
+    numbers = all(is_unknown(cell) or _NUMBER.fullmatch(cell.strip()) for cell in cells)
+
+    def parse(cell: str) -> str | None:
+        if is_unknown(cell):
+            return None
+        number = _NUMBER.fullmatch(cell.strip()) if numbers else None
+        return number[1] if number else cell.strip()
+
+    return parse
 
 
 def parse_view(_: str, cell: str) -> str | None:

@@ -6,7 +6,7 @@ from typing import Final
 
 from config.findings import FINDINGS
 from db.manifests import ManifestRow, Reading
-from jobs.tables.cells import is_unknown, parse_age, parse_follow_up, parse_sex, parse_view
+from jobs.tables.cells import is_unknown, parse_age, parse_follow_up, parse_sex, parse_view, patient_parser
 from jobs.tables.columns import ABSENT, Header, Parsed
 from jobs.tables.label_columns import LabelColumns, is_uncertain
 from jobs.tables.reading import ReadOptions
@@ -83,6 +83,7 @@ class _Columns(Layout[ManifestRow]):
         self._labels = LabelColumns(
             header, vocabulary, told.finding_columns, told.uncertain, ignore_others=told.ignore_labels
         )
+        self._patients = Parsed(patient_parser(()))
         self._label_indexes: list[int] = []
         self.labelled = False
         self._parsed = Parsed(self._labels.labels)
@@ -100,6 +101,7 @@ class _Columns(Layout[ManifestRow]):
         }
         facts = {what: index for what, index in facts.items() if index != ABSENT}
         counts = table.count({*facts.values()} - {self.image} | {*self._labels.indexes})
+        self._patients = Parsed(patient_parser(counts.get(self._patient, ())))
         self._labels.settle(counts.get(self._labels.listed, {}))
         self._label_indexes = self._labels.indexes
         self.labelled = any(
@@ -134,14 +136,13 @@ class _Columns(Layout[ManifestRow]):
     def row(self, fields: list[str]) -> ManifestRow:
         """Read one record; raise ColumnError where a cell cannot be read."""
         fields.append("")  # the blank cell of every column that is ABSENT, the last one
-        patient = fields[self._patient].strip()
         view = self._view.values[fields[self._view.index]]
         if self._side != ABSENT:
             side = parse_view("", fields[self._side])
             view = side if side and (view is None or side.startswith("LAT")) else view
         return ManifestRow(
             fields[self.image],
-            None if is_unknown(patient) else patient,
+            self._patients[fields[self._patient]],
             self._follow_up.values[fields[self._follow_up.index]],
             view,
             self._sex.values[fields[self._sex.index]],

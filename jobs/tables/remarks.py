@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from jobs.tables.cells import OLDEST, is_no_sex, is_open_age, is_unknown_word, written_age
+from jobs.tables.cells import OLDEST, is_no_sex, is_open_age, is_unknown_word, patient_parser, written_age
 from jobs.tables.columns import shown
 from jobs.tables.label_columns import LabelColumns, is_uncertain
 
@@ -22,7 +22,8 @@ def remarks(
     for index in labels.flags.values():
         flags.update(counts[index])
     listed = counts.get(labels.listed, Counter())
-    ages, sexes = (counts.get(facts.get(what, -1), Counter()) for what in ("age", "sex"))
+    ages, sexes, patients = (counts.get(facts.get(what, -1), Counter()) for what in ("age", "sex", "patient"))
+    patient_of = patient_parser(patients)
     everything = sum((counts[index] for index in facts.values() if index in counts), flags + listed)
     said = (
         (_of(everything, is_unknown_word), "words for unknown, taken as blank"),
@@ -32,7 +33,14 @@ def remarks(
         (_of(ages, is_open_age), "ages without an upper bound, taken as the lowest that they can be"),
         (_of(sexes, is_no_sex), "sexes taken as unknown"),
     )
-    return tuple(f"{words}: {found.total():,} ({_examples(found)})" for found, words in said if found)
+    lines = [f"{words}: {found.total():,} ({_examples(found)})" for found, words in said if found]
+    changed = _of(patients, lambda cell: patient_of(cell) not in {None, cell.strip()})
+    if changed:  # without an example, which would name a patient
+        rows = changed.total()
+        lines.append(
+            f"patients are whole numbers throughout, kept without .0 and zeros in front: {rows:,} rows"
+        )
+    return tuple(lines)
 
 
 _POLICIES: Final = {

@@ -230,6 +230,18 @@ def test_ages_as_people_write_them(read: Read, cell: str, years: float | None) -
     )
 
 
+def test_a_patient_whose_number_is_written_in_several_ways_is_one_and_that_is_said(read: Read) -> None:
+    manifest = read("Image,Patient ID\na,1\nb,1.0\nc,0001\nd,nan\ne,0\nf,000.0\ng,10\n")
+    assert [row.patient_id for row in manifest] == ["1", "1", "1", None, "0", "0", "10"]
+    assert "kept without .0 and zeros in front: 3 rows" in said(manifest)
+
+
+def test_patients_that_are_not_all_numbers_are_kept_as_they_are(read: Read) -> None:
+    manifest = read("Image,Patient ID\na,0001\nb,1.0\nc,P1\n")
+    assert [row.patient_id for row in manifest] == ["0001", "1.0", "P1"]
+    assert "zeros" not in said(manifest)
+
+
 def test_a_sex_that_is_not_known_is_said(read: Read) -> None:
     manifest = read("Image,Sex\na.png,X\nb.png,Unknown\nc.png,F\n")
     assert [row.sex for row in manifest] == [None, None, "F"]

@@ -107,6 +107,15 @@ def test_an_image_in_both_splits_leaks_though_its_patient_is_unknown() -> None:
     assert found.leaks
 
 
+def test_a_patient_whose_number_the_splits_write_differently_leaks(tmp_path: Path) -> None:
+    splits = []
+    for name, patients in (("train.csv", ("1.0", "2.0")), ("valid.csv", ("2", "0001"))):
+        lines = [f"{name}{number},{patient},1" for number, patient in enumerate(patients)]
+        (tmp_path / name).write_text("\n".join(["Image,PatientId,Mass", *lines]) + "\n", encoding="utf-8")
+        splits.append(read_split(Manifest(tmp_path / name)))
+    assert overlap(*splits) == Overlap(2, 2, known=True)
+
+
 def test_rows_without_a_patient_are_not_one_patient() -> None:
     found = overlap(of_patients("ab", (None, "1")), of_patients("cd", (None, "2")))
     assert found == Overlap(0, 0, known=False)
