@@ -106,6 +106,10 @@ class ClassificationCard(Frozen):
         dict[str, dict[str, float]] | None,
         Field(description="What was measured: a name, then one number per finding."),
     ] = None
+    unused: Annotated[
+        tuple[str, ...] | None,
+        Field(description="Arrays of the file it was made of that are not its network's, and were left."),
+    ] = None
     trained: bool = True
     clinical_use: bool = False
     provenance: str

@@ -479,8 +479,13 @@ def test_damaged_pickle_is_refused(torchvision_network: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("densenet169", "the first is features.denseblock3.denselayer25.norm1.weight"),
-        ("resnet18", "is no DenseNet"),
+        ("densenet169", "is a DenseNet-169"),
+        ("densenet161", "is a DenseNet-161"),
+        ("resnet18", "is a ResNet"),
+        ("efficientnet_b0", "is an EfficientNet"),
+        ("vit_b_16", "is a ViT"),
+        ("convnext_tiny", "is a ConvNeXt"),
+        ("swin_t", "is a Swin Transformer"),
     ],
 )
 def test_other_network_is_refused(tmp_path: Path, name: str, reason: str) -> None:

@@ -15,12 +15,13 @@ from config.settings import Settings, load_settings
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
-from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say
+from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, warn
 from jobs.sources.source import open_source
 from workers.archive import archive_statistics
 from workers.inference.statistics import Statistics
 from workers.models.add import add_folder, add_weights
 from workers.models.description import columns_of, facts_of
+from workers.models.kinds import weights_in
 from workers.models.layouts import LAYOUTS, LayoutName, Resize
 from workers.models.options import ImportOptions
 
@@ -83,6 +84,12 @@ def add(
         bool | None,
         typer.Option(help="Whether a ReLU follows the last batch norm. Default: the layout's, or yes."),
     ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Which network, where a PyTorch file holds several; it lists their keys."
+        ),
+    ] = None,
     trust_pickle: Annotated[
         bool, typer.Option("--trust-pickle", help="Run the code that a pickled PyTorch module contains.")
     ] = False,
@@ -101,6 +108,8 @@ def add(
 
     Example: nightread models add nih.pt --layout torchxrayvision --name xrv-nih
 
+    Example: nightread models add last.ckpt --layout torchvision --findings Edema,Mass --weights-key model_ema
+
     Example: nightread models add /backup/models/mine
     """
     given = {
@@ -117,12 +126,14 @@ def add(
         "--mean": mean,
         "--std": std,
         "--final-relu": final_relu,
+        "--weights-key": weights_key,
         "--description": description,
         "--provenance": provenance,
         "--licence": licence,
     }
     settings, database = ready()
     with err.status(f"reading and checking {source}"):
+        source = weights_in(source) or source
         if source.is_dir():
             for_weights = [option for option, value in given.items() if value is not None]
             if for_weights or trust_pickle or half:
@@ -150,6 +161,7 @@ def add(
                 mean=_numbers("--mean", mean),
                 std=_numbers("--std", std),
                 final_relu=final_relu,
+                weights_key=weights_key,
                 sample=_sample(manifest, images, settings.max_image_pixels),
                 description=description,
                 provenance=provenance,
@@ -204,6 +216,8 @@ def _print_added(model: Classifier) -> None:
     card = model.card
     findings, short = len(card.findings), card.sha256[:_SHORT_HASH]
     say(f"model {card.name}: {findings} findings, SHA-256 {short}: {model.folder}")
+    if card.unused:
+        warn(f"left, as not the network's: {', '.join(card.unused)}")
     say(
         f"to use it: nightread score MANIFEST --images DIR --model {card.name}; to see that it scores as it "
         "did at home: docs/models.md"

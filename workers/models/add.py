@@ -22,11 +22,11 @@ from workers.inference.weights import file_sha256
 from workers.models.folder import write_model
 from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
+from workers.models.kinds import Kind, kind_of
 from workers.models.layouts import LAYOUTS, Layout
 from workers.models.options import ImportOptions, require_options
 from workers.models.torch_files import read_torch
 
-_KERAS_SUFFIXES: Final = frozenset({".h5", ".hdf5", ".keras"})
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
 
@@ -68,7 +68,14 @@ def add_weights(
     require_options(layout, options)
     # Keras is loaded below; TensorFlow's greeting lines mean nothing to a person who adds a model.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    imported = _with_findings(_read(source, trust_pickle=trust_pickle), layout, options, source)
+    read = _read(source, options.weights_key, trust_pickle=trust_pickle)
+    if read.final_relu_unsaid and options.final_relu is None:
+        raise ConfigError(
+            f"{source}: its network is put together of parts, and arrays do not show whether a ReLU follows "
+            "the last batch norm; see whether one does where the parts are called, and say --final-relu or "
+            "--no-final-relu"
+        )
+    imported = _with_findings(read, layout, options, source)
     if half:
         _require_half(imported, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
@@ -84,6 +91,7 @@ def add_weights(
             "provenance": f"{options.provenance or layout.provenance}; made of {source.name}, "
             f"SHA-256 {file_sha256(source)}",
             "licence": options.licence or layout.licence,
+            "unused": imported.unused or None,
         }
         return write_model(models_dir, facts, imported.arrays, half=half)
 
@@ -117,12 +125,12 @@ def _require_half(imported: ForeignWeights, source: Path) -> None:
 # --- the card's fields -------------------------------------------------------------------------------------
 
 
-def _read(source: Path, *, trust_pickle: bool) -> ForeignWeights:
-    if not source.is_file():
-        raise ConfigError(f"{source}: there is no such file; SOURCE is a weights file or a model folder")
-    if source.suffix.lower() in _KERAS_SUFFIXES:
-        return read_keras(source)
-    return read_torch(source, trust_pickle=trust_pickle)
+def _read(source: Path, weights_key: str | None, *, trust_pickle: bool) -> ForeignWeights:
+    if kind_of(source) is not Kind.KERAS:
+        return read_torch(source, trust_pickle=trust_pickle, weights_key=weights_key)
+    if weights_key is not None:
+        raise ConfigError(f"{source}: --weights-key is for PyTorch's files; this one is of Keras")
+    return read_keras(source)
 
 
 def _with_findings(
@@ -191,10 +199,15 @@ def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocess
     else:
         pixels = Preprocessing.model_validate(layout.pixels.model_dump() | given)
         if pixels.channels != channels:
-            raise ConfigError(
-                f"the file's network takes {channels} channels, --layout {options.layout} has "
-                f"{pixels.channels}; it is of another layout"
-            )
+            if options.mean is None or options.std is None:
+                raise ConfigError(
+                    f"the file's network takes {_counted(channels)}, --layout {options.layout} has "
+                    f"{_counted(pixels.channels)}; say with what mean and std it was trained, for "
+                    f"{_counted(channels)}, with --mean and --std (as fractions of 255 where the layout has "
+                    "ImageNet's)"
+                )
+            own = {"channels": channels, "mean": (0.0,) * channels, "std": (1.0,) * channels}
+            pixels = Preprocessing.model_validate(pixels.model_dump() | own)
     mean, std = options.mean, options.std
     if options.sample is not None:
         mean, std = options.sample(pixels)
@@ -203,6 +216,10 @@ def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocess
     return Preprocessing.model_validate(
         pixels.model_dump() | {"mean": _spread(mean, channels), "std": _spread(std, channels)}
     )
+
+
+def _counted(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
 
 
 def _spread(numbers: tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -15,7 +15,9 @@ class ForeignWeights:
     `arrays`: float32, in order, shapes and layout of the variables of `densenet.build` (kernels HWIO; each
     batch norm gamma, beta, moving mean, moving variance; last the head's kernel (1024, outputs) and bias).
     `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one per output, where the
-    file holds them; None for an output without a name.
+    file holds them; None for an output without a name. `unused`: arrays of the file that are not the
+    network's, such as a loss's. `final_relu_unsaid`: whether the network is put together in a way that
+    shows not even by convention whether a ReLU follows the last batch norm.
     """
 
     arrays: list[NDArray[np.float32]]
@@ -23,6 +25,8 @@ class ForeignWeights:
     outputs: int
     findings: tuple[str | None, ...] | None = None
     thresholds: tuple[float | None, ...] | None = None
+    unused: tuple[str, ...] = ()
+    final_relu_unsaid: bool = False
 
 
 def drop_unnamed(imported: ForeignWeights) -> ForeignWeights:

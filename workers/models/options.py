@@ -16,6 +16,7 @@ class ImportOptions:
     `findings`: in the order of the outputs, "" for one that is to be dropped. `thresholds`: one for all or
     one per finding. `mean` and `std`: one for all channels or one per channel, in units of `value * factor`;
     instead of them `sample`, which computes them from the training images, resized as the card says.
+    `weights_key`: which of a file's networks, see `trees.find_network`.
     """
 
     layout: LayoutName
@@ -30,6 +31,7 @@ class ImportOptions:
     std: tuple[float, ...] | None = None
     final_relu: bool | None = None
     sample: Callable[[Preprocessing], Statistics] | None = None
+    weights_key: str | None = None
     description: str | None = None
     provenance: str | None = None
     licence: str | None = None

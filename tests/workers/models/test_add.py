@@ -106,7 +106,7 @@ def read_from_arrays(
 ) -> None:
     """Let a file hold these arrays, for what only PyTorch's files say and this environment cannot write."""
     imported = ForeignWeights(arrays, arrays[0].shape[2], len(arrays[-1]), **facts)
-    monkeypatch.setattr(add, "_read", lambda _source, **_options: imported)
+    monkeypatch.setattr(add, "_read", lambda *_arguments, **_options: imported)
 
 
 # --- cards -------------------------------------------------------------------------------------------------
