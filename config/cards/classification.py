@@ -110,6 +110,13 @@ class ClassificationCard(Frozen):
         tuple[str, ...] | None,
         Field(description="Arrays of the file it was made of that are not its network's, and were left."),
     ] = None
+    compared: Annotated[
+        float | None,
+        Field(
+            description="Largest difference of a probability from the original's, for three pictures. None: "
+            "it was not compared."
+        ),
+    ] = None
     trained: bool = True
     clinical_use: bool = False
     provenance: str

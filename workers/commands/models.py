@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from config.cards.classification import Preprocessing
+from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
@@ -173,6 +173,7 @@ def add(
                 options,
                 trust_pickle=trust_pickle,
                 half=half,
+                warn=warn,
             )
         register(database, model)
     _print_added(model)
@@ -216,6 +217,8 @@ def _print_added(model: Classifier) -> None:
     card = model.card
     findings, short = len(card.findings), card.sha256[:_SHORT_HASH]
     say(f"model {card.name}: {findings} findings, SHA-256 {short}: {model.folder}")
+    if card.compared is not None:
+        say(f"compared with the original: at most {card.compared:g} apart in probability, for three pictures")
     if card.unused:
         warn(f"left, as not the network's: {', '.join(card.unused)}")
     say(
@@ -240,15 +243,16 @@ def list_(as_json: AsJson = False) -> None:
         print_json(listed)
     else:
         print_table(
-            ("name", "where", "findings", "trained", "sha256", "description"),
+            ("name", "where", "findings", "trained", "compared", "sha256", "description"),
             (
-                (entry["name"], entry["where"], "", "", "", f"error: {entry['error']}")
+                (entry["name"], entry["where"], "", "", "", "", f"error: {entry['error']}")
                 if "error" in entry
                 else (
                     entry["name"],
                     entry["where"],
                     len(entry["findings"]),
                     "yes" if entry["trained"] else "no",
+                    _compared(entry),
                     entry["sha256"][:_SHORT_HASH],
                     entry["description"],
                 )
@@ -271,10 +275,21 @@ def _entry(name: str, settings: Settings) -> _Entry:
     return entry | {
         "findings": list(card.findings),
         "trained": card.trained,
+        "imported": isinstance(card, ClassificationCard)
+        and card.weights is not None
+        and card.training is None,
+        "compared": card.compared if isinstance(card, ClassificationCard) else None,
         "clinical_use": card.clinical_use,
         "sha256": card.sha256,
         "description": card.description,
     }
+
+
+def _compared(entry: _Entry) -> str:
+    if entry["compared"] is not None:
+        return f"{entry['compared']:g}"
+    # What was trained here has no original.
+    return "not compared" if entry["imported"] and entry["where"] == "yours" else ""
 
 
 @app.command()

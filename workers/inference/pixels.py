@@ -108,3 +108,11 @@ def test_pattern(size: int) -> Picture:
     bands = (x * 5 + y * 2) % 256
     checks = ((x // 7) ^ (y // 11)) * 16 % 256
     return Picture(((2 * rings + bands + checks) // 4 % 256).astype(np.uint8))
+
+
+def test_pictures(size: int) -> tuple[Picture, ...]:
+    """Return three pictures, (size, size) uint8: the test pattern, its negative, and its enlarged quarter."""
+    values = test_pattern(size).values
+    quarter = values[: (size + 1) // 2, : (size + 1) // 2]
+    enlarged = quarter.repeat(2, axis=0).repeat(2, axis=1)[:size, :size]
+    return Picture(values), Picture(np.subtract(255, values, dtype=np.uint8)), Picture(enlarged)

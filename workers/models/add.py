@@ -4,9 +4,10 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ from config.cards.model import SHIPPED, Classifier, list_models, read_model, req
 from config.errors import ConfigError
 from workers.inference.engine import TensorFlowEngine
 from workers.inference.weights import file_sha256
+from workers.models.check import check_network, original_in
 from workers.models.folder import write_model
 from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
@@ -56,11 +58,14 @@ def add_weights(
     *,
     trust_pickle: bool = False,
     half: bool = False,
+    warn: Callable[[str], None] = lambda _line: None,
 ) -> Classifier:
     """Make a model folder from a weights file, as its layout and the options say.
 
-    `trust_pickle` lets a pickle run its code. `half` stores float16. Raises ConfigError in one line where
-    file, layout and options do not match, and TableError for a bad manifest; nothing is left behind then.
+    Where the file can compute, its scores are compared with those of the network that was read.
+    `trust_pickle` lets a pickle run its code. `half` stores float16. `warn` gets a line for each thing that
+    the owner should know. Raises ConfigError in one line where file, layout and options do not match, and
+    TableError for a bad manifest; nothing is left behind then.
     """
     name = options.name or default_name(source)
     _require_free(name, models_dir, "choose another --name")
@@ -75,7 +80,8 @@ def add_weights(
             "the last batch norm; see whether one does where the parts are called, and say --final-relu or "
             "--no-final-relu"
         )
-    imported = _with_findings(read, layout, options, source)
+    named = _with_findings(read, layout, options, source)
+    imported = drop_unnamed(named)
     if half:
         _require_half(imported, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
@@ -93,7 +99,8 @@ def add_weights(
             "licence": options.licence or layout.licence,
             "unused": imported.unused or None,
         }
-        return write_model(models_dir, facts, imported.arrays, half=half)
+        check = partial(check_network, source, original_in(source, named), half=half, warn=warn)
+        return write_model(models_dir, facts, imported.arrays, half=half, check=check)
 
 
 def default_name(source: Path) -> str:
@@ -136,7 +143,7 @@ def _read(source: Path, weights_key: str | None, *, trust_pickle: bool) -> Forei
 def _with_findings(
     imported: ForeignWeights, layout: Layout, options: ImportOptions, source: Path
 ) -> ForeignWeights:
-    """Name the outputs, and drop those without a name."""
+    """Name the outputs; one that is to be dropped has None."""
     names: Sequence[str | None] | None
     names, whence = imported.findings, "the file itself"
     if options.findings is not None:
@@ -159,7 +166,7 @@ def _with_findings(
             f"{source} has {imported.outputs} outputs, but {whence} names {len(names)} findings: "
             f"{_listed(names)}; see --findings"
         )
-    return drop_unnamed(replace(imported, findings=tuple(names)))
+    return replace(imported, findings=tuple(names))
 
 
 def _layout_findings(imported: ForeignWeights, layout: Layout) -> tuple[str | None, ...] | None:

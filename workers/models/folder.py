@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,20 @@ WEIGHTS_FILE = "weights.npz"
 
 
 def write_model(
-    models_dir: Path, facts: CardFields, arrays: list[NDArray[np.float32]], *, half: bool = False
+    models_dir: Path,
+    facts: CardFields,
+    arrays: list[NDArray[np.float32]],
+    *,
+    half: bool = False,
+    check: Callable[[KerasModel, ClassificationCard], CardFields] | None = None,
 ) -> Classifier:
     """Write `models_dir/NAME/` with `card.yaml` and `weights.npz`; returns the model as it is read back.
 
     `facts` are the card's fields without sha256, weights and golden, which follow from the `arrays` (in the
-    network's own order, `network.weights`). `half` stores them as float16. The folder appears whole or not at
-    all. Raises ConfigError where the name is taken, a field is wrong, or number or shapes of the arrays do
-    not fit the card's network.
+    network's own order, `network.weights`). `half` stores them as float16. `check` looks at the filled
+    network before anything is written, and returns more of the card's fields, or raises. The folder appears
+    whole or not at all. Raises ConfigError where the name is taken, a field is wrong, or number or shapes of
+    the arrays do not fit the card's network.
     """
     placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
     try:
@@ -45,6 +52,7 @@ def write_model(
     # The stored weights are the checked ones: the golden scores are those of the rounded weights.
     stored = [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
     fill(network, stored, draft, "the weights")
+    found = {} if check is None else check(network, draft)
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
         folder = Path(scratch) / draft.name
         folder.mkdir()
@@ -52,6 +60,7 @@ def write_model(
             update={
                 "sha256": save_weights(network, folder / WEIGHTS_FILE, findings=draft.findings, half=half),
                 "golden": golden_scores(network, draft),
+                **found,
             }
         )
         write_card(folder, card)

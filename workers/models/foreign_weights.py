@@ -17,7 +17,8 @@ class ForeignWeights:
     `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one per output, where the
     file holds them; None for an output without a name. `unused`: arrays of the file that are not the
     network's, such as a loss's. `final_relu_unsaid`: whether the network is put together in a way that
-    shows not even by convention whether a ReLU follows the last batch norm.
+    shows not even by convention whether a ReLU follows the last batch norm. `module`: the path of keys to the
+    pickled module that it was taken of; None where the file has arrays alone.
     """
 
     arrays: list[NDArray[np.float32]]
@@ -27,6 +28,7 @@ class ForeignWeights:
     thresholds: tuple[float | None, ...] | None = None
     unused: tuple[str, ...] = ()
     final_relu_unsaid: bool = False
+    module: str | None = None
 
 
 def drop_unnamed(imported: ForeignWeights) -> ForeignWeights:

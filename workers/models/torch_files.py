@@ -42,6 +42,7 @@ def read_torch(path: Path, *, trust_pickle: bool, weights_key: str | None = None
         findings=_names(facts.get("findings"), outputs),
         thresholds=_thresholds(facts.get("op_threshs"), outputs),
         unused=found.left,
+        module=None if module is None else found.network.container,
         final_relu_unsaid=found.network.trunk.rpartition(".")[2] != "features",
     )
 

@@ -33,6 +33,10 @@ def convert(path: Path, network: Network) -> list[NDArray[np.float32]]:
             raise ConfigError(f"{path}: {key} is {state[name].shape}, DenseNet-121's is {shape}")
         if not np.isfinite(state[name]).all():
             raise ConfigError(f"{path}: {key} holds NaN or infinity; take an earlier checkpoint")
+        if name.endswith(".running_var") and state[name].min() < 0:
+            raise ConfigError(
+                f"{path}: {key} has negative values, which no variance has; take an earlier checkpoint"
+            )
     return [_to_keras(name, state[name]) for name in expected]
 
 

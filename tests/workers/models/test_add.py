@@ -571,7 +571,7 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     done = command("list")
     assert done.exit_code == 0
     assert re.search(
-        r"handed-on\W+yours\W+14\W+yes\W+" + card_of(folder).sha256[:12],
+        r"handed-on\W+yours\W+14\W+yes\W+not compared\W+" + card_of(folder).sha256[:12],
         done.stdout,
     )
     assert re.search(r"untrained\W+shipped\W+14\W+no\W", done.stdout)

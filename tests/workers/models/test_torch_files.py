@@ -264,6 +264,11 @@ def test_number_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, state: 
     assert "features.norm5.bias holds NaN or infinity" in refusal(monkeypatch, state)
 
 
+def test_negative_variance_is_refused(monkeypatch: pytest.MonkeyPatch, state: State) -> None:
+    state["features.norm5.running_var"] = np.where(np.arange(1024) == 5, -1e-3, 1.0)
+    assert "features.norm5.running_var has negative values" in refusal(monkeypatch, state)
+
+
 def test_network_of_another_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     message = refusal(monkeypatch, {"conv1.weight": np.zeros(3), "fc.bias": np.zeros(2)})
     assert "is no DenseNet" in message

@@ -1,0 +1,198 @@
+"""A pickled module that is trusted computes in a process of its own, and is compared with what was read."""
+
+import copy
+import socket
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import Classifier
+from config.errors import ConfigError
+from workers.models.original import TOLERANCE, Original, OriginalError, compare
+from workers.models.torch_files import read_torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    torch = pytest.importorskip("torch", reason="torch is a peer: make test-peers")
+    torchvision = pytest.importorskip("torchvision", reason="torchvision is a peer: make test-peers")
+
+nn = torch.nn
+pytestmark = [pytest.mark.usefixtures("tensorflow"), pytest.mark.processes]
+
+OUTPUTS = 3
+
+
+@pytest.fixture(scope="module")
+def densenet() -> Any:
+    torch.manual_seed(1)
+    return torchvision.models.densenet121(weights=None, num_classes=OUTPUTS).eval()
+
+
+@pytest.fixture(scope="module")
+def card(untrained: Classifier) -> ClassificationCard:
+    pixels = Preprocessing(
+        size=64, channels=3, resize="bilinear", factor=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.2,) * 3
+    )
+    findings = tuple(f"finding {index}" for index in range(OUTPUTS))
+    return untrained.card.model_copy(update={"pixels": pixels, "findings": findings})
+
+
+@pytest.fixture(scope="module")
+def network(tensorflow: Any, card: ClassificationCard) -> Any:
+    assert tensorflow
+    from workers.inference.networks import densenet121
+
+    return densenet121.build(card)
+
+
+@pytest.fixture
+def compared(network: Any, card: ClassificationCard, tmp_path: Path) -> Callable[..., float]:
+    """Save a module, read it, and compare."""
+
+    def run(content: Any) -> float:
+        path = tmp_path / "model.pth"
+        torch.save(content, path)
+        found = read_torch(path, trust_pickle=True)
+        assert found.module is not None
+        network.set_weights(found.arrays)
+        return compare(Original(path, found.module, tuple(range(OUTPUTS))), network, card, TOLERANCE)
+
+    return run
+
+
+def parts(network: Any, *layers: Any) -> Any:
+    return nn.Sequential(
+        copy.deepcopy(network.features), *layers, nn.Flatten(), copy.deepcopy(network.classifier)
+    )
+
+
+RIGHT: dict[str, Callable[[Any], Any]] = {
+    "logits": lambda network: network,
+    "probabilities": lambda network: nn.Sequential(network, nn.Sigmoid()),
+    "in a checkpoint, in DataParallel": lambda network: {"net": nn.DataParallel(network), "epoch": 3},
+    "parts": lambda network: parts(network, nn.ReLU(), nn.AdaptiveAvgPool2d(1)),
+}
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_module_is_equal_to_the_network_that_was_read(
+    what: str, densenet: Any, compared: Callable[..., float]
+) -> None:
+    assert 0 <= compared(RIGHT[what](densenet)) < 1e-5
+
+
+WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "no final ReLU": (
+        lambda network: parts(network, nn.AdaptiveAvgPool2d(1)),
+        "no ReLU after its last batch norm; add --no-final-relu",
+    ),
+    "softmax": (lambda network: nn.Sequential(network, nn.Softmax(dim=1)), "a softmax.*it has Softmax"),
+    "max pooling": (
+        lambda network: parts(network, nn.ReLU(), nn.AdaptiveMaxPool2d(1)),
+        "it has AdaptiveMaxPool2d",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_module_that_computes_another_thing_is_refused(
+    what: str, densenet: Any, compared: Callable[..., float]
+) -> None:
+    make, says = WRONG[what]
+    with pytest.raises(ConfigError, match=f"differs from the original .*{says}"):
+        compared(make(densenet))
+
+
+# --- bounds ------------------------------------------------------------------------------------------------
+
+HOSTILE = """
+import os, socket, time
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, network, deed):
+        super().__init__()
+        self.network, self.deed = network, deed
+
+    def forward(self, inputs):
+        exec(self.deed)
+        return self.network(inputs)
+"""
+
+
+@pytest.fixture
+def hostile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, densenet: Any, compared: Callable[..., float]
+) -> Callable[[str], float]:
+    """Compare a module whose forward does a deed first."""
+    (tmp_path / "hostile_network.py").write_text(HOSTILE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(deed: str) -> float:
+        import importlib
+
+        return compared(importlib.import_module("hostile_network").Net(densenet, deed))
+
+    return run
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, list[object]]]:
+    """A server on this machine, and who came."""
+    came: list[object] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0.2)
+        ended = threading.Event()
+
+        def accept() -> None:
+            while not ended.is_set():
+                try:
+                    connection, address = server.accept()
+                except TimeoutError:
+                    continue
+                connection.close()
+                came.append(address)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield server.getsockname()[1], came
+        ended.set()
+        thread.join()
+
+
+def test_module_reaches_no_network(
+    hostile: Callable[[str], float], listener: tuple[int, list[object]]
+) -> None:
+    port, came = listener
+    with pytest.raises(OriginalError, match=r"may not do this: socket\.connect"):
+        hostile(f"socket.socket().connect(('127.0.0.1', {port}))")
+    assert came == []
+
+
+def test_module_starts_no_process(hostile: Callable[[str], float], tmp_path: Path) -> None:
+    with pytest.raises(OriginalError, match=r"may not do this: os\.system"):
+        hostile(f"os.system('touch {tmp_path}/touched')")
+    assert not (tmp_path / "touched").exists()
+
+
+def test_modules_memory_has_a_limit(hostile: Callable[[str], float]) -> None:
+    with pytest.raises(OriginalError, match=r"allocate|memory|Memory"):
+        hostile("torch.ones(3 * 2**30)")
+
+
+def test_module_sees_no_password_of_its_caller(
+    hostile: Callable[[str], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIGHTREAD_DATABASE_URL", "postgresql://me:secret@db/nightread")
+    assert hostile("assert 'NIGHTREAD_DATABASE_URL' not in os.environ") < 1e-5
+
+
+def test_modules_time_has_a_limit(hostile: Callable[[str], float], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.models.original._SECONDS", 15)
+    with pytest.raises(OriginalError, match="did not answer in 15 s"):
+        hostile("time.sleep(600)")
