@@ -73,7 +73,8 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
 
     Raises OrderError, SourceError, TableError or ConfigError for what is not there or does not fit.
     """
-    open_source(order.images).require()
+    source = open_source(order.images)
+    source.require()
     card = find_model(order.model, settings.models).card
     vocabulary = Vocabulary(card.findings)
     asked = (order.read.finding_columns or {}).values()
@@ -83,7 +84,7 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
             f"--finding-column: model {card.name} has no finding {', '.join(sorted(foreign))}; "
             f"it has: {', '.join(card.findings)}"
         )
-    manifest = Manifest(order.manifest, order.read, findings=card.findings)
+    manifest = Manifest(order.manifest, order.read, findings=card.findings, root=source.root)
     if order.require_labels and not manifest.labelled:
         raise OrderError(
             f"--require-labels: {order.manifest} has no known label; name the columns with --finding-column, "

@@ -37,6 +37,10 @@ def _options(
         bool,
         typer.Option("--ignore-labels", help="Pass over words in a list of findings that are none of them."),
     ] = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Encoding of the CSV, such as latin-1. Default: UTF-8, or UTF-16 by its mark."),
+    ] = None,
 ) -> ReadOptions:
     """Make of the options what a table is read with."""
     return ReadOptions(
@@ -48,6 +52,7 @@ def _options(
         age_column=age_column,
         uncertain=uncertain,
         ignore_labels=ignore_labels,
+        encoding=encoding,
     )
 
 

@@ -127,7 +127,7 @@ class Header:
     def fail(self, problem: str, advice: str) -> NoReturn:
         """Raise ColumnError: the problem, the columns that there are, and what to do."""
         if len(self.names) == 1:
-            advice += " Columns are separated by commas, not by semicolons or tabs."
+            advice += " Columns are separated by commas, semicolons or tabs."
         raise ColumnError(f"{problem}; the columns are {shown(', '.join(self.names), 400)}", advice)
 
 

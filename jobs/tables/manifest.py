@@ -39,16 +39,23 @@ class Manifest:
     """
 
     def __init__(
-        self, path: Path, options: ReadOptions | None = None, *, findings: Sequence[str] = FINDINGS
+        self,
+        path: Path,
+        options: ReadOptions | None = None,
+        *,
+        findings: Sequence[str] = FINDINGS,
+        root: str = "",
     ) -> None:
-        """Read the header and count the cells; `findings` are the model's.
+        """Read the header and count the cells.
+
+        `findings` are the model's. `root` is the folder of the images, which their names may begin with.
 
         Raises TableError where the file cannot be read.
         """
         self.path = path
         self._told = options or ReadOptions()
         self._vocabulary = Vocabulary(findings)
-        self._table = Table(path, "A manifest", "image")
+        self._table = Table(path, "A manifest", "image", self._told.encoding, root)
         self._columns = self._table.lay_out(lambda header: _Columns(header, self._vocabulary, self._told))
         self.reading = self._columns.settle(self._table)
         self.findings = tuple(self.reading.labels)
@@ -100,7 +107,7 @@ class _Columns(Layout[ManifestRow]):
             "age": self._age.index,
         }
         facts = {what: index for what, index in facts.items() if index != ABSENT}
-        counts = table.count({*facts.values()} - {self.image} | {*self._labels.indexes})
+        counts = table.count({*facts.values()} - {self.image} | {*self._labels.indexes}, self.image)
         self._patients = Parsed(patient_parser(counts.get(self._patient, ())))
         self._labels.settle(counts.get(self._labels.listed, {}))
         self._label_indexes = self._labels.indexes
@@ -122,7 +129,7 @@ class _Columns(Layout[ManifestRow]):
                 if index not in used and index < self.widths[0]
             },
             uncertain=self._uncertain,
-            remarks=remarks(facts, counts, self._labels),
+            remarks=(*table.remarks(), *remarks(facts, counts, self._labels)),
         )
 
     def _hint(self, name: str, labels: Mapping[str, str]) -> str | None:

@@ -18,7 +18,7 @@ class ReadOptions(BaseModel):
     """What a person says about a table: which column is which, and what its cells mean.
 
     `finding_columns`: column -> finding, beside those that are recognised. `uncertain`: what -1 counts as.
-    `ignore_labels`: whether a list may name findings that the model does not have.
+    `ignore_labels`: whether a list may name findings that the model does not have. `encoding`: of the file.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -31,6 +31,7 @@ class ReadOptions(BaseModel):
     finding_columns: dict[str, str] | None = None
     uncertain: Uncertain = "ignore"
     ignore_labels: bool = False
+    encoding: str | None = None
 
     def told(self) -> dict[str, object]:
         """Return the options that differ from their defaults, as JSON's types."""

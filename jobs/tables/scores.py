@@ -74,7 +74,7 @@ def _probability(column: str, cell: str) -> float:
         return float("nan")
     try:
         # Python would also take 0_1 for 1, and other scripts' digits.
-        value = float(cell if cell.isascii() and "_" not in cell else "")
+        value = float(cell.replace(",", ".") if cell.isascii() and "_" not in cell else "")
     except ValueError:
         advice = "Write a number from 0 to 1 with a decimal point, or nothing where there is no score."
         raise ColumnError(f"score {shown(cell)} is not a number", advice, column) from None

@@ -8,6 +8,7 @@ import csv
 import gzip
 import hashlib
 import json
+import re
 import stat
 import zlib
 from abc import ABC, abstractmethod
@@ -15,15 +16,18 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import IO, ClassVar, Final, Generic, NoReturn, TypeVar
+from typing import IO, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from jobs.errors import InputError
 from jobs.tables.columns import ColumnError, Header, check_image, shown
+from jobs.tables.dialect import HEAD, Dialect, dialect_of
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
 _BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
+_IMAGE_ENDING: Final = re.compile(r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp)\s*$", re.IGNORECASE)
+_ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|(?:^|/)\.(?:/|$)")
 _CHUNK: Final = 4096  # records counted at a time
 _SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
 
@@ -91,28 +95,41 @@ class Table:
     `what` is the kind of file and `per` what each row is about, for errors.
     """
 
-    def __init__(self, path: Path, what: str, per: str) -> None:
-        """Read the header; raise TableError where it or the file cannot be read."""
+    def __init__(self, path: Path, what: str, per: str, encoding: str | None = None, root: str = "") -> None:
+        """Read the header; raise TableError where it or the file cannot be read.
+
+        `encoding` is UTF-8, or UTF-16 with its mark, unless it is given. `root`: the folder of the images,
+        which their names may begin with.
+        """
         self.path = path
+        self.dialect = read_dialect(path, encoding)
+        self.odd_names = 0
         self._per = per
-        first = next(records(path), None)
+        self._root = root
+        first = next(self._records(), None)
         if first is None:
             raise TableError(path, "the file is empty", f"{what} has a header and a row for each {per}.")
         self._first = first
+        self._headed = not any(map(_IMAGE_ENDING.search, first[1]))
+        if not self._headed and len(first[1]) > 1:
+            raise TableError(
+                path,
+                "the first line names an image, so that the columns have no names",
+                "Put a line above it that names them, such as Image,Patient ID,Mass.",
+                first[0],
+            )
 
     def lay_out(self, layout: Callable[[Header], L]) -> L:
         """Make a layout of the header; raise TableError where that raises ColumnError."""
         line, names = self._first
         try:
-            return layout(Header(names))
+            return layout(Header(names if self._headed else ["Image"]))
         except ColumnError as flaw:
             raise self._located(flaw, line) from None
 
     def rows(self, layout: Layout[Row_co]) -> Iterator[Row_co]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""
-        found = records(self.path)
-        if next(found, None) != self._first:
-            raise TableError(self.path, "the header changed while the file was in use", "Start again.")
+        found = self._rows()
         image, widths, row = layout.image, layout.widths, layout.row
         lines: dict[str, int] = {}
         line = 0
@@ -121,6 +138,8 @@ class Table:
                 if len(fields) not in widths:
                     layout.check_width(fields)
                 name = fields[image]
+                if _ODD_NAME.search(name):
+                    name = fields[image] = plain_name(name, self._root)
                 if not name.isprintable() or not name.strip():
                     check_image(layout.image_name, name)
                 if lines.setdefault(name, line) != line and not layout.repeats:
@@ -131,23 +150,59 @@ class Table:
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
 
-    def count(self, indexes: Collection[int]) -> dict[int, Counter[str]]:
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        return records(self.path, self.dialect)
+
+    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Stream the records after the header; all of them where there is none."""
+        found = self._records()
+        if next(found, None) != self._first:
+            raise TableError(self.path, "the header changed while the file was in use", "Start again.")
+        return found if self._headed else chain([(self._first[0], list(self._first[1]))], found)
+
+    def remarks(self) -> Iterator[str]:
+        """Say what is unusual about the file; complete once its cells are counted."""
+        yield from self.dialect.remarks()
+        if not self._headed:
+            yield "the first line names an image: the file is read as a list of images without a header"
+        if self.odd_names:
+            yield (
+                f"names with backslashes, ./, blanks at an end, or the folder of the images in front: "
+                f"{self.odd_names:,}, taken as relative paths"
+            )
+
+    def count(self, indexes: Collection[int], image: int) -> dict[int, Counter[str]]:
         """Count the distinct cells of some columns over the whole file; a record that lacks one is left out.
 
-        Raises TableError where the file is no CSV; what is wrong with a record is for `rows` to say.
+        Names in the column `image` that `plain_name` changes are counted in `odd_names`. Raises TableError
+        where the file is no CSV; what is wrong with a record is for `rows` to say.
         """
         counted: dict[int, Counter[str]] = {index: Counter() for index in indexes}
-        found = records(self.path)
-        next(found, None)
-        width = max(indexes, default=-1) + 1
-        whole = (fields for _, fields in found if len(fields) >= width)
+        width = max([image, *indexes]) + 1
+        whole = (fields for _, fields in self._rows() if len(fields) >= width)
+        self.odd_names = 0
         while chunk := list(islice(whole, _CHUNK)):
             for index, cells in counted.items():
                 cells.update([fields[index] for fields in chunk])
+            odd = [fields[image] for fields in chunk if _ODD_NAME.search(fields[image])]
+            self.odd_names += sum(plain_name(name, self._root) != name for name in odd)
         return counted
 
     def _located(self, flaw: ColumnError, line: int) -> TableError:
         return TableError(self.path, flaw.problem, flaw.advice, line, flaw.column)
+
+
+def plain_name(name: str, root: str = "") -> str:
+    """Return the name of an image as a path below `root` (absolute, or blank where it is not known).
+
+    Backslashes become slashes; blanks at its ends, `./`, doubled slashes and the root itself are left out.
+    What leads out of the root stays as it is, for the source to refuse.
+    """
+    path = name.strip().replace("\\", "/")
+    if root and path.startswith(f"{root.rstrip('/')}/"):
+        path = path.removeprefix(root.rstrip("/")).lstrip("/")
+    absolute = "/" if path.startswith("/") else ""
+    return absolute + "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def _refuse_repeat(column: str, image: str, line: int) -> NoReturn:
@@ -170,17 +225,30 @@ def fingerprint_of(path: Path, options: object) -> str:
     return digest.hexdigest()
 
 
-def records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Stream a CSV file's records: (line on which one starts, its fields), blank lines left out.
+def read_dialect(path: Path, encoding: str | None = None) -> Dialect:
+    """Find a file's dialect; raise TableError where it cannot be read, or in no such encoding."""
+    with _errors_named(path), _opener(path)(path, "rb") as stream:
+        head = stream.read(HEAD)
+    try:
+        return dialect_of(head, encoding)
+    except (LookupError, UnicodeError):
+        raise TableError(
+            path, f"it cannot be read in the encoding {shown(str(encoding))}", "Write latin-1 or cp1252, say."
+        ) from None
 
-    A path that ends in .gz is read through gzip. Raises TableError where the file is not a CSV in UTF-8.
+
+def records(path: Path, dialect: Dialect | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Stream a CSV file's records: (line on which one starts, its fields); blank ones are left out.
+
+    A path that ends in .gz is read through gzip. Raises TableError where the file is no text in its encoding.
     """
     start, blank = 1, 0
-    with _errors_named(path), _open(path) as stream:
-        reader = csv.reader(_lines(path, stream), strict=True)
+    dialect = dialect or read_dialect(path)
+    with _errors_named(path), _open(path, dialect.encoding) as stream:
+        reader = csv.reader(_lines(path, stream), strict=True, delimiter=dialect.separator)
         try:
             for fields in reader:
-                if fields and (len(fields) > 1 or fields[0].strip()):
+                if fields and (fields[0].strip() or any(map(str.strip, fields))):
                     yield start, fields
                     blank = 0
                 elif (blank := blank + 1) > _BLANK_LIMIT:
@@ -216,10 +284,13 @@ def _errors_named(path: Path) -> Iterator[None]:
         raise TableError(path, f"the file cannot be read ({error})", "Check the path and the disk.") from None
 
 
-def _open(path: Path) -> IO[str]:
-    opened = gzip.open if path.suffix.lower() == ".gz" else open
+def _opener(path: Path) -> Callable[..., IO[Any]]:
+    return gzip.open if path.suffix.lower() == ".gz" else open
+
+
+def _open(path: Path, encoding: str) -> IO[str]:
     # Bytes that are not UTF-8 come through as surrogates, so that _lines can name their line.
-    return opened(path, "rt", encoding="utf-8-sig", errors="surrogateescape", newline="")
+    return _opener(path)(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
 
 
 def _lines(path: Path, stream: IO[str]) -> Iterator[str]:

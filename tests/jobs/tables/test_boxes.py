@@ -167,7 +167,7 @@ def test_error_names_file_line_column_and_what_to_do(write: Write) -> None:
         ("image,finding,x,y,w", "a.png,Mass,1,2,3", 1, None, "as the height"),
         ("image,x,y,w,h", "a.png,1,2,3,4", 1, None, "as the finding; the columns are 'image, x, y, w, h'"),
         ("name,finding,x,y,w,h", ROW, 1, None, "as the image"),
-        ("image;finding;x;y;w;h", ROW, 1, None, "separated by commas"),
+        ("image;finding;x;y;w;h", ROW, 2, None, "number of fields is 1"),
         ("image,finding,x,X,y,w,h", ROW, 1, "x", "2 columns have the same name"),
     ],
 )

@@ -1,0 +1,128 @@
+"""Spreadsheets: separators, encodings, lists without a header, and names as other systems write them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from db.manifests import ManifestRow
+from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
+from jobs.tables.scores import read_scores
+from jobs.tables.table import TableError, plain_name
+
+PLAIN = 'Image,Patient ID,Age,Mass,Note\na.png,p1,58.5,1,"one, two"\nb.png,p2,7,0,é\n'
+SPREADSHEET = "Image;Patient ID;Age;Mass;Note\na.png;p1;58,5;1;one, two\nb.png;p2;7;0;é\n"
+
+Read = Callable[..., Manifest]
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Read:
+    """Return a function that opens a manifest with this content."""
+
+    def opened(content: str | bytes, root: str = "", **options: Any) -> Manifest:
+        path = tmp_path / "m.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return Manifest(path, ReadOptions(**options), root=root)
+
+    return opened
+
+
+ROWS = [
+    ManifestRow("a.png", "p1", None, None, None, 58.5, "1"),
+    ManifestRow("b.png", "p2", None, None, None, 7.0, "0"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (PLAIN.encode(), []),
+        (PLAIN.encode("utf-8-sig"), []),
+        (PLAIN.encode("utf-16"), ["the file is read as UTF-16"]),
+        (PLAIN.encode() + b",,,,\n , ,,,\n", []),
+        (SPREADSHEET.encode(), ["columns are separated by semicolons"]),
+        (SPREADSHEET.replace(";", "\t").encode(), ["columns are separated by tabs"]),
+        (SPREADSHEET.encode("utf-16"), ["the file is read as UTF-16", "columns are separated by semicolons"]),
+    ],
+    ids=["plain", "mark", "UTF-16", "blank rows", "semicolons", "tabs", "both"],
+)
+def test_a_table_gives_the_same_rows_however_it_is_saved(read: Read, content: bytes, said: list[str]) -> None:
+    manifest = read(content)
+    assert list(manifest) == ROWS
+    assert list(manifest.reading.remarks) == said
+
+
+def test_another_encoding_is_read_where_it_is_named_and_refused_where_it_is_not(read: Read) -> None:
+    content = "Image,Mass\né.png,1\n".encode("latin-1")
+    with pytest.raises(TableError, match="not a text CSV in UTF-8"):
+        list(read(content))
+    manifest = read(content, encoding="latin-1")
+    assert [row.image_index for row in manifest] == ["é.png"]
+    assert manifest.reading.remarks == ("the file is read as LATIN-1",)
+    with pytest.raises(TableError, match="cannot be read in the encoding 'latin-one'"):
+        read(content, encoding="latin-one")
+
+
+def test_a_separator_within_the_headers_words_is_none(read: Read) -> None:
+    manifest = read("Image,Note (a;b;c;d)\na.png,x\n")
+    assert [row.image_index for row in manifest] == ["a.png"]
+
+
+def test_a_list_without_a_header_is_read_whole_and_said(read: Read) -> None:
+    manifest = read("a.png\nb.png\nsub/c.JPG\n")
+    assert [row.image_index for row in manifest] == ["a.png", "b.png", "sub/c.JPG"]
+    assert "without a header" in manifest.reading.remarks[0]
+    with pytest.raises(TableError, match=r"no column 'a\.png'"):
+        read("a.png\nb.png\n", image_column="a.png")
+
+
+def test_rows_without_a_header_are_refused_even_if_an_option_names_the_first_image(read: Read) -> None:
+    for options in ({}, {"image_column": "a.png"}):
+        with pytest.raises(TableError, match="names an image") as caught:
+            read("a.png,1\nb.png,0\n", **options)
+        assert caught.value.line == 1
+
+
+def test_an_index_column_is_not_used_and_said(read: Read) -> None:
+    manifest = read(",Image,Mass\n0,a.png,1\n1,b.png,0\n")
+    assert [row.labels for row in manifest] == ["1", "0"]
+    assert manifest.reading.unused == {"column 1, without a name": None}
+
+
+def test_scores_with_decimal_commas_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    path.write_text("Image;Mass\na.png;0,25\n", encoding="utf-8")
+    assert read_scores(path).probabilities.tolist() == [[0.25]]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("images_001\\a.png", "images_001/a.png"),
+        ("a.png ", "a.png"),
+        ("./a.png", "a.png"),
+        ("sub/./b//c.png", "sub/b/c.png"),
+        ("/archive/a.png", "a.png"),
+        ("/archive//sub/a.png", "sub/a.png"),
+        ("/archive2/a.png", "/archive2/a.png"),
+        ("../a.png", "../a.png"),
+        ("..\\a.png", "../a.png"),
+        ("a b.png", "a b.png"),
+        (".hidden.png", ".hidden.png"),
+    ],
+)
+def test_names_become_paths_below_the_root_and_never_out_of_it_by_our_doing(name: str, plain: str) -> None:
+    assert plain_name(name, "/archive") == plain
+
+
+def test_odd_names_are_counted_and_one_image_under_two_names_is_refused_with_both_lines(read: Read) -> None:
+    manifest = read("Image\nsub\\a.png\n/archive/b.png\nc.png\n", root="/archive")
+    assert [row.image_index for row in manifest] == ["sub/a.png", "b.png", "c.png"]
+    assert manifest.reading.remarks[0].endswith("2, taken as relative paths")
+    for twin in ("./a.png", "/archive/a.png", "a.png "):
+        with pytest.raises(TableError, match=r"'a\.png' was already on line 2") as caught:
+            list(read(f"Image\na.png\nb.png\n{twin}\n", root="/archive"))
+        assert caught.value.line == 4
