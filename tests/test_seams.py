@@ -33,6 +33,7 @@ from workers.scoring.scorer import ScorerOptions
 
 SOURCE = """
     from config.failures import ImageUnusableError, Reason
+    from jobs.sources.lookup import Lookup
 
     SHELVES = {"shelf": {"bright.toy": b"TOY\\xf0", "dark.toy": b"TOY\\x05", "cut.toy": b"TOY"}}
 
@@ -44,6 +45,9 @@ SOURCE = """
 
         def require(self):
             pass
+
+        def look_up(self, names):
+            return Lookup([name for name in names if name not in self._shelf], "")
 
         def read(self, name, max_bytes):
             if name not in self._shelf:

@@ -1,7 +1,7 @@
 """What the cards of all kinds share: the types of their fields, their common rules, and their fingerprint."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,6 +22,9 @@ class Frozen(BaseModel):
     """A card or a part of one: frozen, without unknown fields, infinity or NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    reads_images: ClassVar[bool] = True
+    """Whether a run needs its images' files; they are then looked up before it is committed."""
 
     @property
     def fingerprint(self) -> str:

@@ -1,6 +1,6 @@
 """The card of a model that answers without a network: for tests and benchmarks of queue and database."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
@@ -9,6 +9,8 @@ from config.cards.card import Findings, Frozen, ModelName, Numbers, Sha256, requ
 
 class StubCard(Frozen):
     """A stub's card: the findings it answers for, and a hash that its answers follow from."""
+
+    reads_images: ClassVar[bool] = False
 
     kind: Literal["stub"] = "stub"
     name: ModelName

@@ -31,6 +31,14 @@ FindingColumnOption = Annotated[
 RequireLabelsOption = Annotated[
     bool, typer.Option("--require-labels", help="Refuse a manifest without any known label.")
 ]
+MaxMissingOption = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="Share of the images that may be missing; beyond it nothing is begun. Those that are fail.",
+    ),
+]
 
 NEEDS_BROKER: Final = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
 

@@ -7,6 +7,7 @@ from jobs.commands.options import (
     HeatmapsOption,
     ImagesOption,
     ManifestArgument,
+    MaxMissingOption,
     ModelOption,
     RequireLabelsOption,
 )
@@ -30,17 +31,19 @@ def score(
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
+    max_missing: MaxMissingOption = 0.01,
 ) -> None:
     """Score all images of a manifest, wait for the end, and print the AUC table.
 
     Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C leaves
     a run that `nightread resume` continues.
 
-    Exit code 0: every row scored; 3: complete, some images failed; 1: not complete; 2: wrong usage.
+    Exit code 0: every row scored; 3: complete, some images failed; 1: not complete, or no image could be
+    scored; 2: wrong usage.
 
     Example: nightread score Data_Entry_2017.csv --images images/
     """
     settings, database = ready()
     order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
-    run_id = commit_order(database, settings, order)
+    run_id = commit_order(database, settings, order, max_missing)
     finish(database, work_on(database, settings, run_id))

@@ -10,6 +10,7 @@ from jobs.commands.options import (
     HeatmapsOption,
     ImagesOption,
     ManifestArgument,
+    MaxMissingOption,
     ModelOption,
     RequireLabelsOption,
 )
@@ -35,6 +36,7 @@ def submit(
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
+    max_missing: MaxMissingOption = 0.01,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print the run's number and what was taken of the manifest as JSON."),
@@ -48,7 +50,7 @@ def submit(
     """
     settings, database = ready()
     order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
-    run_id = commit_order(database, settings, order)
+    run_id = commit_order(database, settings, order, max_missing)
     if settings.broker_url is None:
         note(f"no broker is configured; to score it: nightread resume {run_id}")
     else:

@@ -175,4 +175,6 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
         highlight=False,
     )
+    if ended.failed and not ended.scored:
+        fail(f"run {ended.run_id}: none of its images could be scored", EXIT_INCOMPLETE)
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

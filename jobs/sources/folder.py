@@ -3,10 +3,12 @@
 import errno
 import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceError
+from jobs.sources.lookup import Lookup, look_up
 
 
 class FolderSource:
@@ -28,6 +30,10 @@ class FolderSource:
             raise SourceError(f"{self.root} is a file, no folder of images; see --images") from None
         except OSError as error:
             raise SourceError(f"{self.root}: the folder of images cannot be read: {error.strerror}") from None
+
+    def look_up(self, names: Collection[str]) -> Lookup:
+        """Find the names without a file below the folder, and what may be meant."""
+        return look_up(self._folder, names)
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """Read the bytes of one file that really lies below the folder.

@@ -1,12 +1,13 @@
 """Where the images of an archive come from: the kinds of source, by the scheme of the root's URI."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Protocol
 
 from jobs.errors import SourceError
 from jobs.sources.folder import FolderSource
+from jobs.sources.lookup import Lookup
 
 
 class ImageSource(Protocol):
@@ -17,6 +18,9 @@ class ImageSource(Protocol):
 
     def require(self) -> None:
         """Raise SourceError unless the root is there and may be read."""
+
+    def look_up(self, names: Collection[str]) -> Lookup:
+        """Find the names under which there is no image, quickly and without reading any."""
 
     def read(self, name: str, max_bytes: int) -> bytes:
         """Return the content of the image that the manifest calls `name`.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import STUB_CARD, Nightread, close_run, make_run, score_batches, write_card, write_manifest
+from support import CLASSIFIER_CARD, STUB_CARD, Nightread, close_run, make_run, score_batches, write_card, write_manifest
 
 from config.failures import Reason, Stage
 from db.outcomes import Failed, Outcome
@@ -164,6 +164,49 @@ def test_labels_are_required_where_told(nightread: Nightread, tmp_path: Path) ->
         assert "--require-labels" in done.stderr
     manifest.write_text("Image,Mass\na.png,0\n", encoding="utf-8")
     assert nightread.call("submit", manifest, "--images", tmp_path, *STUB, "--require-labels").returncode == 0
+
+
+def test_a_wrong_root_is_told_the_right_one_before_anything_is_written(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    write_card(nightread.home / "models", CLASSIFIER_CARD)
+    manifest = write_manifest(tmp_path / "manifest.csv", 100)
+    right = tmp_path / "archive" / "images"
+    right.mkdir(parents=True)
+    for number in range(100):
+        (right / f"{number:08d}_000.png").touch()
+    command = ("submit", manifest, "--model", "mine", "--images")
+    for wrong in (tmp_path / "archive", right / "empty"):
+        wrong.mkdir(exist_ok=True)
+        done = nightread.call(*command, wrong)
+        assert done.returncode == 2
+        assert "100 of 100 images are not below" in done.stderr
+        assert f"use --images {right}." in done.stderr
+    assert nightread.sql("SELECT COUNT(*) AS n FROM progress") == [{"n": 0}]
+    done = nightread.call(*command, right)
+    assert (done.returncode, done.stdout.strip()) == (0, "1")
+    assert "not below" not in done.stderr
+
+
+def test_some_missing_images_are_said_and_more_of_them_are_refused(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    write_card(nightread.home / "models", CLASSIFIER_CARD)
+    manifest = write_manifest(tmp_path / "manifest.csv", 100)
+    for number in range(99):
+        (tmp_path / f"{number:08d}_000.png").touch()
+    command = ("submit", manifest, "--images", tmp_path, "--model", "mine")
+    done = nightread.call(*command)
+    assert done.returncode == 0
+    assert "1 of 100 images are not below" in done.stderr
+    assert "'00000099_000.png'; they will fail as missing" in done.stderr
+    for number in range(7):
+        (tmp_path / f"{number:08d}_000.png").unlink()
+    done = nightread.call(*command)
+    assert done.returncode == 2
+    assert "'00000003_000.png', '00000004_000.png', …" in done.stderr
+    assert "--max-missing 0.08" in done.stderr
+    assert nightread.call(*command, "--max-missing", "0.08").returncode == 0
 
 
 def test_status_shows_a_run_for_people_and_for_scripts(scored: Nightread) -> None:

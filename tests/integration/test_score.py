@@ -113,7 +113,7 @@ def test_bad_images_fail_with_their_reason_and_the_rest_is_scored(
     manifest.write_text("Image\n" + "\n".join([*(path.name for path in good), *expected]) + "\n")
 
     nightread.environment["NIGHTREAD_CHILDREN"] = "1"
-    done = nightread.run("score", manifest, "--images", images)
+    done = nightread.run("score", manifest, "--images", images, "--max-missing", "1")
 
     assert done.returncode == 3, done.stderr
     failures = nightread.sql("SELECT image_index, stage, reason, message FROM failures")

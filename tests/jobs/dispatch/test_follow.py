@@ -133,6 +133,14 @@ def test_a_complete_run_with_failed_images_ends_with_a_code_of_its_own(sqlite: D
     assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=3, failed=1) == EXIT_SOME_FAILED
 
 
+def test_a_run_of_which_nothing_could_be_scored_is_no_success(
+    sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = {"status": RunStatus.COMPLETE, "scored": 0, "failed": 4}
+    assert end_of(sqlite, run_id, **facts) == EXIT_INCOMPLETE
+    assert "none of its images could be scored" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.BROKEN])
 def test_a_run_that_did_not_complete_ends_as_incomplete_and_says_why(
     sqlite: Database, run_id: int, status: RunStatus, capsys: pytest.CaptureFixture[str]
