@@ -20,19 +20,27 @@ ARCHITECTURES: Final[dict[str, str]] = {
 """The networks that a card may name, each with its module, which only a worker's process loads."""
 
 
+Side = Annotated[int, Field(ge=32, le=2048)]
+"""Of a picture that is resized, in pixels."""
+
+
 class Preprocessing(Frozen):
     """How a decoded picture becomes the network's input: x = (value * factor - mean) / std."""
 
     size: Annotated[int, Field(ge=32, le=2048, description="Height and width of the input, pixels.")]
     channels: Literal[1, 3]
     resize: Annotated[
-        Literal["nearest", "bilinear", "linear", "gaussian"],
+        Literal["nearest", "bilinear", "bicubic", "linear", "gaussian", "tensor", "tensor-antialiased"],
         Field(
             description="The library that the model was trained with; the picture is stretched to a square. "
             "nearest: Pillow, as Keras' load_img(target_size=...). bilinear: Pillow, antialiased, as "
-            "torchvision's transforms.Resize of Pillow's pictures. linear: scikit-image's resize(order=1, "
+            "torchvision's transforms.Resize of Pillow's pictures. bicubic: the same with "
+            "InterpolationMode.BICUBIC. linear: scikit-image's resize(order=1, "
             "anti_aliasing=False), its default before 0.15. gaussian: scikit-image's resize(order=1, "
-            "anti_aliasing=True, mode='constant') with mid-grey outside, as torchxrayvision's XRayResizer."
+            "anti_aliasing=True, mode='constant') with mid-grey outside, as torchxrayvision's XRayResizer. "
+            "tensor: bilinear on floating-point tensors, not antialiased, as torchvision's "
+            "Resize(antialias=False), torch's interpolate and tf.image.resize. tensor-antialiased: the same "
+            "with antialias=True."
         ),
     ]
     factor: Annotated[float, Field(gt=0, description="Multiplies the grey value 0-255 first.")]
@@ -45,11 +53,32 @@ class Preprocessing(Frozen):
             "torchxrayvision's XRayCenterCrop."
         ),
     ] = False
+    resize_first: Annotated[
+        Side | tuple[Side, Side] | None,
+        Field(
+            description="What a picture is resized to before its middle, size x size, is cut out: one number "
+            "for its shorter side, the other in proportion, or height and width. So do torchvision's "
+            "Resize(256) or Resize((256, 256)), and CenterCrop. None: it is resized to the input's size."
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _one_number_per_channel(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(f"mean and std need {self.channels} numbers, one per channel")
+        return self
+
+    @model_validator(mode="after")
+    def _middle_lies_inside(self) -> Self:
+        if self.resize_first is None:
+            return self
+        sides = self.resize_first if isinstance(self.resize_first, tuple) else (self.resize_first,)
+        if min(sides) < self.size:
+            raise ValueError(
+                f"resize_first {min(sides)} is less than size {self.size}, which is cut out of it"
+            )
+        if self.center_crop:
+            raise ValueError("center_crop and resize_first are two ways to cut out the middle; give one")
         return self
 
 

@@ -68,7 +68,17 @@ def add(
         Resize | None, typer.Option(help="As the model was trained. Default: the layout's.")
     ] = None,
     center_crop: Annotated[
-        bool | None, typer.Option(help="Whether only the middle square is used. Default: the layout's.")
+        bool | None,
+        typer.Option(
+            help="Whether only the largest middle square is used, all of a square one. Default: the layout's."
+        ),
+    ] = None,
+    resize_first: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S|H,W",
+            help="Resize to it, then cut out the middle of --size: 256 for Resize(256), CenterCrop(224).",
+        ),
     ] = None,
     factor: Annotated[
         float | None,
@@ -122,6 +132,7 @@ def add(
         "--size": size,
         "--resize": resize,
         "--center-crop": center_crop,
+        "--resize-first": resize_first,
         "--factor": factor,
         "--mean": mean,
         "--std": std,
@@ -157,6 +168,7 @@ def add(
                 size=size,
                 resize=resize,
                 center_crop=center_crop,
+                resize_first=_sides(resize_first),
                 factor=factor,
                 mean=_numbers("--mean", mean),
                 std=_numbers("--std", std),
@@ -176,6 +188,11 @@ def add(
                 warn=warn,
             )
         register(database, model)
+    if center_crop:
+        warn(
+            "--center-crop changes nothing for square pictures; a model that was trained on Resize(256) and "
+            "CenterCrop(224) needs --resize-first 256 in its place"
+        )
     _print_added(model)
 
 
@@ -186,6 +203,19 @@ def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(number) for number in text.split(","))
     except ValueError:
         raise ConfigError(f"{option}: {text!r} is not a list of numbers with commas between") from None
+
+
+def _sides(text: str | None) -> int | tuple[int, ...] | None:
+    """Return what is resized to: the shorter side, or height and width."""
+    if text is None:
+        return None
+    try:
+        sides = tuple(int(number) for number in text.split(","))
+    except ValueError:
+        sides = ()
+    if len(sides) not in {1, 2}:
+        raise ConfigError(f"--resize-first: {text!r} is neither one side, such as 256, nor height,width")
+    return sides[0] if len(sides) == 1 else sides
 
 
 def _sample(

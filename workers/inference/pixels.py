@@ -1,5 +1,6 @@
 """From a decoded picture to the network's input, prepared as the model card says."""
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -9,12 +10,20 @@ from scipy.sparse import csr_array
 
 from config.cards.classification import Preprocessing
 from workers.inference.formats.picture import Picture, Values, is_grey
-from workers.inference.region import visible_region
+from workers.inference.region import middle, resized_shape, visible_region
 
-_PILLOW: Final = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BILINEAR}
+_PILLOW: Final = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+}
 
 _OUTSIDE: Final = np.float32(127.5)
 """What XRayResizer sees beyond the border: it resizes values from -1024 to 1024 and puts 0 there."""
+
+_FILTER_REACH: Final = 3.0  # pixels; bicubic's is 2
+
+_LONG_STRIP: Final = 16  # times as long as its middle
 
 _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_filter cuts its kernel
 
@@ -22,8 +31,9 @@ _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_f
 def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
     values: Values = picture.values
-    seen = visible_region(pixels, picture.width, picture.height)
-    values = values[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
+    if pixels.center_crop:
+        seen = visible_region(pixels, picture.width, picture.height)
+        values = values[seen.top : seen.top + seen.height, seen.left : seen.left + seen.width]
     if not is_grey(values) and pixels.channels == 1:
         # Pillow's conversion keeps greys as they are: a colour picture of greys becomes the grey picture.
         values = np.asarray(Image.fromarray(values).convert("L"))
@@ -38,64 +48,113 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     return prepared
 
 
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """An axis of a picture of `length` pixels, resized to `full`, of which `count` are kept from `start`."""
+
+    length: int
+    full: int
+    start: int
+    count: int
+
+    @property
+    def kept(self) -> slice:
+        return slice(self.start, self.start + self.count)
+
+
 def _resize(values: Values, pixels: Preprocessing) -> NDArray[np.float32]:
-    size = (pixels.size, pixels.size)
-    if values.shape[:2] != size:
-        if pixels.resize in _PILLOW:
-            # Grey is resized once, not three times; float32 goes through Pillow's mode F.
-            values = np.asarray(Image.fromarray(values).resize(size, _PILLOW[pixels.resize]))
-        elif is_grey(values):
-            values = _resize_as_skimage(values, pixels)
-        else:
-            values = np.dstack([_resize_as_skimage(plane, pixels) for plane in np.moveaxis(values, -1, 0)])
+    height, width = values.shape[:2]
+    across, down = resized_shape(pixels, width, height)
+    left, top = middle(pixels.size, across, down)
+    rows, columns = _Axis(height, down, top, pixels.size), _Axis(width, across, left, pixels.size)
+    if (height, width) == (down, across):
+        values = values[rows.kept, columns.kept]
+    elif pixels.resize in _PILLOW:
+        # Grey is resized once, not three times; float32 goes through Pillow's mode F.
+        values = _resize_as_pillow(values, rows, columns, _PILLOW[pixels.resize])
+    elif is_grey(values):
+        values = _resize_plane(values, rows, columns, pixels.resize)
+    else:
+        planes = np.moveaxis(values, -1, 0)
+        values = np.dstack([_resize_plane(plane, rows, columns, pixels.resize) for plane in planes])
     return values.astype(np.float32, copy=False)
 
 
-def _resize_as_skimage(plane: Values, pixels: Preprocessing) -> NDArray[np.float32]:
-    """Resize (height, width) to (size, size): a product with one sparse matrix per axis.
+def _resize_as_pillow(values: Values, rows: _Axis, columns: _Axis, method: Image.Resampling) -> Values:
+    """Resize with Pillow, and cut out the middle."""
+    (left, right), (top, bottom) = _reached(columns), _reached(rows)
+    across, down = columns.length / columns.full, rows.length / rows.full
+    box = (left * across, top * down, right * across, bottom * down)
+    resized = np.asarray(Image.fromarray(values).resize((right - left, bottom - top), method, box=box))
+    return resized[rows.start - top :, columns.start - left :][: rows.count, : columns.count]
 
-    Both of scikit-image's methods are linear in the values and separable, and an output needs few of the
-    pixels: filtering the whole picture first, as scikit-image does, takes ten times as long.
+
+def _reached(axis: _Axis) -> tuple[int, int]:
+    """Return the outputs that are computed: all, or of a very long strip the middle and what it needs.
+
+    The whole of a picture a thousand times as wide as high would not fit into memory. Pillow keeps the ends
+    of a part as float32, so that a part's greys may be one off.
     """
-    height, width = plane.shape
-    antialiased = pixels.resize == "gaussian"
+    if axis.full <= _LONG_STRIP * axis.count:
+        return 0, axis.full
+    margin = int(np.ceil(_FILTER_REACH * max(1.0, axis.full / axis.length))) + 1
+    return max(0, axis.start - margin), min(axis.full, axis.start + axis.count + margin)
+
+
+def _resize_plane(plane: Values, rows: _Axis, columns: _Axis, method: str) -> Values:
+    if method == "tensor-antialiased":
+        # torch's filter is Pillow's, but of numbers that nobody rounds.
+        return _resize_as_pillow(plane.astype(np.float32), rows, columns, Image.Resampling.BILINEAR)
+    return _resize_by_weights(plane, rows, columns, method)
+
+
+def _resize_by_weights(plane: Values, rows: _Axis, columns: _Axis, method: str) -> NDArray[np.float32]:
+    """Resize (height, width) as scikit-image or torch: a product with one sparse matrix per axis.
+
+    Their methods are linear in the values and separable, and an output needs few of the pixels: filtering the
+    whole picture first, as scikit-image does, takes ten times as long.
+    """
+    antialiased = method == "gaussian"
     outside = _OUTSIDE if antialiased else np.float32(0)
     values = np.subtract(plane, outside, dtype=np.float32)
-    rows = _weights(height, pixels.size, antialiased=antialiased)
-    columns = _weights(width, pixels.size, antialiased=antialiased)
+    down, across = _weights(rows, method), _weights(columns, method)
     resized: NDArray[np.float32]
     # In this order the result of the first product is never larger than both picture and result.
-    resized = (columns @ (rows @ values).T).T if height >= pixels.size else rows @ (columns @ values.T).T
+    resized = (across @ (down @ values).T).T if rows.length >= rows.count else down @ (across @ values.T).T
     if antialiased and (resized.min() > 0 or resized.max() < 0):
         # scikit-image keeps the mid-grey outside from darkening the border of a very bright picture.
         resized = resized.clip(values.min(), values.max())
     return resized + outside
 
 
-def _weights(length: int, size: int, *, antialiased: bool) -> csr_array:
-    """Return the weights of an axis' pixels in each of its outputs: sparse, (size, length) float32.
+def _weights(axis: _Axis, method: str) -> csr_array:
+    """Return the weights of an axis' pixels in each output that is kept: sparse, (count, length) float32.
 
-    Antialiased: after a Gaussian of (length / size - 1) / 2 pixels, with zeros beyond the border. Else the
-    border is a mirror.
+    gaussian: after a Gaussian of (length / full - 1) / 2 pixels, with zeros beyond the border. For linear the
+    border is a mirror; for tensor its last pixel goes on.
     """
-    step = length / size
-    place = (np.arange(size) + 0.5) * step - 0.5
+    antialiased = method == "gaussian"
+    step = axis.length / axis.full
+    place = (np.arange(axis.start, axis.start + axis.count) + 0.5) * step - 0.5
     sigma = max(0.0, (step - 1) / 2) if antialiased else 0.0
-    if not antialiased:
-        place = (length - 1 - abs(length - 1 - abs(place))).clip(0)
+    last = axis.length - 1
+    if method == "linear":
+        place = (last - abs(last - abs(place))).clip(0)
+    elif method == "tensor":
+        place = place.clip(0, last)
     reach = int(_GAUSSIAN_REACH * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / (sigma or 1.0)) ** 2)
     kernel /= kernel.sum()
     before = np.floor(place).astype(np.int32)
     share = (place - before)[:, None]
     # An output lies between two pixels, and its kernel between theirs.
-    weights = np.zeros((size, kernel.size + 1), dtype=np.float32)
+    weights = np.zeros((axis.count, kernel.size + 1), dtype=np.float32)
     weights[:, :-1] = (1 - share) * kernel
     weights[:, 1:] += share * kernel
     pixel = before[:, None] + np.arange(-reach, reach + 2, dtype=np.int32)
-    weights[(pixel < 0) | (pixel >= length)] = 0
+    weights[(pixel < 0) | (pixel > last)] = 0
     starts = np.arange(0, weights.size + 1, kernel.size + 1, dtype=np.int32)
-    return csr_array((weights.ravel(), pixel.clip(0, length - 1).ravel(), starts), shape=(size, length))
+    return csr_array((weights.ravel(), pixel.clip(0, last).ravel(), starts), shape=(axis.count, axis.length))
 
 
 def test_pattern(size: int) -> Picture:

@@ -197,7 +197,7 @@ def _thresholds(imported: ForeignWeights, layout: Layout, options: ImportOptions
 def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocessing:
     given = {
         field: getattr(options, field)
-        for field in ("size", "resize", "center_crop", "factor")
+        for field in ("size", "resize", "center_crop", "resize_first", "factor")
         if getattr(options, field) is not None
     }
     if layout.pixels is None:

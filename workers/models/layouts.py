@@ -7,7 +7,7 @@ from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
 
 LayoutName = Literal["course", "chexnet-keras", "torchxrayvision", "torchvision", "keras"]
-Resize = Literal["nearest", "bilinear", "linear", "gaussian"]
+Resize = Literal["nearest", "bilinear", "bicubic", "linear", "gaussian", "tensor", "tensor-antialiased"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ class ImportOptions:
     size: int | None = None
     resize: Resize | None = None
     center_crop: bool | None = None
+    resize_first: int | tuple[int, ...] | None = None
     factor: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -338,3 +338,56 @@ def test_golden_scores_are_about_the_same_pattern_for_ever(size: int, sha256: st
     assert pattern.dtype == np.uint8
     assert pattern.shape == (size, size)
     assert hashlib.sha256(pattern.tobytes()).hexdigest() == sha256
+
+
+# --- resized first, the middle cut out ---------------------------------------------------------------------
+
+
+def first_resized(
+    first: int | tuple[int, int], resize: Literal["bilinear", "tensor"] = "bilinear"
+) -> Preprocessing:
+    return Preprocessing(
+        size=96, channels=1, resize=resize, factor=1.0, mean=(0.0,), std=(1.0,), resize_first=first
+    )
+
+
+@pytest.mark.parametrize(("first", "whole"), [(128, (156, 128)), ((130, 140), (130, 140))])
+def test_middle_of_the_resized_picture_is_cut_out(
+    first: int | tuple[int, int], whole: tuple[int, int]
+) -> None:
+    height, width = whole
+    resized = np.asarray(Image.fromarray(GREY).resize((width, height), Image.Resampling.BILINEAR))
+    top, left = round((height - 96) / 2), round((width - 96) / 2)
+    expected = resized[top : top + 96, left : left + 96]
+    assert np.array_equal(pixels.prepare(Picture(GREY), first_resized(first))[..., 0], expected)
+
+
+def test_map_of_a_cut_out_middle_covers_that_part_of_the_picture() -> None:
+    region = visible_region(first_resized(128), 400, 200)
+    assert (region.left, region.top, region.width, region.height) == (125, 25, 150, 150)
+    square = visible_region(first_resized(128), 1024, 1024)
+    assert (square.left, square.top, square.width, square.height) == (128, 128, 768, 768)
+
+
+def test_tensor_is_what_tensorflow_resizes(tensorflow: Any) -> None:
+    card = Preprocessing(size=96, channels=3, resize="tensor", factor=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+    expected = tensorflow.image.resize(COLOUR, (96, 96)).numpy()
+    np.testing.assert_allclose(pixels.prepare(Picture(COLOUR), card), expected, rtol=0, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"resize_first": 80}, "resize_first 80 is less than size 96"),
+        ({"resize_first": (256, 80)}, "resize_first 80 is less than size 96"),
+        ({"resize_first": 256, "center_crop": True}, "two ways to cut out the middle"),
+    ],
+)
+def test_card_whose_middle_does_not_lie_inside_is_refused(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Preprocessing.model_validate(card_pixels().model_dump() | fields)
+
+
+def test_card_that_does_not_resize_first_keeps_its_fingerprint() -> None:
+    assert "resize_first" not in card_pixels().model_dump(exclude_defaults=True)
+    assert card_pixels().fingerprint != first_resized(128).fingerprint
