@@ -73,7 +73,7 @@ def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
         return connection.execute(
             text(
                 """
-                SELECT auc.finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision
+                SELECT auc.finding, n_positive, n_negative, auroc, ci_low, ci_high, ci_method, reason
                 FROM auc
                 JOIN finding f ON f.name = auc.finding
                 JOIN run ON run.id = auc.run_id

@@ -54,7 +54,8 @@ def _views(dialect: str) -> dict[str, str]:
                v.n_positive, v.n_negative, v.auroc, v.ci_low, v.ci_high, v.average_precision, v.threshold,
                v.sensitivity, v.specificity, v.ppv, v.npv, v.f1, v.brier,
                model.name AS model, model.sha256 AS model_sha256, v.calibration_error,
-               v.bootstrap_low, v.bootstrap_high, v.platt_slope, v.platt_intercept, v.reason
+               v.bootstrap_low, v.bootstrap_high, v.platt_slope, v.platt_intercept, v.reason,
+               v.ci_method, v.patients, v.without_patient
         FROM evaluation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN finding f ON f.id = v.finding_id

@@ -76,7 +76,8 @@ EXPORTS: Final[Mapping[What, Export]] = {
             "evaluation_id": "int32",
             "evaluated_at": "time",
             **dict.fromkeys(("label_set", "subgroup", "finding"), "word"),
-            **dict.fromkeys(("n_positive", "n_negative"), "int32"),
+            **dict.fromkeys(("n_positive", "n_negative", "patients", "without_patient"), "int32"),
+            "ci_method": "word",
             **dict.fromkeys(
                 (
                     *("auroc", "ci_low", "ci_high", "bootstrap_low", "bootstrap_high", "average_precision"),

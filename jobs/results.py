@@ -15,7 +15,7 @@ def print_auc(database: Database, run_id: int) -> None:
     rows = queries.auc_table(database, run_id)
     card = queries.model_card(database, run_id)
     print_table(
-        ("finding", "positive", "negative", "AUROC", "95% interval"),
+        ("finding", "positive", "negative", "AUROC", "95% interval", "method", ""),
         (
             (
                 row.finding,
@@ -23,6 +23,8 @@ def print_auc(database: Database, run_id: int) -> None:
                 row.n_negative,
                 None if row.auroc is None else f"{row.auroc:.3f}",
                 None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
+                row.ci_method,
+                row.reason,
             )
             for row in rows
         ),

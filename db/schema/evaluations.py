@@ -92,6 +92,10 @@ evaluation_result = Table(
         )
     ),
     Column("reason", Text),  # why figures are NULL
+    Column("ci_method", Text),
+    Column("patients", Integer),
+    Column("without_patient", Integer),
+    CheckConstraint("ci_method IN ('delong','obuchowski','score')", name="ci_method"),
 )
 
 threshold_result = Table(

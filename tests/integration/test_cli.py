@@ -11,7 +11,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
-from support import CLASSIFIER_CARD, STUB_CARD, Nightread, close_run, make_run, score_batches, write_card, write_manifest
+from support import (
+    CLASSIFIER_CARD,
+    STUB_CARD,
+    Nightread,
+    close_run,
+    make_run,
+    score_batches,
+    write_card,
+    write_manifest,
+)
 
 from config.failures import Reason, Stage
 from db.outcomes import Failed, Outcome

@@ -14,6 +14,7 @@ from db.scores import UNKNOWN, LabelledScores, read_scores
 from workers.evaluation.localisation import localise_run
 from workers.metrics.calibration import fit_platt
 from workers.metrics.curves import precision_recall, roc
+from workers.metrics.patients import number_patients
 from workers.metrics.summary import Summary, summarise
 
 ALL: Final = "all"
@@ -38,7 +39,7 @@ def figures_of(
     """Compute the figures of arrays; an image without a score for a finding is left out of it."""
     figures = Figures()
     groups = list(subgroups(scores.facts))
-    patients = scores.facts["patient_id"].to_numpy(dtype=object)
+    patients = number_patients(scores.facts["patient_id"].to_numpy(dtype=object))
     for column, finding in enumerate(scores.findings):
         p = scores.probabilities[:, column]
         labels = np.where(np.isnan(p), np.int8(UNKNOWN), scores.labels[:, column])

@@ -11,7 +11,6 @@ from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +52,20 @@ def placements(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Plac
     n_negative = positive.size - n_positive
     if not n_positive or not n_negative:
         raise ValueError("placements need a positive and a negative image")
-    # Among all images minus among its own class leaves an image's mid-rank among the other class.
-    ranks: NDArray[np.float64] = rankdata(scores)
-    below_positive = ranks[positive] - rankdata(scores[positive])
-    below_negative = ranks[~positive] - rankdata(scores[~positive])
-    return Placements(below_positive / n_negative, 1 - below_negative / n_positive)
+    # One sort: the images of a class below a score, and those up to it, halve its ties among them.
+    order = np.argsort(scores)
+    rising = scores[order]
+    first_of_equals = np.append(True, rising[1:] != rising[:-1])
+    starts = np.append(np.flatnonzero(first_of_equals), rising.size)
+    positives_before = np.append(0, np.cumsum(positive[order]))[starts]
+    negatives_before = starts - positives_before
+    group = np.empty(scores.size, dtype=np.intp)
+    group[order] = np.cumsum(first_of_equals) - 1
+    negatives_below = (negatives_before[:-1] + negatives_before[1:]) / 2
+    positives_below = (positives_before[:-1] + positives_before[1:]) / 2
+    return Placements(
+        negatives_below[group[positive]] / n_negative, 1 - positives_below[group[~positive]] / n_positive
+    )
 
 
 def delong(labels: NDArray[np.generic], scores: NDArray[np.generic], confidence: float = 0.95) -> Auroc:
@@ -65,7 +73,8 @@ def delong(labels: NDArray[np.generic], scores: NDArray[np.generic], confidence:
 
     `confidence` is the interval's coverage, 0.95 as in most papers (the course's is 0.90). The interval
     is the normal one cut to [0, 1], as by default in R's pROC; classes that are perfectly separated, or
-    scores that are all equal, have a variance of 0 and so an interval without width.
+    scores that are all equal, have a variance of 0 and so an interval without width. It covers too little
+    with few images of a class, near 0 and 1, and where images share a patient: `auroc_interval` does not.
     Raises ValueError for other shapes, labels or confidences and for a NaN score.
     """
     if not 0 < confidence < 1:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
+from workers.metrics.patients import number_patients
 from workers.metrics.thresholds import known_images, missing_class
 
 # Resamples that lack a class have no AUROC; where more than this share do, the rest is not a fair sample.
@@ -42,8 +42,8 @@ def bootstrap_auroc(
 
     `labels` (N,): 1, 0, or -1 or NaN for unknown, left out. `scores` (N,): real. `patients` (N,): whatever
     names a patient; an image where it is None or NaN is a patient of its own. The same arguments give the
-    same interval. There is none, with the reason, where a class is missing, there is one patient only, or
-    more than a tenth of the resamples lack a class.
+    same interval. There is none, with the reason, where a class is missing, there is one patient only, more
+    than a tenth of the resamples lack a class, or all resamples have the same area.
     Raises ValueError for other shapes, for another label, without resamples, and for a confidence outside
     (0, 1).
     """
@@ -52,7 +52,8 @@ def bootstrap_auroc(
     if resamples < 1 or not 0 < confidence < 1:
         raise ValueError(f"{resamples} resamples with a confidence of {confidence}")
     truth, (s,), reason = known_images(labels, scores)
-    patient, count = _numbered(patients[(labels == 0) | (labels == 1)])
+    patient = number_patients(patients[(labels == 0) | (labels == 1)]).numbers
+    count = int(patient.max(initial=-1)) + 1
     reason = reason or missing_class(truth)
     if reason:
         return Bootstrap(None, None, None, count, resamples, 0, reason)
@@ -82,14 +83,9 @@ def bootstrap_auroc(
         reason = f"{resamples - defined.size} of {resamples} resamples lack a class"
         return Bootstrap(area, None, None, count, resamples, defined.size, reason)
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
+    if low == high:
+        # Perfectly separated classes are so in each resample: no width, and no certainty.
+        return Bootstrap(
+            area, None, None, count, resamples, defined.size, "resamples of these patients do not differ"
+        )
     return Bootstrap(area, float(low), float(high), count, resamples, defined.size)
-
-
-def _numbered(patients: NDArray[np.generic]) -> tuple[NDArray[np.intp], int]:
-    """Return each image's patient as a number from 0, and how many patients there are."""
-    codes, distinct = pd.factorize(patients)
-    number: NDArray[np.intp] = codes.astype(np.intp)
-    alone = number == -1
-    count = len(distinct) + int(np.count_nonzero(alone))
-    number[alone] = np.arange(len(distinct), count)
-    return number, count

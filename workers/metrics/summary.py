@@ -2,32 +2,42 @@
 
 from dataclasses import dataclass
 from math import isnan
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 
-from workers.metrics.auroc import delong
 from workers.metrics.bootstrap import bootstrap_auroc
 from workers.metrics.calibration import Calibration, calibrate
+from workers.metrics.interval import Method, auroc_interval
+from workers.metrics.patients import Patients
 from workers.metrics.thresholds import Confusion, Kind, at_thresholds, known_images, missing_class
+
+_ENOUGH_TO_RESAMPLE: Final = 10
+"""Cases, as `Interval` counts them, from which on percentiles of resamples cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class FindingSummary:
     """How well a model detects one finding; a figure that the images do not define is None, see `reason`.
 
-    `ci_low` and `ci_high`: DeLong's 95% interval of `auroc`; `bootstrap_low` and `bootstrap_high`: that of
-    resampled patients, where asked for. `average_precision`: the step-wise area under the precision-recall
-    curve. From `sensitivity` to `f1`: with `probability >= threshold` called positive. `brier`: the mean
-    squared distance of probability and label; `calibration_error`: the expected one over 20 bins.
+    `patients`: of the labelled images, one for each of the `without_patient` images whose patient is unknown.
+    `ci_low` and `ci_high`: the 95% interval of `auroc`, made by `ci_method`; `bootstrap_low` and
+    `bootstrap_high`: that of resampled patients, where asked for and where there are cases enough.
+    `average_precision`: the step-wise area under the precision-recall curve. From `sensitivity` to `f1`: with
+    `probability >= threshold` called positive. `brier`: the mean squared distance of probability and label;
+    `calibration_error`: the expected one over 20 bins.
     """
 
     n_positive: int
     n_negative: int
+    patients: int
+    without_patient: int
     auroc: float | None
     ci_low: float | None
     ci_high: float | None
+    ci_method: Method | None
     average_precision: float | None
     threshold: float | None
     sensitivity: float | None
@@ -57,13 +67,14 @@ def summarise(
     *,
     threshold: float | None,
     wanted_sensitivity: float | None = None,
-    patients: NDArray[np.generic] | None = None,
+    patients: Patients | None = None,
     resamples: int = 0,
 ) -> Summary:
     """Summarise probabilities (N,) in [0, 1] against labels (N,): 1, 0, or -1 for unknown, left out.
 
-    Without a `threshold` the figures that need one are None. `resamples` draws of `patients` (N,), if any,
-    make the second interval of the AUROC. Raises ValueError for other shapes, for another label, for a
+    Without a `threshold` the figures that need one are None. Intervals are by `patients` (N,); without them
+    each image is a patient's only one. `resamples` draws of patients, if any, make the second interval of the
+    AUROC. Raises ValueError for other shapes, for another label, for a
     probability of a known image that is NaN or outside [0, 1], for a NaN threshold and for a wanted
     sensitivity outside (0, 1].
     """
@@ -73,25 +84,32 @@ def summarise(
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError("a probability is NaN or outside [0, 1]")
     known = truth.astype(np.int8)
-    area = delong(known, p)
+    whose = patients or Patients(np.arange(labels.size), 0)
+    whose = whose[(labels == 0) | (labels == 1)]
+    area = auroc_interval(truth, p, whose.numbers)
     calls = at_thresholds(known, p, card=threshold, wanted_sensitivity=wanted_sensitivity)
     calibration = calibrate(known, p)
     at_card = calls["card"]
-    reasons = [missing_class(truth), None]
-    if area.auroc is not None and area.ci_low is None:
-        reasons[0] = "a class has a single image: no interval"
+    reasons = [missing_class(truth) or area.reason]
     low = high = None
-    if resamples and patients is not None:
-        drawn = bootstrap_auroc(known, p, patients[(labels == 0) | (labels == 1)], resamples=resamples)
-        low, high = drawn.ci_low, drawn.ci_high
-        reasons[1] = None if drawn.reason == reasons[0] else drawn.reason
+    if resamples and area.low is not None:
+        if area.cases < _ENOUGH_TO_RESAMPLE:
+            reasons.append("too few cases to resample patients")
+        else:
+            drawn = bootstrap_auroc(known, p, whose.numbers, resamples=resamples)
+            low, high = drawn.ci_low, drawn.ci_high
+            reasons.append(drawn.reason)
+    n_positive = int(np.count_nonzero(truth))
     figures = FindingSummary(
-        n_positive=area.n_positive,
-        n_negative=area.n_negative,
+        n_positive=n_positive,
+        n_negative=truth.size - n_positive,
+        patients=whose.count(),
+        without_patient=whose.unnamed(),
         auroc=area.auroc,
-        ci_low=area.ci_low,
-        ci_high=area.ci_high,
-        average_precision=float(average_precision_score(known, p)) if area.n_positive else None,
+        ci_low=area.low,
+        ci_high=area.high,
+        ci_method=area.method,
+        average_precision=float(average_precision_score(known, p)) if n_positive else None,
         threshold=threshold,
         sensitivity=at_card.sensitivity,
         specificity=at_card.specificity,

@@ -141,10 +141,12 @@ def test_no_interval_has_a_reason(
     assert reason in result.reason
 
 
-def test_ties_everywhere_are_a_half_without_width() -> None:
-    labels, _, patients = simulated(50, 8)
-    result = bootstrap_auroc(labels, np.full(50, 0.3), patients, resamples=50)
-    assert (result.auroc, result.ci_low, result.ci_high) == (0.5, 0.5, 0.5)
+@pytest.mark.parametrize(("factor", "area"), [(0.5, 1.0), (0.0, 0.5)])
+def test_resamples_that_do_not_differ_give_no_interval(factor: float, area: float) -> None:
+    labels = np.repeat([1, 0], [25, 75])
+    result = bootstrap_auroc(labels, factor * labels, np.arange(100), resamples=50)
+    assert (result.auroc, result.ci_low, result.ci_high) == (area, None, None)
+    assert result.reason == "resamples of these patients do not differ"
 
 
 def test_programming_errors_are_raised() -> None:

@@ -18,11 +18,13 @@ from sklearn.metrics import (
 )
 
 from workers.metrics.auroc import Auroc, delong, placements
+from workers.metrics.interval import auroc_interval
 from workers.metrics.summary import FindingSummary, summarise
 
 POSITIVE = [0.9, 0.5, 0.4]
 NEGATIVE = [0.5, 0.3, 0.4, 0.1]
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0], np.int8)
+COUNTS = ("n_positive", "n_negative", "patients", "without_patient")
 SCORES = np.array(POSITIVE + NEGATIVE, np.float32)
 
 
@@ -166,13 +168,16 @@ def summary_of(labels: NDArray[Any], p: NDArray[Any], threshold: float | None = 
 def test_summary_of_seven_images_worked_by_hand() -> None:
     # At 0.5: hits 0.9 and 0.5, a miss 0.4, a false alarm 0.5 and three rejections.
     summary = summary_of(LABELS, SCORES)
-    area = delong(LABELS, SCORES)
+    area = auroc_interval(LABELS == 1, SCORES.astype(np.float64), np.arange(7))
     assert asdict(summary) == {
         "n_positive": 3,
         "n_negative": 4,
-        "auroc": area.auroc,
-        "ci_low": area.ci_low,
-        "ci_high": area.ci_high,
+        "patients": 7,
+        "without_patient": 7,
+        "auroc": delong(LABELS, SCORES).auroc,
+        "ci_low": area.low,
+        "ci_high": area.high,
+        "ci_method": "score",
         # Recall rises by a third at each of 0.9, 0.5 and 0.4, with 1 of 1, 2 of 3 and 3 of 5 right.
         "average_precision": pytest.approx((1 + 2 / 3 + 3 / 5) / 3),
         "threshold": 0.5,
@@ -245,7 +250,7 @@ def test_no_threshold_leaves_its_figures_empty() -> None:
 def test_undefined_figures_are_none(labels: list[int], defined: set[str]) -> None:
     summary = asdict(summary_of(np.array(labels, np.int8), np.array([0.2, 0.7], np.float32), 0.5))
     figures = {name for name, figure in summary.items() if figure is not None}
-    assert figures == defined | {"n_positive", "n_negative", "threshold", "reason"}
+    assert figures == defined | {*COUNTS, "threshold", "reason"}
 
 
 def test_nothing_called_positive_has_no_ppv_and_an_f1_of_zero() -> None:

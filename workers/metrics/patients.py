@@ -1,0 +1,111 @@
+"""Images of one patient are not independent draws: patients as numbers, and what their images are worth.
+
+N. A. Obuchowski, "Nonparametric analysis of clustered ROC curve data", Biometrics 53 (1997) 567-578; L. Kish,
+"Survey Sampling", Wiley (1965), for the effective number of images.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Patients:
+    """Whose each image is: `numbers` (N,), each patient's its own, from 0.
+
+    An image whose patient is unknown is a patient of its own. The numbers below `named` are of patients that
+    are known.
+    """
+
+    numbers: NDArray[np.intp]
+    named: int
+
+    def __getitem__(self, images: slice | NDArray[np.intp] | NDArray[np.bool_]) -> Self:
+        """Return the patients of some of the images, under the same numbers."""
+        return type(self)(self.numbers[images], self.named)
+
+    def count(self) -> int:
+        """Return the number of patients."""
+        return count_patients(self.numbers)
+
+    def unnamed(self) -> int:
+        """Return the number of images whose patient is unknown."""
+        return int(np.count_nonzero(self.numbers >= self.named))
+
+
+def number_patients(names: NDArray[np.generic]) -> Patients:
+    """Give patients numbers by their names (N,), of any type; None and NaN are unknown patients."""
+    codes, distinct = pd.factorize(names)
+    numbers: NDArray[np.intp] = codes.astype(np.intp)
+    alone = numbers == -1
+    numbers[alone] = np.arange(len(distinct), len(distinct) + np.count_nonzero(alone))
+    return Patients(numbers, len(distinct))
+
+
+def count_patients(numbers: NDArray[np.intp]) -> int:
+    """Return how many numbers there are in (N,), all at least 0."""
+    return int(np.count_nonzero(np.bincount(numbers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """The patients of an AUROC's images, numbers from 0, and how many there are.
+
+    `of_positive` (m,) and `of_negative` (n,): whose each image is. `positive`, `negative`: the number of
+    patients with an image of the class; `either`: of all.
+    """
+
+    of_positive: NDArray[np.intp]
+    of_negative: NDArray[np.intp]
+    positive: int
+    negative: int
+    either: int
+
+    @classmethod
+    def of(cls, truth: NDArray[np.bool_], patients: NDArray[np.intp]) -> Self:
+        """Split the patients (N,) of images by their truth (N,), in which both classes occur."""
+        classes = patients[truth], patients[~truth]
+        size = 1 + int(patients.max())
+        has_positive, has_negative = (np.bincount(members, minlength=size) > 0 for members in classes)
+        counts = (np.count_nonzero(has) for has in (has_positive, has_negative, has_positive | has_negative))
+        return cls(*classes, *map(int, counts))
+
+    def variance(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float | None:
+        """Return the variance of an AUROC from its structural components, clustered by patient.
+
+        `positive` (m,) and `negative` (n,): those of `placements`, or for a paired comparison the differences
+        of two models'. With one image per patient it is DeLong's. None where a class is of one patient.
+        """
+        if self.positive == 1 or self.negative == 1:
+            return None
+        size = 1 + int(max(self.of_positive.max(), self.of_negative.max()))
+        above = np.bincount(self.of_positive, positive - positive.mean(), size) / positive.size
+        below = np.bincount(self.of_negative, negative - negative.mean(), size) / negative.size
+        return float(
+            self.positive / (self.positive - 1) * (above @ above)
+            + self.negative / (self.negative - 1) * (below @ below)
+            + 2 * self.either / (self.either - 1) * (above @ below)
+        )
+
+
+def intraclass_correlation(values: NDArray[np.float64], patients: NDArray[np.intp]) -> float:
+    """Return the correlation of two images of one patient, cut to [0, 1]; 0 where no patient has two.
+
+    `values` (N,): with a mean of 0. `patients` (N,): numbers. It is the mean product over all pairs of images
+    of one patient, over the mean square of all.
+    """
+    sums, sizes = np.bincount(patients, values), np.bincount(patients)
+    square = float(values @ values)
+    pairs = int(sizes @ (sizes - 1))
+    if not pairs or not square:
+        return 0.0
+    return min(1.0, max(0.0, (float(sums @ sums) - square) / pairs / (square / values.size)))
+
+
+def effective_number(patients: NDArray[np.intp], correlation: float) -> float:
+    """Return how many independent images are worth as much as those of `patients` (N,), by Kish's formula."""
+    sizes = np.bincount(patients)
+    return patients.size / (1 + correlation * (float(sizes @ sizes) / patients.size - 1))
