@@ -1,10 +1,15 @@
 """Spreadsheets: separators, encodings, lists without a header, and names as other systems write them."""
 
+import csv
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from db.manifests import ManifestRow
 from jobs.tables.manifest import Manifest
@@ -126,3 +131,52 @@ def test_odd_names_are_counted_and_one_image_under_two_names_is_refused_with_bot
         with pytest.raises(TableError, match=r"'a\.png' was already on line 2") as caught:
             list(read(f"Image\na.png\nb.png\n{twin}\n", root="/archive"))
         assert caught.value.line == 4
+
+
+SPELLINGS = (
+    ("Image", "image", "Image Index", " IMAGE "),
+    ("Patient ID", "PatientId", "subject_id"),
+    ("Age", "Patient Age"),
+    ("Effusion", "Pleural Effusion", "pleural_effusion", "Effusion."),
+    ("Mass", "mass ", "Masses"),
+)
+"""Names of one column; the rows below are in the same order."""
+
+CELLS = (
+    ("a.png", "1", "58.5", "1", "0"),
+    ("sub/b c.png", "2", "7", "0", ""),
+    ("é.png", "10", "", "", "1"),
+)
+
+
+@given(st.randoms(use_true_random=False))
+@settings(deadline=None, max_examples=200)
+def test_the_same_table_written_in_many_ways_gives_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory, random: Random
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "ways.csv"
+    order = random.sample(range(len(SPELLINGS)), len(SPELLINGS))
+    names = [random.choice(spellings) for spellings in SPELLINGS]
+    # A decimal comma is written where commas do not separate; zeros that programs add come and go.
+    separator = random.choice(",;\t")
+    rows = [[names[column] for column in order]]
+    for cells in CELLS:
+        written = list(cells)
+        written[1] += random.choice(("", ".0"))
+        written[2] = written[2].replace(".", "," if separator != "," and random.random() < 0.5 else ".")
+        written[3:] = [cell and cell + random.choice(("", ".0")) for cell in written[3:]]
+        rows.append([written[column] for column in order])
+    if random.random() < 0.5:
+        rows = [[index, *row] for index, row in zip(("", "0", "1", "2"), rows, strict=True)]
+    rows += [[""] * len(rows[0])] * random.randrange(3)
+    text = StringIO(newline="")
+    quoting = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC))
+    csv.writer(
+        text, delimiter=separator, quoting=quoting, lineterminator=random.choice(("\n", "\r\n", "\r"))
+    ).writerows(rows)
+    path.write_bytes(text.getvalue().encode(random.choice(("utf-8", "utf-8-sig", "utf-16"))))
+    assert [(row.image_index, row.patient_id, row.age_years, row.labels) for row in Manifest(path)] == [
+        ("a.png", "1", 58.5, "10"),
+        ("sub/b c.png", "2", 7.0, "0-"),
+        ("é.png", "10", None, "-1"),
+    ]
