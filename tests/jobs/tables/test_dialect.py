@@ -170,10 +170,12 @@ def test_the_same_table_written_in_many_ways_gives_the_same_rows(
         rows = [[index, *row] for index, row in zip(("", "0", "1", "2"), rows, strict=True)]
     rows += [[""] * len(rows[0])] * random.randrange(3)
     text = StringIO(newline="")
-    quoting = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC))
-    csv.writer(
-        text, delimiter=separator, quoting=quoting, lineterminator=random.choice(("\n", "\r\n", "\r"))
-    ).writerows(rows)
+    ending = random.choice(("\n", "\r\n", "\r"))
+    if random.random() < 0.5:
+        writer = csv.writer(text, delimiter=separator, lineterminator=ending, quoting=csv.QUOTE_ALL)
+    else:
+        writer = csv.writer(text, delimiter=separator, lineterminator=ending)
+    writer.writerows(rows)
     path.write_bytes(text.getvalue().encode(random.choice(("utf-8", "utf-8-sig", "utf-16"))))
     assert [(row.image_index, row.patient_id, row.age_years, row.labels) for row in Manifest(path)] == [
         ("a.png", "1", 58.5, "10"),
