@@ -95,7 +95,7 @@ def test_missing_field_is_named(tmp_path: Path, field: str) -> None:
         (pixels(size=0), "pixels.size: "),
         (pixels(size="big"), "pixels.size: "),
         (pixels(channels=2), "pixels.channels: "),
-        (pixels(resize="bicubic"), "pixels.resize: "),
+        (pixels(resize="lanczos"), "pixels.resize: "),
         (pixels(factor=0), "pixels.factor: "),
         (pixels(std=[0.0]), "pixels.std.0: "),
         (pixels(colour="grey"), "pixels.colour: "),
