@@ -77,7 +77,9 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
     assert shown["findings"] == list(findings)
     listed = nightread.run("models", "list")
     assert listed.returncode == 0, listed.stderr
-    assert re.search(rf"ward\W+yours\W+{len(findings)}\W+yes\W+{shown['sha256'][:12]}", listed.stdout)
+    assert re.search(
+        rf"ward\W+yours\W+{len(findings)}\W+yes\W+not compared\W+{shown['sha256'][:12]}", listed.stdout
+    )
     assert nightread.sql("SELECT name, sha256 FROM model") == [{"name": "ward", "sha256": shown["sha256"]}]
 
     images = phantoms / "images"

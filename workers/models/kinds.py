@@ -32,10 +32,7 @@ _TF_CHECKPOINT: Final = re.compile(r".*\.(?:index|meta|data-\d+-of-\d+)")
 _DENSENET: Final = re.compile(r"densenet[-_]?121(?![0-9])", re.IGNORECASE)
 _FOLDERS_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")
 
-_SAVE_KERAS: Final = (
-    "save it where it was trained, in Python: "
-    '`import keras; keras.models.load_model(...).save("model.keras")`'
-)
+_SAVE_KERAS: Final = 'save it where it was trained, in Python: `import keras; model.save("model.keras")`'
 _SAVE_WEIGHTS: Final = (
     "build its network again where it was trained, load these weights, and save them, in Python: "
     '`model.load_weights(...); model.save_weights("model.weights.h5")`'

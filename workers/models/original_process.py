@@ -100,7 +100,7 @@ def _run_torch(source: Path, container: str, inputs: NDArray[np.float32]) -> tup
 
     loaded = contents_of(source, trust_pickle=True).modules[container]
     module: Module = getattr(loaded, "module", loaded)
-    module = module.float().eval()
+    module = module.float().train(False)
     if getattr(module, "op_threshs", None) is not None:
         module.op_threshs = None  # torchxrayvision goes on to map its operating points to 0.5
     with torch.inference_mode():
