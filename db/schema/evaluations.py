@@ -173,6 +173,7 @@ comparison_result = Table(
         for name in ("auroc_a", "auroc_b", "difference", "ci_low", "ci_high", "z", "p", "p_holm")
     ),
     Column("reason", Text),
+    Column("patients", Integer),
 )
 
 published_auroc = Table(

@@ -9,6 +9,7 @@ from db.comparisons import Comparisons
 from db.database import Database, Record
 from db.scores import UNKNOWN, read_scores
 from workers.metrics.compare import compare_aurocs, holm
+from workers.metrics.patients import number_patients
 
 SIGNIFICANT: Final = 0.05
 """The level of p, corrected by Holm's method for the number of findings."""
@@ -27,6 +28,7 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
         b = read_scores(connection, run_b, label_manifest_id)
     of_b = {finding.finding_id: column for column, finding in enumerate(b.findings)}
     both = np.isfinite(a.probabilities).any(axis=1) & np.isfinite(b.probabilities).any(axis=1)
+    patients = number_patients(a.facts["patient_id"].to_numpy(dtype=object))
     rows: list[Record] = []
     for column, finding in enumerate(a.findings):
         if finding.finding_id not in of_b:
@@ -34,9 +36,10 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
         scores_a, scores_b = a.probabilities[:, column], b.probabilities[:, of_b[finding.finding_id]]
         missing = np.isnan(scores_a) | np.isnan(scores_b)
         labels = np.where(missing, np.int8(UNKNOWN), a.labels[:, column])
-        found = asdict(compare_aurocs(labels, scores_a, scores_b))
+        found = asdict(compare_aurocs(labels, scores_a, scores_b, patients=patients.numbers))
         row = {"finding_id": finding.finding_id, "finding": finding.name}
         row |= {"p": found["p"], "reason": found["reason"]}
+        row["patients"] = patients[labels != UNKNOWN].count()
         rows.append(row | {name: found[name] for name in _COLUMNS})
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected

@@ -1,21 +1,21 @@
 """Whether two models that scored the same images detect a finding equally well.
 
-The paired test of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, and the correction of
-S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6
-(1979) 65-70.
+The paired test of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, clustered by patient as by
+N. A. Obuchowski, Biometrics 53 (1997) 567-578, and the correction of S. Holm, "A simple sequentially
+rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
-from statistics import NormalDist
+from math import inf, isnan
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import t
 from statsmodels.stats.multitest import multipletests
 
 from workers.metrics.auroc import placements
+from workers.metrics.patients import Clusters
 from workers.metrics.thresholds import known_images, missing_class
 
 
@@ -45,11 +45,14 @@ def compare_aurocs(
     a: NDArray[np.generic],
     b: NDArray[np.generic],
     confidence: float = 0.95,
+    patients: NDArray[np.intp] | None = None,
 ) -> Comparison:
-    """Compare the real scores `a` (N,) and `b` (N,) of the images with labels (N,), by DeLong's paired test.
+    """Compare the real scores `a` (N,) and `b` (N,) of the images with labels (N,), by a paired test.
 
-    `labels` are 1, 0, or -1 or NaN for unknown, left out. `confidence` is the coverage of the difference's
-    interval, the normal one cut to [-1, 1].
+    `labels` are 1, 0, or -1 or NaN for unknown, left out. `patients` (N,): numbers from 0; without them, and
+    where each has one image, the test is DeLong's. Where a patient has several it is Obuchowski's, with
+    Student's t in place of the normal distribution, since patients may be few: their degrees of freedom are
+    Welch's, of the two classes. `confidence` is the coverage of the difference's interval, cut to [-1, 1].
     Raises ValueError for other shapes, for another label, and for a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
@@ -62,23 +65,34 @@ def compare_aurocs(
         return Comparison(m, n, reason=reason)
     first, second = placements(truth.astype(np.int8), of_a), placements(truth.astype(np.int8), of_b)
     # Twice a placement times the other class' images is a whole number: with these, equal differences have a
-    # variance of exactly 0, and none of 1e-33.
-    positive = np.rint(2 * n * (first.positive - second.positive))
-    negative = np.rint(2 * m * (first.negative - second.negative))
-    difference = float(positive.sum()) / (2 * m * n)
+    # variance of exactly 0, and none of 1e-33. Both are in units of 1 / (2 m n).
+    unit = 2 * m * n
+    positive = np.rint(2 * n * (first.positive - second.positive)) * m
+    negative = np.rint(2 * m * (first.negative - second.negative)) * n
+    difference = float(positive.mean()) / unit
     areas = {"auroc_a": float(first.positive.mean()), "auroc_b": float(second.positive.mean())}
     if m == 1 or n == 1:
         reason = "a class has a single image"
         return Comparison(m, n, **areas, difference=difference, reason=reason)
-    variance = float(positive.var(ddof=1)) / (4 * n**2 * m) + float(negative.var(ddof=1)) / (4 * m**2 * n)
-    half_width = NormalDist().inv_cdf((1 + confidence) / 2) * variance**0.5
+    known = (labels == 0) | (labels == 1)
+    clusters = Clusters.of(truth, np.arange(truth.size) if patients is None else patients[known])
+    scaled = clusters.variance(positive, negative)
+    if scaled is None:
+        reason = "the images of a class are of one patient"
+        return Comparison(m, n, **areas, difference=difference, reason=reason)
+    # A sum that cancels may be a hair below 0.
+    variance = max(0.0, scaled) / unit**2
+    freedom = inf
+    if clusters.either < truth.size:
+        freedom = clusters.freedom(positive, negative)
+    half_width = float(t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
     z = difference / variance**0.5 if variance else None
     p: float | None = None
     if not variance:
         z, p = (0.0, 1.0) if not difference else (None, None)
         reason = None if not difference else "the difference has no variance"
     elif z is not None:
-        p = float(2 * norm.sf(abs(z)))
+        p = float(2 * t.sf(abs(z), freedom))
     return Comparison(
         m,
         n,

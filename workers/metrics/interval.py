@@ -1,6 +1,6 @@
 """The AUROC's 95% interval that covers what it says: with few cases, near 0 and 1, and by patient.
 
-docs/statistics.md holds the measured coverage of each method, and `benchmarks/coverage.py` measures it.
+`benchmarks/interval_coverage.py` measures how often it does; docs/statistics.md holds the figures.
 R. G. Newcombe, "Confidence intervals for an effect size measure based on the Mann-Whitney statistic. Part 2",
 Statistics in Medicine 25 (2006) 559-573, for intervals that solve for the area under its own variance;
 J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29-36, for the exponential model's variance.
@@ -116,7 +116,7 @@ class _Model:
 
     def variance(self, area: float) -> float:
         # P(a negative ranks below two positives) - area^2, in each model.
-        normal = area - 2 * owens_t(ndtri(area), 3**-0.5) - area**2
+        normal = area - 2 * owens_t(float(ndtri(area)), 3**-0.5) - area**2
         exponential = area * (1 - area) / 2 * ((1 - area) / (2 - area) + area / (1 + area))
         pairs = float(_NORMAL * normal + (1 - _NORMAL) * exponential)
         images = 1 / self.positive + 1 / self.negative - self.shared

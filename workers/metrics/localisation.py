@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from workers.inference.peak import locate
 from workers.inference.region import Region
-from workers.metrics.thresholds import wilson
+from workers.metrics.shares import wilson
 
 LEVEL: Final = 0.5
 """The part of the map that is at least this high, as a share of its maximum, is compared with the boxes."""

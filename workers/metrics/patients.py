@@ -81,13 +81,28 @@ class Clusters:
         """
         if self.positive == 1 or self.negative == 1:
             return None
-        size = 1 + int(max(self.of_positive.max(), self.of_negative.max()))
-        above = np.bincount(self.of_positive, positive - positive.mean(), size) / positive.size
-        below = np.bincount(self.of_negative, negative - negative.mean(), size) / negative.size
+        above, below = self._sums(positive, negative)
         return float(
             self.positive / (self.positive - 1) * (above @ above)
             + self.negative / (self.negative - 1) * (below @ below)
             + 2 * self.either / (self.either - 1) * (above @ below)
+        )
+
+    def freedom(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+        """Return Welch's degrees of freedom of `variance`, which holds for two patients of each class."""
+        above, below = self._sums(positive, negative)
+        of_positive = float(above @ above) / (self.positive - 1) * self.positive
+        of_negative = float(below @ below) / (self.negative - 1) * self.negative
+        both = of_positive**2 / (self.positive - 1) + of_negative**2 / (self.negative - 1)
+        return (of_positive + of_negative) ** 2 / both if both else float(self.either - 2)
+
+    def _sums(
+        self, positive: NDArray[np.float64], negative: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        size = 1 + int(max(self.of_positive.max(), self.of_negative.max()))
+        return (
+            np.bincount(self.of_positive, positive - positive.mean(), size) / positive.size,
+            np.bincount(self.of_negative, negative - negative.mean(), size) / negative.size,
         )
 
 

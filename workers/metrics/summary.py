@@ -87,7 +87,9 @@ def summarise(
     whose = patients or Patients(np.arange(labels.size), 0)
     whose = whose[(labels == 0) | (labels == 1)]
     area = auroc_interval(truth, p, whose.numbers)
-    calls = at_thresholds(known, p, card=threshold, wanted_sensitivity=wanted_sensitivity)
+    calls = at_thresholds(
+        known, p, card=threshold, wanted_sensitivity=wanted_sensitivity, patients=whose.numbers
+    )
     calibration = calibrate(known, p)
     at_card = calls["card"]
     reasons = [missing_class(truth) or area.reason]

@@ -6,7 +6,8 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint
+
+from workers.metrics.shares import clustered_wilson
 
 Kind = Literal["card", "0.5", "youden", "sensitivity"]
 """Where a threshold comes from: the model's card, one half, Youden's index, a wanted sensitivity."""
@@ -20,9 +21,9 @@ NO_NEGATIVE: Final = "no negative image"
 class Confusion:
     """The calls at one threshold; a figure that the images do not define is None, `reason` says why.
 
-    Each of sensitivity, specificity, PPV and NPV has Wilson's 95% interval beside it. F1 is None without a
-    positive image, where it would be 0 for want of cases and not for want of skill. Without a threshold, or
-    with a probability that is NaN, all figures are None.
+    Each of sensitivity, specificity, PPV and NPV has Wilson's 95% interval, by patient, beside it. F1 is None
+    without a positive image, where it would be 0 for want of cases and not for want of skill. Without a
+    threshold, or with a probability that is NaN, all figures are None.
     """
 
     threshold: float | None
@@ -82,24 +83,23 @@ def missing_class(truth: NDArray[np.bool_]) -> str | None:
     return NO_NEGATIVE if truth.all() else None
 
 
-def wilson(part: int, whole: int) -> tuple[float | None, float | None]:
-    """Return Wilson's 95% interval of `part` out of `whole`; (None, None) for nothing out of nothing."""
-    if not whole:
-        return None, None
-    low, high = proportion_confint(part, whole, alpha=0.05, method="wilson")
-    # Rounding leaves the bound of none or of all a hair inside its share.
-    return min(part / whole, max(0.0, float(low))), max(part / whole, min(1.0, float(high)))
-
-
-def confusion(labels: NDArray[np.generic], probabilities: NDArray[np.generic], threshold: float) -> Confusion:
+def confusion(
+    labels: NDArray[np.generic],
+    probabilities: NDArray[np.generic],
+    threshold: float,
+    patients: NDArray[np.intp] | None = None,
+) -> Confusion:
     """Count the calls of probabilities (N,) against labels (N,): 1, 0, or -1 or NaN for unknown, left out.
 
+    Intervals are by `patients` (N,), numbers from 0; without them each image is a patient's only one.
     Raises ValueError for other shapes, for another label and for a NaN threshold.
     """
     if isnan(threshold):
         raise ValueError("the threshold is NaN")
     truth, (p,), reason = known_images(labels, probabilities)
-    return Confusion(threshold, reason=reason) if reason else _count(truth, p, threshold)
+    if reason:
+        return Confusion(threshold, reason=reason)
+    return _count(truth, p, threshold, _known_patients(labels, patients))
 
 
 def at_thresholds(
@@ -108,8 +108,9 @@ def at_thresholds(
     *,
     card: float | None,
     wanted_sensitivity: float | None = None,
+    patients: NDArray[np.intp] | None = None,
 ) -> dict[Kind, Confusion]:
-    """Count the calls at each kind of threshold, for labels and probabilities as `confusion` takes them.
+    """Count the calls at each kind of threshold, for arrays as `confusion` takes them.
 
     Of the cuts that lie on a probability of these images, Youden's is the one of the greatest sensitivity +
     specificity - 1, and "sensitivity" the highest with at least `wanted_sensitivity`; of equals, the highest.
@@ -126,11 +127,12 @@ def at_thresholds(
     if unusable:
         asked: dict[Kind, float | None] = {"card": card, "0.5": 0.5, "youden": None, "sensitivity": None}
         return {kind: Confusion(cut, reason=unusable) for kind, cut in asked.items()}
+    whose = _known_patients(labels, patients)
     cuts, hits, false_alarms = _cuts(truth, p)
     n_positive, n_negative = int(hits[-1]), int(false_alarms[-1])
 
     def at(cut: float | None, reason: str | None) -> Confusion:
-        return Confusion(None, reason=reason) if cut is None else _count(truth, p, cut)
+        return Confusion(None, reason=reason) if cut is None else _count(truth, p, cut, whose)
 
     # In whole numbers, where cuts that are equally good are equal; argmax takes the first, the highest.
     best = None if missing_class(truth) else cuts[np.argmax(hits * n_negative - false_alarms * n_positive)]
@@ -159,41 +161,42 @@ def _cuts(
     return falling[last_of_equals], hits, np.flatnonzero(last_of_equals) + 1 - hits
 
 
-def _count(truth: NDArray[np.bool_], p: NDArray[np.float64], threshold: float) -> Confusion:
-    called = p >= threshold
-    tp = int(np.count_nonzero(truth & called))
-    fn = int(np.count_nonzero(truth)) - tp
-    fp = int(np.count_nonzero(called)) - tp
-    tn = truth.size - tp - fn - fp
+def _known_patients(labels: NDArray[np.generic], patients: NDArray[np.intp] | None) -> NDArray[np.intp]:
+    known = (labels == 0) | (labels == 1)
+    return np.arange(np.count_nonzero(known)) if patients is None else patients[known]
+
+
+def _count(
+    truth: NDArray[np.bool_], p: NDArray[np.float64], threshold: float, patients: NDArray[np.intp]
+) -> Confusion:
+    # Each patient's images by truth and call; the order of the columns is that of this sum.
+    cell = 2 * truth + (p >= threshold)
+    by_patient = np.bincount(4 * patients + cell, minlength=4 * int(patients.max() + 1)).reshape(-1, 4)
+    tn_of, fp_of, fn_of, tp_of = np.ascontiguousarray(by_patient[by_patient.any(axis=1)].T)
+    tn, fp, fn, tp = (int(of.sum()) for of in (tn_of, fp_of, fn_of, tp_of))
     missing = {
         NO_POSITIVE: tp + fn,
         NO_NEGATIVE: tn + fp,
         "no image is called positive": tp + fp,
         "no image is called negative": tn + fn,
     }
-    (sensitivity_low, sensitivity_high), (specificity_low, specificity_high) = (
-        wilson(tp, tp + fn),
-        wilson(tn, tn + fp),
-    )
-    (ppv_low, ppv_high), (npv_low, npv_high) = wilson(tp, tp + fp), wilson(tn, tn + fn)
+    shares: dict[str, float | None] = {}
+    for name, parts, others in (
+        ("sensitivity", tp_of, fn_of),
+        ("specificity", tn_of, fp_of),
+        ("ppv", tp_of, fp_of),
+        ("npv", tn_of, fn_of),
+    ):
+        wholes = parts + others
+        shares[name] = _share(int(parts.sum()), int(wholes.sum()))
+        shares[f"{name}_low"], shares[f"{name}_high"] = clustered_wilson(parts, wholes)
     return Confusion(
         threshold=threshold,
         tp=tp,
         fp=fp,
         tn=tn,
         fn=fn,
-        sensitivity=_share(tp, tp + fn),
-        sensitivity_low=sensitivity_low,
-        sensitivity_high=sensitivity_high,
-        specificity=_share(tn, tn + fp),
-        specificity_low=specificity_low,
-        specificity_high=specificity_high,
-        ppv=_share(tp, tp + fp),
-        ppv_low=ppv_low,
-        ppv_high=ppv_high,
-        npv=_share(tn, tn + fn),
-        npv_low=npv_low,
-        npv_high=npv_high,
+        **shares,
         f1=_share(2 * tp, 2 * tp + fp + fn) if tp + fn else None,
         accuracy=_share(tp + tn, truth.size),
         prevalence=_share(tp + fn, truth.size),

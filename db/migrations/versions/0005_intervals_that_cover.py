@@ -17,6 +17,7 @@ def upgrade() -> None:
     )
     op.add_column("evaluation_result", sa.Column("patients", sa.Integer(), nullable=True))
     op.add_column("evaluation_result", sa.Column("without_patient", sa.Integer(), nullable=True))
+    op.add_column("comparison_result", sa.Column("patients", sa.Integer(), nullable=True))
     # Until now there was one method, and each image counted as independent.
     op.execute("UPDATE evaluation_result SET ci_method = 'delong' WHERE ci_low IS NOT NULL")
 

@@ -27,7 +27,7 @@ from db.schema.runs import model, run
 from jobs.submit import Order, submit
 from jobs.tables.boxes import read_boxes
 from workers.evaluation.localisation import localise_run
-from workers.metrics.thresholds import wilson
+from workers.metrics.shares import wilson
 
 SIDE = 100
 """Width and height of the images here, pixels; a place of their 10 x 10 maps has 10."""

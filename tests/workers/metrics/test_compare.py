@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interval_coverage import false_alarms
 from numpy.typing import NDArray
 
 from workers.metrics.auroc import delong
@@ -147,6 +148,35 @@ def test_p_is_two_sided_and_the_interval_follows_the_confidence() -> None:
     assert 0 < result.ci_low < narrow.ci_low
     # The interval that just touches 0 is the one of confidence 1 - p.
     assert compare_aurocs(labels, a, b, confidence=1 - result.p).ci_low == pytest.approx(0, abs=1e-12)
+
+
+def test_images_of_one_patient_count_together() -> None:
+    labels, a, b = simulated(300, 6)
+    alone = compare_aurocs(labels, a, b)
+    assert compare_aurocs(labels, a, b, patients=np.arange(300)) == alone
+    thrice = np.repeat(labels, 3), np.repeat(a, 3), np.repeat(b, 3)
+    together = compare_aurocs(*thrice, patients=np.repeat(np.arange(300), 3))
+    assert (together.difference, together.variance, together.z) == pytest.approx(
+        (alone.difference, alone.variance, alone.z), rel=1e-9
+    )
+    # Student's t of some 200 degrees of freedom, in place of the normal distribution.
+    assert together.p is not None
+    assert alone.p is not None
+    assert alone.p < together.p < alone.p + 0.01
+    assert (compare_aurocs(*thrice).p or 0) < alone.p
+
+
+def test_class_of_one_patient_has_a_difference_without_a_test() -> None:
+    labels, a = np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.5, 0.1])
+    result = compare_aurocs(labels, a, -a, patients=np.array([0, 0, 1, 2]))
+    assert (result.difference, result.ci_low, result.p) == (0.5, None, None)
+    assert result.reason == "the images of a class are of one patient"
+
+
+def test_test_by_patient_is_wrong_as_often_as_it_says() -> None:
+    # 10 patients with positive images; DeLong's own test finds a difference in one of four such sets.
+    share = false_alarms("three alike", 30, 0.8, sets=400, seed=0)
+    assert 0.02 <= share <= 0.085
 
 
 def test_far_apart_models_have_a_p_that_is_not_0() -> None:

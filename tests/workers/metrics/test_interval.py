@@ -2,25 +2,38 @@
 
 import numpy as np
 import pytest
+from interval_coverage import coverage
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from benchmarks.coverage import coverage
 from workers.metrics.auroc import delong, placements
 from workers.metrics.interval import Interval, _Model, auroc_interval
 
 ONE_PATIENT = "the {} images are of one patient: no interval"
 
 
-def simulated(
-    positives: int, negatives: int, images: int, seed: int, apart: float = 1.0
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.intp]]:
+Images = tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.intp]]
+
+
+def simulated(positives: int, negatives: int, images: int, seed: int) -> Images:
     """Draw images of patients who have `images` each, of either label, with scores that tie."""
     rng = np.random.default_rng(seed)
     truth = rng.permutation(positives + negatives) < positives
     patients = np.arange(truth.size) // images
-    scores = np.round(rng.normal(size=truth.size) + rng.normal(size=truth.size)[patients] + apart * truth, 1)
-    return truth, scores, patients
+    own, shared = rng.normal(size=(2, truth.size))
+    return truth, np.round(own + shared[patients] + truth, 1).astype(np.float64), patients
+
+
+def thrice(images: Images) -> Images:
+    truth, scores, patients = images
+    return np.repeat(truth, 3), np.repeat(scores, 3), np.repeat(patients, 3)
+
+
+def bounds(images: Images) -> tuple[float, float]:
+    found = auroc_interval(*images)
+    assert found.low is not None
+    assert found.high is not None
+    return found.low, found.high
 
 
 @pytest.mark.parametrize("scores", [[1.0, 0.9] + [0.1] * 58, [0.1, 0.2] + [0.9] * 58, [0.5] * 60])
@@ -36,7 +49,7 @@ def test_two_positives_that_are_perfectly_ranked_have_an_interval_with_width(sco
 
 def test_more_cases_that_are_perfectly_ranked_are_more_certain() -> None:
     lows = [
-        auroc_interval(np.arange(n + 200) < n, np.repeat([1.0, 0.0], [n, 200]), np.arange(n + 200)).low
+        bounds((np.arange(n + 200) < n, np.repeat([1.0, 0.0], [n, 200]), np.arange(n + 200)))[0]
         for n in (2, 5, 30, 300)
     ]
     assert lows == sorted(lows)
@@ -46,8 +59,8 @@ def test_more_cases_that_are_perfectly_ranked_are_more_certain() -> None:
 
 def test_reversed_scores_mirror_the_interval() -> None:
     truth, scores, patients = simulated(12, 60, 3, 1)
-    found, mirrored = auroc_interval(truth, scores, patients), auroc_interval(truth, -scores, patients)
-    assert (mirrored.low, mirrored.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-9)
+    low, high = bounds((truth, scores, patients))
+    assert bounds((truth, -scores, patients)) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
 def test_many_cases_have_delongs_own_interval() -> None:
@@ -60,25 +73,20 @@ def test_many_cases_have_delongs_own_interval() -> None:
 
 
 def test_images_of_one_patient_count_together() -> None:
-    truth, scores, patients = simulated(400, 600, 1, 3)
-    alone = auroc_interval(truth, scores, patients)
-    thrice = auroc_interval(*(np.repeat(values, 3) for values in (truth, scores, patients)))
+    alone = simulated(400, 600, 1, 3)
+    together = thrice(alone)
+    assert auroc_interval(*together).method == "obuchowski"
     # Copies of the same images tell nothing new.
-    assert thrice.method == "obuchowski"
-    assert (thrice.auroc, thrice.low, thrice.high) == pytest.approx(
-        (alone.auroc, alone.low, alone.high), abs=2e-3
-    )
-    as_if_independent = auroc_interval(np.repeat(truth, 3), np.repeat(scores, 3), np.arange(3000))
-    wide, narrow = (found.high - found.low for found in (thrice, as_if_independent))
-    assert wide == pytest.approx(3**0.5 * narrow, rel=0.01)
+    low, high = bounds(together)
+    assert (low, high) == pytest.approx(bounds(alone), abs=2e-3)
+    narrow_low, narrow_high = bounds((*together[:2], np.arange(3000)))
+    assert high - low == pytest.approx(3**0.5 * (narrow_high - narrow_low), rel=0.01)
 
 
 def test_few_copies_are_counted_once_by_the_score_interval_too() -> None:
-    truth, scores, patients = simulated(6, 60, 1, 4)
-    alone = auroc_interval(truth, scores, patients)
-    thrice = auroc_interval(*(np.repeat(values, 3) for values in (truth, scores, patients)))
-    assert thrice.method == "score"
-    assert (thrice.low, thrice.high) == pytest.approx((alone.low, alone.high), abs=0.02)
+    alone = simulated(6, 60, 1, 4)
+    assert auroc_interval(*thrice(alone)).method == "score"
+    assert bounds(thrice(alone)) == pytest.approx(bounds(alone), abs=0.02)
 
 
 def test_the_models_variance_is_that_of_normal_scores_and_of_newcombes() -> None:

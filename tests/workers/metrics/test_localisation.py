@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from workers.inference.peak import locate
 from workers.inference.region import Region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
-from workers.metrics.thresholds import wilson
+from workers.metrics.shares import wilson
 
 
 def spot(row: int, column: int, side: int = 4) -> NDArray[np.float32]:

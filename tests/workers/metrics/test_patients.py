@@ -26,12 +26,12 @@ def by_definition(
     """Return the clustered variance by the loops of the 1997 paper, O(n^2)."""
     positive, negative = np.flatnonzero(truth == 1), np.flatnonzero(truth == 0)
 
-    def psi(i: int, j: int) -> float:
+    def psi(i: np.intp, j: np.intp) -> float:
         return float(scores[i] > scores[j]) + 0.5 * float(scores[i] == scores[j])
 
     m, n = len(positive), len(negative)
-    v10 = {i: sum(psi(i, j) for j in negative) / n for i in positive}
-    v01 = {j: sum(psi(i, j) for i in positive) / m for j in negative}
+    v10 = {i: float(np.sum([psi(i, j) for j in negative])) / n for i in positive}
+    v01 = {j: float(np.sum([psi(i, j) for i in positive])) / m for j in negative}
     area = sum(v10.values()) / m
     everyone = sorted(set(patients.tolist()))
     of_positive = {k: [v10[i] for i in positive if patients[i] == k] for k in everyone}

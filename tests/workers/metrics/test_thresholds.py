@@ -16,13 +16,13 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+from workers.metrics.shares import clustered_wilson, wilson
 from workers.metrics.thresholds import (
     Confusion,
     at_thresholds,
     confusion,
     known_images,
     missing_class,
-    wilson,
 )
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0], np.int8)
@@ -96,6 +96,38 @@ def test_each_share_has_the_interval_of_its_own_counts() -> None:
     low = confusion(LABELS, P, 0.2)  # 3 hits, 3 false alarms, 1 rejection
     assert (low.ppv_low, low.ppv_high) == wilson(3, 6)
     assert (low.npv_low, low.npv_high) == wilson(1, 1)
+
+
+def test_images_of_one_patient_count_together_in_each_share() -> None:
+    labels, p = simulated(400, 5)
+    alone = confusion(labels, p, 0.25, np.arange(400))
+    assert alone == confusion(labels, p, 0.25)
+    thrice = confusion(np.repeat(labels, 3), np.repeat(p, 3), 0.25, np.repeat(np.arange(400), 3))
+    assert (thrice.tp, thrice.fn) == (3 * (alone.tp or 0), 3 * (alone.fn or 0))
+    for share in ("sensitivity", "specificity", "ppv", "npv"):
+        for bound in ("", "_low", "_high"):
+            # Copies of the same images tell nothing new.
+            assert getattr(thrice, share + bound) == pytest.approx(getattr(alone, share + bound), abs=1e-12)
+    assert (
+        thrice.sensitivity_low
+        == clustered_wilson(
+            np.array([3] * (alone.tp or 0) + [0] * (alone.fn or 0)),
+            np.full((alone.tp or 0) + (alone.fn or 0), 3),
+        )[0]
+    )
+
+
+def test_patients_whose_images_differ_are_worth_more_than_one_image_each() -> None:
+    # Each patient has a hit and a miss: nothing alike, but ten patients' worth of doubt remains.
+    low, high = clustered_wilson(np.ones(30, int), np.full(30, 2))
+    assert low is not None
+    assert high is not None
+    narrow, wide = wilson(30, 60), wilson(15, 30)
+    assert (wide[0] or 0) < low < (narrow[0] or 0)
+    assert high == pytest.approx(1 - low)
+    # Sensitivity 1: how alike the images are cannot be seen, and each patient counts once.
+    assert clustered_wilson(np.full(8, 3), np.full(8, 3)) == pytest.approx(wilson(8, 8))
+    assert clustered_wilson(np.array([], int), np.array([], int)) == (None, None)
 
 
 def test_threshold_is_compared_as_sql_compares_the_stored_number() -> None:

@@ -16,7 +16,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.metrics.compare import compare_aurocs
 from workers.metrics.interval import auroc_interval
+from workers.metrics.shares import clustered_wilson
 
 NEGATIVES: Final = 200
 POSITIVES: Final = (2, 5, 10, 30, 100, 300)
@@ -95,14 +97,65 @@ def cell(share: float | None, method: str) -> str:
     return "none" if share is None else f"{share:.3f}{'' if method == 'score' else ' D'}"
 
 
-TABLES: Final = {"auroc": aurocs}
+def false_alarms(layout: str, positives: int, area: float, *, sets: int, seed: int) -> float:
+    """Return the share of `sets` archives in which two equally good models differ with a p below 0.05."""
+    images = archive(layout, positives)
+    rng = np.random.default_rng([seed, positives, round(1000 * area), 1])
+    labels = images.truth.astype(np.int8)
+    found = 0
+    for _ in range(sets):
+        common = images.scores(rng, area)
+        first, second = (common + images.scores(rng, 0.5) for _ in range(2))
+        p = compare_aurocs(labels, first, second, patients=images.patients).p
+        found += p is not None and p < 0.05
+    return found / sets
+
+
+def paired(measure: Callable[..., Iterator[float]], sets: int, seed: int) -> None:
+    """Print how often the paired test finds a difference where there is none."""
+    areas = (0.7, 0.8, 0.9, 0.97)
+    print(f"\n| images | positive | {' | '.join(map(str, areas))} |\n|---|---|{'---|' * len(areas)}")
+    for layout in LAYOUTS:
+        for positives in (30, 100, 300):
+            of = partial(false_alarms, layout, positives, sets=sets, seed=seed)
+            print(
+                f"| {layout} | {positives} | {' | '.join(f'{share:.3f}' for share in measure(of, areas))} |"
+            )
+
+
+def share_coverage(layout: str, images: int, share: float, *, sets: int, seed: int) -> float:
+    """Return how often the interval of a share of images, as the sensitivity, holds the true share."""
+    patients = archive(layout, images).patients[:images]
+    drawn = archive(layout, images, 0)
+    rng = np.random.default_rng([seed, images, round(1000 * share), 2])
+    wholes = np.bincount(patients)
+    below = 2**0.5 * NormalDist().inv_cdf(0.9) + NormalDist().inv_cdf(share)
+    held = 0
+    for _ in range(sets):
+        hits = np.bincount(patients, drawn.scores(rng, 0.9) < below).astype(np.int64)
+        low, high = clustered_wilson(hits, wholes)
+        held += low is not None and high is not None and low <= share <= high
+    return held / sets
+
+
+def shares(measure: Callable[..., Iterator[float]], sets: int, seed: int) -> None:
+    """Print the coverage of the interval of sensitivity, specificity, PPV and NPV."""
+    truths = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+    print(f"\n| images | number | {' | '.join(map(str, truths))} |\n|---|---|{'---|' * len(truths)}")
+    for layout in LAYOUTS:
+        for images in (10, 30, 100, 300):
+            of = partial(share_coverage, layout, images, sets=sets, seed=seed)
+            print(f"| {layout} | {images} | {' | '.join(f'{held:.3f}' for held in measure(of, truths))} |")
+
+
+TABLES: Final[dict[str, Callable[..., None]]] = {"auroc": aurocs, "paired": paired, "shares": shares}
 
 
 def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(
         description="Measure how often the product's 95% intervals hold the truth.",
-        epilog="Example: python benchmarks/coverage.py auroc --sets 500",
+        epilog="Example: python benchmarks/interval_coverage.py auroc --sets 500",
     )
     parser.add_argument("tables", nargs="*", choices=list(TABLES), default=list(TABLES), help="default: all")
     parser.add_argument("--sets", type=int, default=3000, help="archives per cell; default: %(default)s")

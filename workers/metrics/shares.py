@@ -1,0 +1,47 @@
+"""The interval of a share of images, such as the sensitivity: Wilson's, by patient.
+
+E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of the American
+Statistical Association 22 (1927) 209-212; L. Kish, "Survey Sampling", Wiley (1965), for the design effect.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from statsmodels.stats.proportion import proportion_confint
+
+# Few patients say little of how alike their images are: as much as so many who are fully alike is added.
+_ALIKE: Final = 10
+
+Bounds = tuple[float | None, float | None]
+
+
+def wilson(part: float, whole: float) -> Bounds:
+    """Return Wilson's 95% interval of `part` out of `whole`; (None, None) for nothing out of nothing."""
+    if not whole:
+        return None, None
+    low, high = proportion_confint(part, whole, alpha=0.05, method="wilson")
+    # Rounding leaves the bound of none or of all a hair inside its share.
+    return min(part / whole, max(0.0, float(low))), max(part / whole, min(1.0, float(high)))
+
+
+def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bounds:
+    """Return Wilson's 95% interval of a share of images, for as many independent ones as they are worth.
+
+    `parts` (K,) out of `wholes` (K,): each patient's images. How alike they are is the correlation of two
+    images of a patient, drawn towards 1 with few patients, and 1 where the share is 0 or 1.
+    """
+    part, whole = int(parts.sum()), int(wholes.sum())
+    pairs = int(wholes @ (wholes - 1))
+    if not pairs:
+        return wilson(part, whole)
+    share = part / whole
+    spread = share * (1 - share)
+    alike = 1.0
+    if spread:
+        apart = parts - share * wholes
+        alike = min(1.0, max(0.0, (float(apart @ apart) - whole * spread) / (pairs * spread)))
+        patients = int(np.count_nonzero(wholes))
+        alike = (patients * alike + _ALIKE) / (patients + _ALIKE)
+    worth = whole / (1 + alike * pairs / whole)
+    return wilson(share * worth, worth)
