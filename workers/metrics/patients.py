@@ -81,11 +81,12 @@ class Clusters:
         """
         if self.positive == 1 or self.negative == 1:
             return None
+        # Sums of products, not products of vectors: threads of BLAS cost more than they save here.
         above, below = self._sums(positive, negative)
         return float(
-            self.positive / (self.positive - 1) * (above @ above)
-            + self.negative / (self.negative - 1) * (below @ below)
-            + 2 * self.either / (self.either - 1) * (above @ below)
+            self.positive / (self.positive - 1) * (above * above).sum()
+            + self.negative / (self.negative - 1) * (below * below).sum()
+            + 2 * self.either / (self.either - 1) * (above * below).sum()
         )
 
     def freedom(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
@@ -113,14 +114,14 @@ def intraclass_correlation(values: NDArray[np.float64], patients: NDArray[np.int
     of one patient, over the mean square of all.
     """
     sums, sizes = np.bincount(patients, values), np.bincount(patients)
-    square = float(values @ values)
-    pairs = int(sizes @ (sizes - 1))
+    square = float((values * values).sum())
+    pairs = int((sizes * (sizes - 1)).sum())
     if not pairs or not square:
         return 0.0
-    return min(1.0, max(0.0, (float(sums @ sums) - square) / pairs / (square / values.size)))
+    return min(1.0, max(0.0, (float((sums * sums).sum()) - square) / pairs / (square / values.size)))
 
 
 def effective_number(patients: NDArray[np.intp], correlation: float) -> float:
     """Return how many independent images are worth as much as those of `patients` (N,), by Kish's formula."""
     sizes = np.bincount(patients)
-    return patients.size / (1 + correlation * (float(sizes @ sizes) / patients.size - 1))
+    return patients.size / (1 + correlation * (float((sizes * sizes).sum()) / patients.size - 1))

@@ -32,7 +32,7 @@ def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bou
     images of a patient, drawn towards 1 with few patients, and 1 where the share is 0 or 1.
     """
     part, whole = int(parts.sum()), int(wholes.sum())
-    pairs = int(wholes @ (wholes - 1))
+    pairs = int((wholes * (wholes - 1)).sum())
     if not pairs:
         return wilson(part, whole)
     share = part / whole
@@ -40,7 +40,7 @@ def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bou
     alike = 1.0
     if spread:
         apart = parts - share * wholes
-        alike = min(1.0, max(0.0, (float(apart @ apart) - whole * spread) / (pairs * spread)))
+        alike = min(1.0, max(0.0, (float((apart * apart).sum()) - whole * spread) / (pairs * spread)))
         patients = int(np.count_nonzero(wholes))
         alike = (patients * alike + _ALIKE) / (patients + _ALIKE)
     worth = whole / (1 + alike * pairs / whole)
