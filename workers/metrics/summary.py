@@ -15,7 +15,7 @@ from workers.metrics.patients import Patients
 from workers.metrics.thresholds import Confusion, Kind, at_thresholds, known_images, missing_class
 
 _ENOUGH_TO_RESAMPLE: Final = 10
-"""Cases, as `Interval` counts them, from which on percentiles of resamples cover."""
+"""Cases, as `Interval` counts them: percentiles of resamples cover too little with fewer."""
 
 
 @dataclass(frozen=True, slots=True)
