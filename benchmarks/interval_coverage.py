@@ -10,14 +10,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from statistics import NormalDist
+from statistics import NormalDist, fmean
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from workers.metrics.compare import compare_aurocs
 from workers.metrics.interval import auroc_interval
+from workers.metrics.mean import ENOUGH, mean_auroc
+from workers.metrics.precision import average_precision
 from workers.metrics.shares import clustered_wilson
 
 NEGATIVES: Final = 200
@@ -148,7 +151,87 @@ def shares(measure: Callable[..., Iterator[float]], sets: int, seed: int) -> Non
             print(f"| {layout} | {images} | {' | '.join(f'{held:.3f}' for held in measure(of, truths))} |")
 
 
-TABLES: Final[dict[str, Callable[..., None]]] = {"auroc": aurocs, "paired": paired, "shares": shares}
+def true_precision(area: float, share: float) -> float:
+    """Return the average precision of endless normal scores with this AUROC and share of positive images."""
+    apart = 2**0.5 * NormalDist().inv_cdf(area)
+    scores = np.linspace(-9, 9 + apart, 20_001)
+    hits, false_alarms = share * norm.sf(scores - apart), (1 - share) * norm.sf(scores)
+    return float(np.trapezoid(hits / (hits + false_alarms) * norm.pdf(scores - apart), scores))
+
+
+def precision_coverage(layout: str, positives: int, area: float, *, sets: int, seed: int) -> float | None:
+    """Return how often the interval of the average precision holds the true one; None without intervals."""
+    images = archive(layout, positives)
+    rng = np.random.default_rng([seed, positives, round(1000 * area), 3])
+    truth = true_precision(area, positives / images.truth.size)
+    held, found = 0, 0
+    for _ in range(sets):
+        one = average_precision(images.truth, images.scores(rng, area), images.patients)
+        if one.low is not None and one.high is not None:
+            found += 1
+            held += one.low <= truth <= one.high
+    return held / found if found else None
+
+
+def precisions(measure: Callable[..., Iterator[float | None]], sets: int, seed: int) -> None:
+    """Print the coverage of the average precision's interval."""
+    print(f"\n| images | positive | {' | '.join(map(str, AREAS))} |\n|---|---|{'---|' * len(AREAS)}")
+    for layout in LAYOUTS:
+        for positives in POSITIVES[2:]:
+            of = partial(precision_coverage, layout, positives, sets=sets, seed=seed)
+            cells = " | ".join(cell(share, "score") for share in measure(of, AREAS))
+            print(f"| {layout} | {positives} | {cells} |", flush=True)
+
+
+FINDINGS: Final = np.linspace(0.65, 0.97, 14)
+"""The true AUROCs of the findings of a mean."""
+
+
+def mean_coverage(layout: str, images: int, share: float, *, sets: int, seed: int) -> float | None:
+    """Return how often the mean's interval holds the true mean; None with too few patients for a mean.
+
+    The same images are positive for all findings, as many as `share` says. The scores of one image for two
+    findings correlate by a half, and those of a patient's images as the layout has it.
+    """
+    positives = round(share * images)
+    drawn = archive(layout, positives, images - positives)
+    rng = np.random.default_rng([seed, images, round(1000 * share), 4])
+    held = 0
+    for _ in range(sets):
+        common = drawn.scores(rng, 0.5)
+        areas, truths = [], []
+        for area in FINDINGS:
+            scores = (drawn.scores(rng, area) + common) / 2**0.5
+            # What is common to all findings takes from how far the classes are apart.
+            truths.append(NormalDist().cdf(NormalDist().inv_cdf(area) / 2**0.5))
+            areas.append(auroc_interval(drawn.truth, scores, drawn.patients))
+        if areas[0].rarer < ENOUGH:
+            return None
+        found = mean_auroc(areas)
+        truth = fmean(truths)
+        held += found.low is not None and found.high is not None and found.low <= truth <= found.high
+    return held / sets
+
+
+def means(measure: Callable[..., Iterator[float | None]], sets: int, seed: int) -> None:
+    """Print the coverage of the mean's interval."""
+    parts = (0.02, 0.05, 0.2, 0.5)
+    heads = " | ".join(f"{part:.0%}" for part in parts)
+    print(f"\n| images | number | {heads} |\n|---|---|{'---|' * len(parts)}")
+    for layout in LAYOUTS:
+        for images in (500, 2000):
+            of = partial(mean_coverage, layout, images, sets=sets, seed=seed)
+            cells = " | ".join(cell(held, "score") for held in measure(of, parts))
+            print(f"| {layout} | {images:,} | {cells} |", flush=True)
+
+
+TABLES: Final[dict[str, Callable[..., None]]] = {
+    "auroc": aurocs,
+    "paired": paired,
+    "shares": shares,
+    "precision": precisions,
+    "mean": means,
+}
 
 
 def main() -> None:

@@ -104,11 +104,13 @@ def boxed_findings(connection: Connection, run_id: int, box_set_id: int) -> Sequ
 class ImageMaps:
     """An image of a run's manifest with its maps: float16 bytes (map_height, map_width, findings), C order.
 
-    `width` and `height` are the image's, in pixels. All are None where the image was not scored; the maps
+    `patient_id`: as the run's manifest has it. `width` and `height` are the image's, in pixels. These and the
+    maps are None where the image was not scored; the maps
     also where the run kept none.
     """
 
     image_index: str
+    patient_id: str | None
     width: int | None
     height: int | None
     maps: bytes | None
@@ -143,7 +145,11 @@ def boxed_maps(connection: Connection, run_id: int, box_set_id: int) -> Iterator
             .scalar_subquery()
         )
     rows = connection.execute(
-        select(image.c.image_index, *(image_result.c[name] for name in ImageMaps.__slots__[1:]))
+        select(
+            image.c.image_index,
+            manifest_row.c.patient_id,
+            *(image_result.c[name] for name in ImageMaps.__slots__[2:]),
+        )
         .join_from(image, manifest_row, manifest_row.c.image_id == image.c.id)
         .outerjoin(
             image_result,

@@ -17,6 +17,7 @@ from db.schema.evaluations import (
     evaluation,
     evaluation_result,
     localisation_result,
+    mean_result,
     threshold_result,
 )
 from db.schema.runs import run
@@ -44,6 +45,7 @@ class Figures:
     """What an evaluation found: rows of its tables, without the evaluation's id."""
 
     results: list[Record] = field(default_factory=list)
+    means: list[Record] = field(default_factory=list)
     thresholds: list[Record] = field(default_factory=list)
     bins: list[Record] = field(default_factory=list)
     points: list[Record] = field(default_factory=list)
@@ -53,6 +55,7 @@ class Figures:
         """Pair each table with its rows."""
         return (
             (evaluation_result, self.results),
+            (mean_result, self.means),
             (threshold_result, self.thresholds),
             (calibration_bin, self.bins),
             (curve_point, self.points),

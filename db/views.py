@@ -55,7 +55,8 @@ def _views(dialect: str) -> dict[str, str]:
                v.sensitivity, v.specificity, v.ppv, v.npv, v.f1, v.brier,
                model.name AS model, model.sha256 AS model_sha256, v.calibration_error,
                v.bootstrap_low, v.bootstrap_high, v.platt_slope, v.platt_intercept, v.reason,
-               v.ci_method, v.patients, v.without_patient
+               v.ci_method, v.patients, v.without_patient,
+               v.average_precision_low, v.average_precision_high
         FROM evaluation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN finding f ON f.id = v.finding_id
@@ -100,14 +101,13 @@ def _views(dialect: str) -> dict[str, str]:
         LEFT JOIN schedule ON schedule.id = e.schedule_id
         """,
         "auc_mean": """
-        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, v.subgroup,
-               COUNT(v.auroc) AS findings, AVG(v.auroc) AS mean_auroc,
-               model.name AS model, model.sha256 AS model_sha256
-        FROM evaluation_result v
+        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, v.subgroup, v.findings,
+               v.mean_auroc, model.name AS model, model.sha256 AS model_sha256,
+               v.ci_low, v.ci_high, v.left_out
+        FROM mean_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN run ON run.id = e.run_id
         JOIN model ON model.id = run.model_id
-        GROUP BY e.run_id, e.id, e.evaluated_at, e.label_set, v.subgroup, model.name, model.sha256
         """,
         "thresholds": """
         SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, t.subgroup, f.name AS finding,
@@ -122,7 +122,7 @@ def _views(dialect: str) -> dict[str, str]:
         """,
         "calibration": """
         SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, c.bin, c.lower, c.upper,
-               c.images, c.mean_probability, c.share_positive
+               c.images, c.mean_probability, c.share_positive, c.share_low, c.share_high
         FROM calibration_bin c
         JOIN evaluation e ON e.id = c.evaluation_id
         JOIN finding f ON f.id = c.finding_id

@@ -95,7 +95,19 @@ evaluation_result = Table(
     Column("ci_method", Text),
     Column("patients", Integer),
     Column("without_patient", Integer),
+    Column("average_precision_low", Double),
+    Column("average_precision_high", Double),
     CheckConstraint("ci_method IN ('delong','obuchowski','score')", name="ci_method"),
+)
+
+mean_result = Table(
+    "mean_result",
+    metadata,
+    reference("evaluation_id", "evaluation.id", primary_key=True),
+    Column("subgroup", Text, primary_key=True),
+    Column("findings", SmallInteger, nullable=False),
+    *(Column(name, Double) for name in ("mean_auroc", "ci_low", "ci_high")),
+    Column("left_out", Text),  # findings, separated by |
 )
 
 threshold_result = Table(
@@ -123,6 +135,8 @@ calibration_bin = Table(
     Column("images", Integer, nullable=False),
     Column("mean_probability", Double),
     Column("share_positive", Double),
+    Column("share_low", Double),
+    Column("share_high", Double),
 )
 
 curve_point = Table(

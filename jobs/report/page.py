@@ -97,10 +97,11 @@ def _figures(connection: Connection, evaluation_id: int, findings: list[str]) ->
     whole = [row for row in rows if row["subgroup"] == "all"]
     by_finding = thresholds(connection, evaluation_id, findings)
     at_card = {finding: row for finding, of in by_finding for row in of if row["kind"] == "card"}
+    averaged = mean(connection, evaluation_id)
     return {
         "aucs": whole,
-        "mean": mean(connection, evaluation_id),
-        "published": published(connection, whole),
+        "mean": averaged,
+        "published": published(connection, whole, averaged),
         "plots": drawn(connection, evaluation_id, whole, at_card),
         "thresholds": by_finding,
         **subgroups(rows),

@@ -59,16 +59,15 @@ _NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 Row = Mapping[str, SqlValue]
 Points = Sequence[tuple[float, float]]
-Bins = Sequence[tuple[float, float, int]]
 
 
 def plots(
-    rows: Sequence[Row], curves: Mapping[tuple[str, str], Points], bins: Mapping[str, Bins]
+    rows: Sequence[Row], curves: Mapping[tuple[str, str], Points], bins: Mapping[str, Sequence[Row]]
 ) -> dict[str, Content]:
     """Draw each finding's curves: `drawn`, pairs of row and SVG, and `missing`, findings by the reason.
 
     `rows`: of the view `auc`, with `card`, the row of the view `thresholds` at the card's threshold, or None.
-    `curves`: points by finding and curve. `bins`: (mean probability, share positive, images) by finding.
+    `curves`: points by finding and curve. `bins`: rows of the view `calibration` with an image, by finding.
     """
     found: dict[str, Content] = {}
     for kind in ("roc", "precision_recall", "calibration"):
@@ -112,6 +111,9 @@ def _precision_recall(row: Row, points: Points) -> str:
     label = (
         f"Precision-recall curve of {row['finding']}: average precision {_figure(row['average_precision'])}"
     )
+    if row["average_precision_low"] is not None:
+        bounds = (_figure(row[f"average_precision_{bound}"]) for bound in ("low", "high"))
+        label += f", 95% interval {' to '.join(bounds)}"
     label += f"; share of positive images {_figure(prevalence)}"
     card = row["card"]
     if card and card["ppv"] is not None and card["sensitivity"] is not None:
@@ -122,10 +124,16 @@ def _precision_recall(row: Row, points: Points) -> str:
 
 
 @_styled
-def _calibration(row: Row, bins: Bins) -> str:
+def _calibration(row: Row, bins: Sequence[Row]) -> str:
     figure, axes = _square("mean probability", "share positive")
     axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
-    means, shares, images = zip(*bins, strict=True)
+    means, shares, images = (
+        [bin_[name] for bin_ in bins] for name in ("mean_probability", "share_positive", "images")
+    )
+    for bin_ in bins:
+        if bin_["share_low"] is not None:
+            at = bin_["mean_probability"]
+            axes.plot([at, at], [bin_["share_low"], bin_["share_high"]], color=_BLUE, linewidth=0.8)
     axes.bar(means, [0.2 * count / max(images) for count in images], width=0.035, color=_RULE)
     axes.plot(means, shares, color=_BLUE, linewidth=1, marker="o", markersize=4)
     label = f"Calibration of {row['finding']}: Brier score {_figure(row['brier'])}"

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from db.database import Database
+from db.database import Database, Record
 from db.evaluations import EvaluationClaim, Figures
 from db.scores import UNKNOWN, LabelledScores, read_scores
 from workers.evaluation.localisation import localise_run
-from workers.metrics.calibration import fit_platt
+from workers.metrics.calibration import bin_intervals, fit_platt
 from workers.metrics.curves import precision_recall, roc
+from workers.metrics.interval import Interval
+from workers.metrics.mean import ENOUGH, mean_auroc
 from workers.metrics.patients import number_patients
 from workers.metrics.summary import Summary, summarise
 
@@ -40,12 +42,14 @@ def figures_of(
     figures = Figures()
     groups = list(subgroups(scores.facts))
     patients = number_patients(scores.facts["patient_id"].to_numpy(dtype=object))
-    for column, finding in enumerate(scores.findings):
-        p = scores.probabilities[:, column]
-        labels = np.where(np.isnan(p), np.int8(UNKNOWN), scores.labels[:, column])
-        for subgroup, members in groups:
+    labels = np.where(np.isnan(scores.probabilities), np.int8(UNKNOWN), scores.labels)
+    for subgroup, members in groups:
+        averaged: list[Interval] = []
+        left_out: list[str] = []
+        for column, finding in enumerate(scores.findings):
+            of, p = labels[:, column], scores.probabilities[:, column]
             summary = summarise(
-                labels[members],
+                of[members],
                 p[members],
                 threshold=finding.threshold,
                 wanted_sensitivity=wanted_sensitivity,
@@ -55,13 +59,30 @@ def figures_of(
             key = {"finding_id": finding.finding_id, "subgroup": subgroup}
             row = key | asdict(summary.figures)
             if subgroup == ALL:
-                row |= _platt(labels, p)
-                _add_plots(figures, finding.finding_id, labels, p, summary)
+                row |= _platt(of, p)
+                _add_plots(figures, finding.finding_id, of, p, patients.numbers, summary)
             figures.results.append(row)
             figures.thresholds.extend(
                 key | {"kind": kind} | asdict(calls) for kind, calls in summary.calls.items()
             )
+            if summary.area.rarer >= ENOUGH:
+                averaged.append(summary.area)
+            else:
+                left_out.append(finding.name)
+        figures.means.append(_mean(subgroup, averaged, left_out))
     return figures
+
+
+def _mean(subgroup: str, averaged: list[Interval], left_out: list[str]) -> Record:
+    mean = mean_auroc(averaged)
+    return {
+        "subgroup": subgroup,
+        "findings": len(averaged),
+        "mean_auroc": mean.auroc,
+        "ci_low": mean.low,
+        "ci_high": mean.high,
+        "left_out": "|".join(left_out) or None,
+    }
 
 
 def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
@@ -90,11 +111,18 @@ def _platt(labels: NDArray[np.int8], p: NDArray[np.float32]) -> dict[str, float 
 
 
 def _add_plots(
-    figures: Figures, finding_id: int, labels: NDArray[np.int8], p: NDArray[np.float32], summary: Summary
+    figures: Figures,
+    finding_id: int,
+    labels: NDArray[np.int8],
+    p: NDArray[np.float32],
+    patients: NDArray[np.intp],
+    summary: Summary,
 ) -> None:
     key = {"finding_id": finding_id}
-    for number, bin_ in enumerate(summary.calibration.bins):
+    bounds = bin_intervals(labels, p, patients)
+    for number, (bin_, (low, high)) in enumerate(zip(summary.calibration.bins, bounds, strict=True)):
         means = {"mean_probability": bin_.mean_probability, "share_positive": bin_.observed}
+        means |= {"share_low": low, "share_high": high}
         figures.bins.append(
             key | {"bin": number, "lower": bin_.lower, "upper": bin_.upper, "images": bin_.n} | means
         )

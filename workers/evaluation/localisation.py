@@ -12,6 +12,7 @@ from db.database import Database, Record
 from db.queries import model_card
 from workers.inference.region import visible_region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
+from workers.metrics.patients import number_patients
 
 _NOT_LISTED = "not in the run's manifest"
 
@@ -29,12 +30,15 @@ def localise_run(database: Database, run_id: int, box_set_id: int) -> list[Recor
     with database.read() as connection:
         findings = boxed_findings(connection, run_id, box_set_id)
         boxes = boxes_of(connection, box_set_id)
-        judged: dict[int, list[Localisation]] = {finding.finding_id: [] for finding in findings}
+        judged: dict[int, list[tuple[str | None, Localisation]]] = {
+            finding.finding_id: [] for finding in findings
+        }
         for image in boxed_maps(connection, run_id, box_set_id):
             for finding in findings:
                 drawn = boxes[image.image_index].get(finding.finding_id)
                 if drawn and finding.channel is not None:
-                    judged[finding.finding_id].append(_judge(pixels, image, finding.channel, drawn))
+                    judgement = _judge(pixels, image, finding.channel, drawn)
+                    judged[finding.finding_id].append((image.patient_id, judgement))
     return [
         _row(
             finding,
@@ -55,9 +59,11 @@ def _judge(pixels: Preprocessing | None, image: ImageMaps, channel: int, drawn: 
     return localise(maps[:, :, channel], np.array(drawn), image.width, image.height, seen=seen)
 
 
-def _row(finding: BoxedFinding, images: int, judged: list[Localisation]) -> Record:
-    summary = asdict(summarise_localisations(judged))
-    left_out = Counter(judgement.reason or "" for judgement in judged if judgement.hit is None)
+def _row(finding: BoxedFinding, images: int, judged: list[tuple[str | None, Localisation]]) -> Record:
+    judgements = [judgement for _, judgement in judged]
+    patients = number_patients(np.array([patient for patient, _ in judged], dtype=object))
+    summary = asdict(summarise_localisations(judgements, patients.numbers))
+    left_out = Counter(judgement.reason or "" for judgement in judgements if judgement.hit is None)
     left_out[_NOT_LISTED] = images - len(judged)
     reason = _reason(images, (+left_out).most_common())
     if finding.channel is None:

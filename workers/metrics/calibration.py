@@ -5,6 +5,7 @@ methods", Advances in Large Margin Classifiers, MIT Press (1999) 61-74.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss
 
+from workers.metrics.shares import Bounds, clustered_wilson
 from workers.metrics.thresholds import known_images, missing_class
 
 BINS: Final = 20
@@ -66,9 +68,7 @@ def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
     if reason:
         return Calibration(None, None, (), reason)
     _require_probabilities(p)
-    # The edges as they are stored, so that SQL puts an image into the same bin.
-    edges = np.arange(BINS + 1) / BINS
-    index = np.minimum(np.searchsorted(edges, p, side="right") - 1, BINS - 1)
+    edges, index = _binned(p)
     counts = np.bincount(index, minlength=BINS)
     filled = np.maximum(counts, 1)
     means = np.bincount(index, weights=p, minlength=BINS) / filled
@@ -82,6 +82,26 @@ def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
         expected_error=float(np.abs(observed - means) @ counts / truth.size),
         bins=bins,
     )
+
+
+def bin_intervals(
+    labels: NDArray[np.generic], probabilities: NDArray[np.generic], patients: NDArray[np.intp]
+) -> list[Bounds]:
+    """Return the 95% interval of each bin's observed share, by patient: Wilson's, see `clustered_wilson`.
+
+    Labels and probabilities are as in `calibrate`; `patients` (N,) are numbers from 0. Bins without an image
+    have no interval; without a labelled image there are no bins.
+    """
+    truth, (p,), reason = known_images(labels, probabilities)
+    if reason:
+        return []
+    whose = patients[(labels == 0) | (labels == 1)]
+    _, index = _binned(p)
+    # Each pair of a patient and a bin once, in the bins' order.
+    pairs, of_image = np.unique(index * (1 + int(whose.max())) + whose, return_inverse=True)
+    wholes, parts = np.bincount(of_image), np.bincount(of_image[truth], minlength=pairs.size)
+    starts = np.searchsorted(pairs // (1 + int(whose.max())), np.arange(BINS + 1))
+    return [clustered_wilson(parts[start:end], wholes[start:end]) for start, end in pairwise(starts)]
 
 
 def fit_platt(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -> Platt:
@@ -111,6 +131,13 @@ def fit_platt(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
         sample_weight=np.concatenate([target, 1 - target]),
     )
     return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), n_positive, n_negative)
+
+
+def _binned(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the edges (BINS + 1,) and each probability's bin (N,)."""
+    # The edges as they are stored, so that SQL puts an image into the same bin.
+    edges = np.arange(BINS + 1) / BINS
+    return edges, np.minimum(np.searchsorted(edges, p, side="right") - 1, BINS - 1)
 
 
 def _logits(p: NDArray[np.float64]) -> NDArray[np.float64]:

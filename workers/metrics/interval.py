@@ -6,7 +6,7 @@ Statistics in Medicine 25 (2006) 559-573, for intervals that solve for the area 
 J. A. Hanley and B. J. McNeil, Radiology 143 (1982) 29-36, for the exponential model's variance.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Final, Literal, Self
 
@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtri, owens_t
-from scipy.stats import rankdata
 
 from workers.metrics.auroc import placements
-from workers.metrics.patients import Clusters, effective_number, intraclass_correlation
+from workers.metrics.patients import Clusters, effective_number, likeness
 from workers.metrics.thresholds import missing_class
 
 Method = Literal["delong", "obuchowski", "score"]
@@ -36,16 +35,20 @@ class Interval:
     """An AUROC with its interval; a figure that the images do not define is None, see `reason`.
 
     `method`: `delong` is the normal interval of DeLong's variance, `obuchowski` the same clustered, where a
-    patient has several images; `score` is the one for few cases and for areas near 0 or 1. `cases`: the rarer
-    class' patients times the share of misranked pairs, or of well ranked ones if those are fewer.
+    patient has several images; `score` is the one for few cases and for areas near 0 or 1. `rarer`: the
+    number of patients of the class that has fewer; `cases`: these times the share of misranked pairs, or of
+    well ranked ones if those are fewer. `influence`:
+    what each patient's images add to the area or take off it, by the patient's number, none after the last.
     """
 
     auroc: float | None = None
     low: float | None = None
     high: float | None = None
     method: Method | None = None
+    rarer: int = 0
     cases: float = 0.0
     reason: str | None = None
+    influence: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0), repr=False, compare=False)
 
 
 def auroc_interval(
@@ -72,15 +75,19 @@ def auroc_interval(
     if variance is None:
         which = "positive" if clusters.positive == 1 else "negative"
         return Interval(area, reason=f"the {which} images are of one patient: no interval")
+    influence = clusters.influence(components.positive, components.negative)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     several = clusters.either < patients.size
-    cases = min(clusters.positive, clusters.negative) * min(area, 1 - area)
+    rarer = min(clusters.positive, clusters.negative)
+    cases = rarer * min(area, 1 - area)
     if cases < _ENOUGH:
         model = _Model.of(truth, scores, clusters)
-        return Interval(area, *_solved(area, variance, model, z), "score", cases)
+        low, high = _solved(area, variance, model, z)
+        return Interval(area, low, high, "score", rarer, cases, influence=influence)
     half = z * variance**0.5
     low, high = max(0.0, area - half), min(1.0, area + half)
-    return Interval(area, low, high, "obuchowski" if several else "delong", cases)
+    method: Method = "obuchowski" if several else "delong"
+    return Interval(area, low, high, method, rarer, cases, influence=influence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +108,8 @@ class _Model:
         m, n = clusters.of_positive.size, clusters.of_negative.size
         if clusters.either == truth.size:
             return cls(m, n, 0.0)
-        # How alike a patient's images are is told by both classes together: one may have a handful of images.
-        # Ranks within the class leave out how far the classes are apart.
-        ranks = [(rankdata(scores[of]) - 0.5) / np.count_nonzero(of) - 0.5 for of in (truth, ~truth)]
-        patients = np.concatenate([clusters.of_positive, clusters.of_negative])
-        alike = intraclass_correlation(np.concatenate(ranks), patients)
-        size = 1 + int(patients.max())
+        alike = likeness(truth, scores, clusters)
+        size = 1 + int(max(clusters.of_positive.max(), clusters.of_negative.max()))
         both = [np.bincount(of, minlength=size) for of in (clusters.of_positive, clusters.of_negative)]
         return cls(
             effective_number(clusters.of_positive, alike),

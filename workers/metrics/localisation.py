@@ -4,7 +4,7 @@ Pointing game: J. Zhang et al., "Top-down neural attention by excitation backpro
 Computer Vision 126 (2018) 1084-1102, here without a tolerance around the box.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from workers.inference.peak import locate
 from workers.inference.region import Region
-from workers.metrics.shares import wilson
+from workers.metrics.shares import clustered_wilson
 
 LEVEL: Final = 0.5
 """The part of the map that is at least this high, as a share of its maximum, is compared with the boxes."""
@@ -40,7 +40,7 @@ class Localisation:
 class LocalisationSummary:
     """A finding's maps against its boxes; None, with the reason, where no image could be judged.
 
-    `n`: the images that could be judged. `pointing`: the share of hits, with Wilson's 95% interval.
+    `n`: the images that could be judged. `pointing`: the share of hits; Wilson's 95% interval, by patient.
     `mean_iou`: over the same images.
     """
 
@@ -102,15 +102,24 @@ def localise(
     return Localisation(bool(hit.any()), np.count_nonzero(high & inside) / np.count_nonzero(high | inside))
 
 
-def summarise_localisations(results: Iterable[Localisation]) -> LocalisationSummary:
-    """Summarise the images of one finding; those without a judgement are left out."""
-    judged = [result for result in results if result.hit is not None and result.iou is not None]
+def summarise_localisations(
+    results: Sequence[Localisation], patients: NDArray[np.intp]
+) -> LocalisationSummary:
+    """Summarise the images (N,) of one finding, of patients with the numbers (N,).
+
+    Images without a judgement are left out.
+    """
+    judged = [
+        (patient, result.hit, result.iou)
+        for patient, result in zip(patients, results, strict=True)
+        if result.hit is not None and result.iou is not None
+    ]
     if not judged:
         return LocalisationSummary(0, 0, None, None, None, None, "no image with a map and a box")
-    hits = sum(result.hit is True for result in judged)
-    low, high = wilson(hits, len(judged))
-    mean = sum(result.iou or 0.0 for result in judged) / len(judged)
-    return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, mean)
+    whose, hit, iou = map(np.array, zip(*judged, strict=True))
+    hits = int(hit.sum())
+    low, high = clustered_wilson(np.bincount(whose[hit], minlength=whose.max() + 1), np.bincount(whose))
+    return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, float(iou.mean()))
 
 
 def _inside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,11 @@ class Clusters:
             + 2 * self.either / (self.either - 1) * (above * below).sum()
         )
 
+    def influence(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each patient's images add to the AUROC or take off it, by number; sums to 0."""
+        above, below = self._sums(positive, negative)
+        return above + below
+
     def freedom(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
         """Return Welch's degrees of freedom of `variance`, which holds for two patients of each class."""
         above, below = self._sums(positive, negative)
@@ -119,6 +125,19 @@ def intraclass_correlation(values: NDArray[np.float64], patients: NDArray[np.int
     if not pairs or not square:
         return 0.0
     return min(1.0, max(0.0, (float((sums * sums).sum()) - square) / pairs / (square / values.size)))
+
+
+def likeness(truth: NDArray[np.bool_], scores: NDArray[np.float64], clusters: Clusters) -> float:
+    """Return how alike two images of a patient rank within their class, from 0 to 1.
+
+    Both classes tell it together, as one may have a handful of images; ranks within the class leave out how
+    far the classes are apart.
+    """
+    if clusters.either == truth.size:
+        return 0.0
+    ranks = [(rankdata(scores[of]) - 0.5) / np.count_nonzero(of) - 0.5 for of in (truth, ~truth)]
+    of_images = np.concatenate([clusters.of_positive, clusters.of_negative])
+    return intraclass_correlation(np.concatenate(ranks), of_images)
 
 
 def effective_number(patients: NDArray[np.intp], correlation: float) -> float:

@@ -6,12 +6,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score
 
 from workers.metrics.bootstrap import bootstrap_auroc
 from workers.metrics.calibration import Calibration, calibrate
-from workers.metrics.interval import Method, auroc_interval
+from workers.metrics.interval import Interval, Method, auroc_interval
 from workers.metrics.patients import Patients
+from workers.metrics.precision import average_precision
 from workers.metrics.thresholds import Confusion, Kind, at_thresholds, known_images, missing_class
 
 _ENOUGH_TO_RESAMPLE: Final = 10
@@ -25,9 +25,9 @@ class FindingSummary:
     `patients`: of the labelled images, one for each of the `without_patient` images whose patient is unknown.
     `ci_low` and `ci_high`: the 95% interval of `auroc`, made by `ci_method`; `bootstrap_low` and
     `bootstrap_high`: that of resampled patients, where asked for and where there are cases enough.
-    `average_precision`: the step-wise area under the precision-recall curve. From `sensitivity` to `f1`: with
-    `probability >= threshold` called positive. `brier`: the mean squared distance of probability and label;
-    `calibration_error`: the expected one over 20 bins.
+    `average_precision`: the step-wise area under the precision-recall curve, with its 95% interval. From
+    `sensitivity` to `f1`: with `probability >= threshold` called positive. `brier`: the mean squared distance
+    of probability and label; `calibration_error`: the expected one over 20 bins.
     """
 
     n_positive: int
@@ -39,6 +39,8 @@ class FindingSummary:
     ci_high: float | None
     ci_method: Method | None
     average_precision: float | None
+    average_precision_low: float | None
+    average_precision_high: float | None
     threshold: float | None
     sensitivity: float | None
     specificity: float | None
@@ -54,9 +56,10 @@ class FindingSummary:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A summary with what it was drawn from: the calls at each kind of threshold, and the calibration."""
+    """A summary with what it was drawn from: the area, the calls at each kind of threshold, calibration."""
 
     figures: FindingSummary
+    area: Interval
     calls: dict[Kind, Confusion]
     calibration: Calibration
 
@@ -87,6 +90,7 @@ def summarise(
     whose = patients or Patients(np.arange(labels.size), 0)
     whose = whose[(labels == 0) | (labels == 1)]
     area = auroc_interval(truth, p, whose.numbers)
+    precision = average_precision(truth, p, whose.numbers)
     calls = at_thresholds(
         known, p, card=threshold, wanted_sensitivity=wanted_sensitivity, patients=whose.numbers
     )
@@ -111,7 +115,9 @@ def summarise(
         ci_low=area.low,
         ci_high=area.high,
         ci_method=area.method,
-        average_precision=float(average_precision_score(known, p)) if n_positive else None,
+        average_precision=precision.value,
+        average_precision_low=precision.low,
+        average_precision_high=precision.high,
         threshold=threshold,
         sensitivity=at_card.sensitivity,
         specificity=at_card.specificity,
@@ -124,4 +130,4 @@ def summarise(
         bootstrap_high=high,
         reason="; ".join(reason for reason in reasons if reason) or None,
     )
-    return Summary(figures, calls, calibration)
+    return Summary(figures, area, calls, calibration)

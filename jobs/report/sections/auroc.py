@@ -33,7 +33,7 @@ def aucs(connection: Connection, evaluation_id: int, findings: Sequence[str]) ->
         """
         SELECT subgroup, finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision,
                threshold, sensitivity, specificity, brier, calibration_error, bootstrap_low, bootstrap_high,
-               reason, ci_method, patients, without_patient
+               reason, ci_method, patients, without_patient, average_precision_low, average_precision_high
         FROM auc WHERE evaluation_id = :evaluation_id
         """,
         evaluation_id=evaluation_id,
@@ -53,22 +53,26 @@ def _missing_class(row: Record) -> str | None:
 
 
 def mean(connection: Connection, evaluation_id: int) -> Record | None:
-    """Read the mean AUROC over the findings that have one; None if there is no such row."""
+    """Read the mean AUROC over the findings with images enough; None if there is no such row."""
     rows = read_rows(
         connection,
-        "SELECT findings, mean_auroc FROM auc_mean WHERE evaluation_id = :evaluation_id AND subgroup = 'all'",
+        """
+        SELECT findings, mean_auroc, ci_low, ci_high, left_out
+        FROM auc_mean WHERE evaluation_id = :evaluation_id AND subgroup = 'all'
+        """,
         evaluation_id=evaluation_id,
     )
     return rows[0] if rows else None
 
 
-def published(connection: Connection, figures: Rows) -> dict[str, Content]:
+def published(connection: Connection, figures: Rows, averaged: Record | None) -> dict[str, Content]:
     """Return the sources that know one of the findings, and each finding's AUROCs by source.
 
-    A source's mean is over those findings that have an AUROC here too, and is None unless it has them all.
+    A source's mean is over the findings that are in the mean here, and is None unless it has them all.
     """
     known = {row["finding"] for row in figures}
-    measured = {row["finding"] for row in figures if row["auroc"] is not None}
+    left_out = set(((averaged and averaged["left_out"]) or "").split("|"))
+    measured = known - left_out if averaged and averaged["findings"] else set()
     sources: dict[str, Content] = {}
     rows = read_rows(connection, "SELECT source, finding, auroc, ci_low, ci_high, citation FROM published")
     for row in sorted(rows, key=lambda row: str(row["source"]).casefold()):

@@ -31,19 +31,17 @@ def _curves(connection: Connection, evaluation_id: int) -> dict[tuple[str, str],
     return curves
 
 
-def _bins(connection: Connection, evaluation_id: int) -> dict[str, list[tuple[float, float, int]]]:
-    """Return each finding's bins with an image: mean probability, share of positive images, images."""
-    bins: dict[str, list[tuple[float, float, int]]] = {}
+def _bins(connection: Connection, evaluation_id: int) -> dict[str, list[Record]]:
+    """Return each finding's bins with an image."""
+    bins: dict[str, list[Record]] = {}
     for row in read_rows(
         connection,
         """
-        SELECT finding, mean_probability, share_positive, images FROM calibration
+        SELECT finding, mean_probability, share_positive, share_low, share_high, images FROM calibration
         WHERE evaluation_id = :evaluation_id AND mean_probability IS NOT NULL AND share_positive IS NOT NULL
         ORDER BY bin
         """,
         evaluation_id=evaluation_id,
     ):
-        bins.setdefault(row["finding"], []).append(
-            (row["mean_probability"], row["share_positive"], row["images"])
-        )
+        bins.setdefault(row["finding"], []).append(row)
     return bins

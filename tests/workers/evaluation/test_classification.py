@@ -110,7 +110,8 @@ def test_sister_views_agree_with_the_auc_row_they_belong_to(database: Database, 
         database,
         """
         SELECT a.sensitivity, t.sensitivity AS at_card, a.threshold, t.threshold AS card, a.brier,
-               t.tp + t.fn AS positive, a.n_positive, m.mean_auroc, m.findings
+               t.tp + t.fn AS positive, a.n_positive, m.mean_auroc, m.findings,
+               m.ci_low, m.ci_high, m.left_out
         FROM auc a
         JOIN thresholds t ON t.evaluation_id = a.evaluation_id AND t.finding = a.finding
              AND t.subgroup = a.subgroup AND t.kind = 'card'
@@ -125,9 +126,14 @@ def test_sister_views_agree_with_the_auc_row_they_belong_to(database: Database, 
         4,
         pytest.approx(np.mean([row["auroc"] for row in aurocs])),
     )
+    assert row["ci_low"] < row["mean_auroc"] < row["ci_high"]
+    assert row["left_out"] == "|".join(FINDINGS[4:])
     bins = rows_of(database, "SELECT * FROM calibration WHERE finding = 'Effusion' ORDER BY bin")
     assert [bin_["bin"] for bin_ in bins] == list(range(20))
     assert sum(bin_["images"] for bin_ in bins) == IMAGES
+    assert all(
+        bin_["share_low"] <= bin_["share_positive"] <= bin_["share_high"] for bin_ in bins if bin_["images"]
+    )
     curve = rows_of(
         database, "SELECT x, y FROM curves WHERE finding = 'Effusion' AND curve = 'roc' ORDER BY point"
     )

@@ -10,7 +10,8 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
 
 from db.calibration import platt
-from workers.metrics.calibration import Calibration, Platt, calibrate, fit_platt
+from workers.metrics.calibration import Calibration, Platt, bin_intervals, calibrate, fit_platt
+from workers.metrics.shares import clustered_wilson, wilson
 
 
 def simulated(
@@ -54,6 +55,18 @@ def test_probability_on_an_edge_lies_in_the_upper_bin() -> None:
         counts = [bin_.n for bin_ in calibrate(np.array([1]), np.array([edge])).bins]
         assert counts.index(1) == min(k, 19)
         assert sum(counts) == 1
+
+
+def test_each_bin_has_wilsons_interval_by_patient() -> None:
+    labels = np.array([1, 0, 1, 0, 1, -1])
+    p = np.array([0.01, 0.02, 0.52, 0.53, 0.54, 0.99])
+    bounds = bin_intervals(labels, p, np.array([7, 8, 9, 9, 11, 11]))
+    assert bounds[0] == wilson(1, 2)
+    assert bounds[10] == clustered_wilson(np.array([1, 1]), np.array([2, 1]))
+    assert bounds[10] != wilson(2, 3)
+    assert {bound for place, bound in enumerate(bounds) if place not in {0, 10}} == {(None, None)}
+    assert len(bounds) == 20
+    assert bin_intervals(labels[-1:], p[-1:], np.array([3])) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.floats(0, 1, width=32)), min_size=1, max_size=40))

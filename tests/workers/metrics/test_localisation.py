@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from workers.inference.peak import locate
 from workers.inference.region import Region
 from workers.metrics.localisation import Localisation, localise, summarise_localisations
-from workers.metrics.shares import wilson
+from workers.metrics.shares import clustered_wilson, wilson
 
 
 def spot(row: int, column: int, side: int = 4) -> NDArray[np.float32]:
@@ -120,11 +120,15 @@ def test_summary_of_a_finding() -> None:
         Localisation(hit=False, iou=0.1),
         Localisation(hit=True, iou=0.3),
     ]
-    summary = summarise_localisations([*judged, Localisation(None, None, "no box")])
+    judged.append(Localisation(None, None, "no box"))
+    summary = summarise_localisations(judged, np.arange(4))
     assert (summary.n, summary.hits, summary.pointing) == (3, 2, 2 / 3)
     assert (summary.ci_low, summary.ci_high) == wilson(2, 3)
     assert summary.mean_iou == pytest.approx(0.3)
-    empty = summarise_localisations([])
+    of_two = summarise_localisations(judged, np.array([5, 5, 2, 9]))
+    assert (of_two.hits, of_two.mean_iou) == (2, summary.mean_iou)
+    assert (of_two.ci_low, of_two.ci_high) == clustered_wilson(np.array([1, 1]), np.array([2, 1]))
+    empty = summarise_localisations([], np.zeros(0, np.intp))
     assert (empty.n, empty.pointing, empty.mean_iou) == (0, None, None)
     assert empty.reason == "no image with a map and a box"
 

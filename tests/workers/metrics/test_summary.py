@@ -180,6 +180,8 @@ def test_summary_of_seven_images_worked_by_hand() -> None:
         "ci_method": "score",
         # Recall rises by a third at each of 0.9, 0.5 and 0.4, with 1 of 1, 2 of 3 and 3 of 5 right.
         "average_precision": pytest.approx((1 + 2 / 3 + 3 / 5) / 3),
+        "average_precision_low": None,
+        "average_precision_high": None,
         "threshold": 0.5,
         "sensitivity": 2 / 3,
         "specificity": 3 / 4,
