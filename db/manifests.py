@@ -38,6 +38,7 @@ class Reading(NamedTuple):
     `uncertain`: what an uncertain label counts as. `columns`: what is read -> its column. `labels`: finding
     -> the column of its labels. `unlabelled`: the model's findings without labels. `unused`: column -> what
     it may mean, None where nothing is near. `remarks`: how unusual cells were taken, one line per kind.
+    `layout`: the public set whose layout the file has. `words`: a list's word -> the finding that it means.
     """
 
     uncertain: str
@@ -46,6 +47,8 @@ class Reading(NamedTuple):
     unlabelled: Sequence[str]
     unused: Mapping[str, str | None]
     remarks: Sequence[str]
+    layout: str | None = None
+    words: Mapping[str, str] = {}
 
     def as_json(self) -> str:
         """Return it as the database keeps it."""
@@ -132,16 +135,18 @@ def find_or_write_manifest(
 
 
 class RunManifest(NamedTuple):
-    """A run's manifest and the archive of its images, by their ids."""
+    """A run's manifest and the archive of its images, by their ids, and the images' root."""
 
     manifest_id: int
     archive_id: int
+    root: str
 
 
 def manifest_of(connection: Connection, run_id: int) -> RunManifest:
     """Return a run's manifest; UnknownRunError if there is no such run."""
     found = connection.execute(
-        select(manifest.c.id, manifest.c.archive_id)
+        select(manifest.c.id, manifest.c.archive_id, archive.c.root)
+        .join(archive, archive.c.id == manifest.c.archive_id)
         .join(run, run.c.manifest_id == manifest.c.id)
         .where(run.c.id == run_id)
     ).first()

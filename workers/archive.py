@@ -24,5 +24,6 @@ def archive_statistics(
 
     Raises TableError for a bad manifest, and ConfigError where no image can be read or all are alike.
     """
-    names = [row.image_index for row in Manifest(manifest)]
-    return sampled_statistics(names, picture_reader(open_source(images), max_pixels), pixels)
+    source = open_source(images)
+    names = [row.image_index for row in Manifest(manifest, root=source.root)]
+    return sampled_statistics(names, picture_reader(source, max_pixels), pixels)

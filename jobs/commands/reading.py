@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -10,8 +11,9 @@ import typer
 from jobs.commands.options import FindingColumnOption, ImageColumnOption, column_mapping
 from jobs.console import note
 from jobs.tables.label_columns import Uncertain
+from jobs.tables.layouts.known import LAYOUTS, PLAIN
 from jobs.tables.manifest import Manifest
-from jobs.tables.reading import ReadOptions, reading_lines
+from jobs.tables.reading import Blank, ReadOptions, reading_lines
 
 
 def _options(
@@ -41,8 +43,52 @@ def _options(
         str | None,
         typer.Option(help="Encoding of the CSV, such as latin-1. Default: UTF-8, or UTF-16 by its mark."),
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET",
+            help=f"Public set that the table is of: {', '.join(LAYOUTS)}; {PLAIN}: none. "
+            "Default: by its columns.",
+        ),
+    ] = None,
+    join: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="CSV",
+            help="Another table of the set, joined by the identifiers of image, study or patient, or a list "
+            "of the images to take; repeatable.",
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Part of the set to take, by its column 'split', such as test.")
+    ] = None,
+    image_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEMPLATE",
+            help="The images' names from columns, such as 'files/p{subject_id:.2}/{dicom_id}.jpg'; :.2 takes "
+            "two letters.",
+        ),
+    ] = None,
+    blank: Annotated[
+        Blank,
+        typer.Option(
+            help="What a blank label (not mentioned) of CheXpert, MIMIC-CXR or BRAX counts as; ignore: "
+            "unknown."
+        ),
+    ] = "negative",
+    readers: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How the labels of VinDr-CXR's readers become one: majority, any, all, or the name of one "
+            "reader.",
+        ),
+    ] = "majority",
 ) -> ReadOptions:
     """Make of the options what a table is read with."""
+    if image_column is not None and image_name is not None:
+        raise typer.BadParameter("--image-column names the images, too; give one", param_hint="--image-name")
     return ReadOptions(
         image_column=image_column,
         finding_columns=column_mapping(finding_column),
@@ -53,6 +99,12 @@ def _options(
         uncertain=uncertain,
         ignore_labels=ignore_labels,
         encoding=encoding,
+        layout=layout,
+        join=tuple(path.absolute() for path in join or ()),
+        split=split,
+        image_name=image_name,
+        blank=blank,
+        readers=readers,
     )
 
 

@@ -15,6 +15,7 @@ from config.settings import Settings
 from db import alerts, evaluations, schedules
 from db.database import Connection, Database
 from db.errors import DatabaseError
+from db.manifests import manifest_of
 from db.queries import model_findings
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
@@ -188,7 +189,11 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
 def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
     run_id, label_manifest_id = find_complete_run(connection, action.run)
     if action.labels is not None:
-        labels = open_labels(action.labels, findings=model_findings(connection, run_id))
+        labels = open_labels(
+            action.labels,
+            findings=model_findings(connection, run_id),
+            root=manifest_of(connection, run_id).root,
+        )
         label_manifest_id = store_labels(connection, run_id, labels)
     asked = evaluations.EvaluationRequest(
         label_manifest_id,

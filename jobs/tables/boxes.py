@@ -11,13 +11,15 @@ from typing import ClassVar, Final
 from config.findings import FINDINGS
 from db.boxes import Box, find_or_write_boxes
 from db.database import Connection
-from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, Header, shown
+from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, Header, refuse_width, shown
+from jobs.tables.layouts.known import layout_of
+from jobs.tables.layouts.shape import Shape
 from jobs.tables.spellings import Vocabulary, key_of
 from jobs.tables.table import Layout, Table, fingerprint_of
 
 _NAMES: Final[Mapping[str, Sequence[str]]] = {
     "image": IMAGE_NAMES,
-    "finding": ("Finding Label", "Finding", "Label"),
+    "finding": ("Finding Label", "Finding", "Label", "class_name"),
     # NIH's header is not quoted: its "Bbox [x,y,w,h]" splits into four names.
     "x": ("x", "x_min", "Bbox [x"),
     "y": ("y", "y_min"),
@@ -48,22 +50,43 @@ class BoxList:
 
 
 def read_boxes(
-    path: Path, *, columns: Mapping[str, str] | None = None, findings: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    findings: Mapping[str, str] | None = None,
+    root: str = "",
 ) -> BoxList:
     """Read a CSV with one box per row: NIH's BBox_List_2017.csv, or any with columns for image, finding, box.
 
     `columns` names the file's column for image, finding, x, y, width, height, x_max or y_max where it is not
     recognised by its name; `findings` is the file's word for a finding -> the finding. NIH's `Infiltrate` is
-    Infiltration. A path that ends in .gz is read through gzip.
+    Infiltration. A path that ends in .gz is read through gzip. The table of a public set that has boxes is
+    recognised; its images are named as they lie below `root`, where that is known.
 
     Raises TableError, which names file, line and column, for a file that is not such a CSV.
     """
-    # Before the rows, so that a file changed in the meantime is not taken for another file's boxes.
-    options = [None if option is None else sorted(option.items()) for option in (columns, findings)]
-    fingerprint = fingerprint_of(path, options)
     table = Table(path, "A list of boxes", "box")
-    layout = table.lay_out(lambda header: _Columns(header, columns or {}, findings or {}))
+    image, words = _shaped(table, root)
+    # Before the rows, so that a file changed in the meantime is not taken for another file's boxes.
+    options: list[object] = [None if told is None else sorted(told.items()) for told in (columns, findings)]
+    fingerprint = fingerprint_of(path, [*options, image] if image else options)
+    findings = {word: word for word in words if _VOCABULARY.finding(word) is None} | {**(findings or {})}
+    layout = table.lay_out(lambda header: _Columns(header, image, columns or {}, findings))
     return BoxList(path, fingerprint, tuple(table.rows(layout)))
+
+
+def _shaped(table: Table, root: str) -> tuple[str, Sequence[str]]:
+    """Leave a row per box in the table of a public set that has boxes.
+
+    Returns the column of its images, blank for any other table, and the set's words for findings.
+    """
+    layout = layout_of(table.names, None)
+    if layout is None or layout.boxes is None:
+        return "", ()
+    shape = Shape(table.names, table.records(), root=root)
+    words = layout.boxes(shape)
+    table.reshape(shape.names, shape.records)
+    return shape.facts["image"], words
 
 
 def store_boxes(connection: Connection, drawn: BoxList) -> int:
@@ -77,8 +100,10 @@ class _Columns(Layout[Box]):
 
     repeats: ClassVar[bool] = True
 
-    def __init__(self, header: Header, columns: Mapping[str, str], findings: Mapping[str, str]) -> None:
-        self._options = _by_role(columns)
+    def __init__(
+        self, header: Header, image: str, columns: Mapping[str, str], findings: Mapping[str, str]
+    ) -> None:
+        self._options = ({"image": image} if image else {}) | _by_role(columns)
         super().__init__(header, self._index(header, "image"))
         self._findings = {
             key_of(word): _VOCABULARY.finding(finding) or finding.strip()
@@ -116,7 +141,7 @@ class _Columns(Layout[Box]):
         """Raise ColumnError at a record that is too short; blank fields after a box do no harm."""
         width = self.widths[0]
         if len(fields) < width or any(cell.strip() for cell in fields[width:]):
-            self.refuse_width(fields, f"of a box {width}")
+            refuse_width(fields, f"of a box {width}")
 
     def row(self, fields: list[str]) -> Box:
         """Read one record; raise ColumnError where it is not a box."""

@@ -27,14 +27,19 @@ V = TypeVar("V")
 class ColumnError(Exception):
     """A header or a cell that cannot be read; it never leaves jobs.tables, where it becomes a TableError.
 
-    `column` is the name of the column, if the problem is in one.
+    `column` is the name of the column, if the problem is in one; `line` where whoever catches it cannot know.
     """
 
-    def __init__(self, problem: str, advice: str, column: str | None = None) -> None:
-        super().__init__(problem, advice, column)
+    def __init__(self, problem: str, advice: str, column: str | None = None, line: int | None = None) -> None:
+        super().__init__(problem, advice, column, line)
         self.problem = problem
         self.advice = advice
         self.column = column
+        self.line = line
+
+    def at(self, line: int) -> "ColumnError":
+        """Return the same error with its line."""
+        return ColumnError(self.problem, self.advice, self.column, line)
 
 
 class Parsed(dict[K, V], Generic[K, V]):
@@ -134,6 +139,12 @@ class Header:
 def shown(text: str, limit: int = 60) -> str:
     """Quote a file's text so that it stays on one line."""
     return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def refuse_width(fields: list[str], expected: str) -> NoReturn:
+    """Raise ColumnError: the number of fields, and what it should be."""
+    problem = f"the number of fields is {len(fields)}, {expected}"
+    raise ColumnError(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
 
 
 def check_image(column: str, image: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NoReturn
 
 from jobs.tables.cells import is_unknown
@@ -31,6 +31,7 @@ class LabelColumns:
     """The columns of 0 and 1 by finding, and the column that lists findings by name, if there is one.
 
     `flags`: finding -> index. `listed`: the list's index, or ABSENT. `findings`: those that have labels.
+    `words`: those of the list that mean a finding of another name.
     """
 
     def __init__(
@@ -41,8 +42,14 @@ class LabelColumns:
         uncertain: Uncertain,
         *,
         ignore_others: bool,
+        listed: str = "",
+        about: Sequence[str] = (),
     ) -> None:
-        """Find the columns; raise ColumnError for an option that does not fit the header."""
+        """Find the columns; raise ColumnError for an option that does not fit the header.
+
+        `listed`: the name of the column that lists findings, where a layout says it. `about`: the findings
+        that such a list is about although it may name none of them.
+        """
         self._header = header
         self._vocabulary = vocabulary
         self.uncertain: Uncertain = uncertain
@@ -50,13 +57,16 @@ class LabelColumns:
         self.flags = header.findings(vocabulary, option)
         # An option says where a finding's labels are; elsewhere they are not looked for.
         self._optional = {vocabulary.finding(word) or word.strip() for word in (option or {}).values()}
-        listed = header.find(LIST_NAME)
-        self._certain = listed != ABSENT
-        self.listed = listed if self._certain else header.find(*_OTHER_LIST_NAMES)
+        self._about = {found for word in about if (found := vocabulary.finding(word)) is not None}
+        self._by_layout = bool(listed)
+        index = header.named(listed) if listed else header.find(LIST_NAME)
+        self._certain = index != ABSENT
+        self.listed = index if self._certain else header.find(*_OTHER_LIST_NAMES)
         if self.listed in self.flags.values():
             self.listed = ABSENT
         self._from_list: frozenset[str] = frozenset()
         self.findings: tuple[str, ...] = ()
+        self.words: dict[str, str] = {}
 
     @property
     def indexes(self) -> list[int]:
@@ -74,10 +84,15 @@ class LabelColumns:
         if not self._certain and not known and not any(map(is_no_finding, words)):
             self.listed = ABSENT
         if self.listed != ABSENT:
-            self._from_list = frozenset(known)
-            if known - {self._vocabulary.finding(NO_FINDING)} <= self._vocabulary.usual:
+            self._from_list = frozenset(known | self._about)
+            others = known - {self._vocabulary.finding(NO_FINDING)} - self._vocabulary.usual
+            if not (self._by_layout or others):
                 self._from_list |= self._vocabulary.usual
             self._from_list -= self._optional
+            for word in sorted(words):
+                found = self._vocabulary.finding(word)
+                if found is not None and key_of(word) != key_of(found):
+                    self.words[word.strip()] = found
         labelled = {**self.flags, **dict.fromkeys(self._from_list)}
         ordered = dict.fromkeys((*self._vocabulary.findings, *self.flags))
         self.findings = tuple(finding for finding in ordered if finding in labelled)
@@ -159,6 +174,11 @@ class LabelColumns:
             f"Separate with | some of {', '.join(known)}; --ignore-labels passes over other words.",
             column,
         )
+
+
+def is_present(cell: str) -> bool:
+    """Return whether a label is 1, 1.0 or True."""
+    return _PRESENT_FLAG.fullmatch(cell.strip()) is not None
 
 
 def is_uncertain(cell: str) -> bool:

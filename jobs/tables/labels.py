@@ -18,12 +18,16 @@ class LabelsError(InputError):
     """The labels are not of this run's images."""
 
 
-def open_labels(path: Path, read: ReadOptions | None = None, findings: Sequence[str] = FINDINGS) -> Manifest:
+def open_labels(
+    path: Path, read: ReadOptions | None = None, findings: Sequence[str] = FINDINGS, root: str = ""
+) -> Manifest:
     """Open a CSV of labels of a model's findings, which is a manifest.
+
+    `root` is that of the run's images: a public set's images are named as they lie below it.
 
     Raises TableError or LabelsError where it is not.
     """
-    labels = Manifest(path, read, findings=findings)
+    labels = Manifest(path, read, findings=findings, root=root)
     if not labels.findings:
         raise LabelsError(f"{path}: no column is a finding's; name them with --finding-column COLUMN=FINDING")
     return labels

@@ -7,16 +7,16 @@ from typing import Final
 from config.findings import FINDINGS
 from db.manifests import ManifestRow, Reading
 from jobs.tables.cells import is_unknown, parse_age, parse_follow_up, parse_sex, parse_view, patient_parser
-from jobs.tables.columns import ABSENT, Header, Parsed
+from jobs.tables.columns import ABSENT, ColumnError, Header, Parsed
 from jobs.tables.label_columns import LabelColumns, is_uncertain
+from jobs.tables.layouts.opening import Opened, open_tables
 from jobs.tables.reading import ReadOptions
 from jobs.tables.remarks import remarks
-from jobs.tables.spellings import Vocabulary
 from jobs.tables.table import Layout, Table, fingerprint_of
 
 _PATIENT: Final = ("Patient ID", "patient", "subject_id")
-_VIEW: Final = ("View Position", "view", "AP/PA", "Projection")
-_SIDE: Final = ("Frontal/Lateral",)
+_VIEW: Final = ("View Position", "view", "AP/PA", "ap_pa", "Projection")
+_SIDE: Final = ("Frontal/Lateral", "frontal_lateral")
 _SEX: Final = ("Patient Gender", "Patient Sex", "Sex", "Gender", "PatientSex_DICOM")
 _AGE: Final = ("Patient Age", "Age")
 _HINTS: Final = {
@@ -26,6 +26,7 @@ _HINTS: Final = {
     "sex": "--sex-column",
     "gender": "--sex-column",
     "age": "--age-column",
+    "split": "--split",
 }
 """The option for a column whose name has such a word in it and is not recognised."""
 
@@ -54,19 +55,24 @@ class Manifest:
         """
         self.path = path
         self._told = options or ReadOptions()
-        self._vocabulary = Vocabulary(findings)
-        self._table = Table(path, "A manifest", "image", self._told.encoding, root)
-        self._columns = self._table.lay_out(lambda header: _Columns(header, self._vocabulary, self._told))
+        self._opened = open_tables(path, self._told, findings, root)
+        self._table = self._opened.table
+        self._columns = self._table.lay_out(lambda header: _Columns(header, self._opened, self._told))
         self.reading = self._columns.settle(self._table)
         self.findings = tuple(self.reading.labels)
         self.labelled = self._columns.labelled
 
     def fingerprint(self) -> str:
-        """Return the SHA-256, in hex, of the file's bytes and of how it is read.
+        """Return the SHA-256, in hex, of the files' bytes and of how they are read.
 
-        Raises TableError where the file cannot be read any more.
+        Raises TableError where a file cannot be read any more.
         """
-        return fingerprint_of(self.path, [self._told.told(), dict(self.reading.labels)])
+        told = {option: value for option, value in self._told.told().items() if option != "join"}
+        how: list[object] = [told, dict(self.reading.labels)]
+        if self._opened.shape.changed:
+            how += [self.reading.layout, self.reading.columns["image"], *self._opened.shape.notes]
+            how += [fingerprint_of(path, []) for path in self._opened.joined]
+        return fingerprint_of(self._table.path, how)
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""
@@ -76,19 +82,27 @@ class Manifest:
 class _Columns(Layout[ManifestRow]):
     """Which of the header's columns is which."""
 
-    def __init__(self, header: Header, vocabulary: Vocabulary, told: ReadOptions) -> None:
-        super().__init__(header, header.image(told.image_column))
+    def __init__(self, header: Header, opened: Opened, told: ReadOptions) -> None:
+        self._opened = opened
+        facts = opened.shape.facts
+        super().__init__(header, header.image(facts.get("image", told.image_column)))
         self._header = header
-        self._vocabulary = vocabulary
+        self._vocabulary = opened.shape.vocabulary
         self._uncertain = told.uncertain
-        self._patient = header.known(told.patient_column, *_PATIENT)
+        self._patient = header.known(told.patient_column or facts.get("patient"), *_PATIENT)
         self._follow_up = header.column(parse_follow_up, None, "Follow-up #")
         self._view = header.column(parse_view, told.view_column, *_VIEW)
         self._side = ABSENT if told.view_column else header.find(*_SIDE)
         self._sex = header.column(parse_sex, told.sex_column, *_SEX)
-        self._age = header.column(parse_age, told.age_column, *_AGE)
+        self._age = header.column(parse_age, told.age_column or facts.get("age"), *_AGE)
         self._labels = LabelColumns(
-            header, vocabulary, told.finding_columns, told.uncertain, ignore_others=told.ignore_labels
+            header,
+            self._vocabulary,
+            told.finding_columns,
+            told.uncertain,
+            ignore_others=told.ignore_labels,
+            listed=opened.shape.listed,
+            about=opened.shape.about,
         )
         self._patients = Parsed(patient_parser(()))
         self._label_indexes: list[int] = []
@@ -118,6 +132,10 @@ class _Columns(Layout[ManifestRow]):
         )
         labels = self._labels.sources()
         used = {*facts.values(), *self._label_indexes}
+        try:
+            shaped = tuple(self._opened.shape.remarks())
+        except ColumnError as flaw:
+            raise table.located(flaw) from None
         names = self._header.names
         return Reading(
             columns={what: names[index] for what, index in facts.items()},
@@ -126,10 +144,12 @@ class _Columns(Layout[ManifestRow]):
             unused={
                 name or f"column {index + 1}, without a name": self._hint(name, labels)
                 for index, name in enumerate(names)
-                if index not in used and index < self.widths[0]
+                if index not in used and index < self.widths[0] and name not in self._opened.shape.used
             },
             uncertain=self._uncertain,
-            remarks=(*table.remarks(), *remarks(facts, counts, self._labels)),
+            remarks=(*table.remarks(), *shaped, *remarks(facts, counts, self._labels)),
+            layout=None if self._opened.layout is None else self._opened.layout.title,
+            words=self._labels.words,
         )
 
     def _hint(self, name: str, labels: Mapping[str, str]) -> str | None:

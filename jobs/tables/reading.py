@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from db.manifests import Reading
 from jobs.tables.columns import shown
 from jobs.tables.label_columns import Uncertain
+
+Blank = Literal["ignore", "negative"]
+"""What a label that a report does not mention counts as: unknown or absent."""
+
+_NAME_SHOWN: Final = 100
+"""Letters of a column's name; those of a template for images are many."""
 
 _NAMES_SHOWN: Final = 12
 """Of columns that are not used and that resemble nothing; the rest are counted."""
@@ -19,6 +25,9 @@ class ReadOptions(BaseModel):
 
     `finding_columns`: column -> finding, beside those that are recognised. `uncertain`: what -1 counts as.
     `ignore_labels`: whether a list may name findings that the model does not have. `encoding`: of the file.
+    `layout`: the public set that it is of, "plain" for none, None where its columns say it. `join`: further
+    tables. `split`: the part of the set that is taken. `image_name`: a template. `blank`: what a blank label
+    of CheXpert's labeler counts as. `readers`: how several readers' labels become one.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,6 +41,12 @@ class ReadOptions(BaseModel):
     uncertain: Uncertain = "ignore"
     ignore_labels: bool = False
     encoding: str | None = None
+    layout: str | None = None
+    join: tuple[Path, ...] = ()
+    split: str | None = None
+    image_name: str | None = None
+    blank: Blank = "negative"
+    readers: str = "majority"
 
     def told(self) -> dict[str, object]:
         """Return the options that differ from their defaults, as JSON's types."""
@@ -40,8 +55,12 @@ class ReadOptions(BaseModel):
 
 def reading_lines(path: Path, reading: Reading) -> list[str]:
     """Say in a few lines what was taken of a manifest and what was not."""
-    facts = ", ".join(f"{what} from {shown(name)}" for what, name in reading.columns.items())
-    said = [f"{path.name}: {facts}", _labels(reading)]
+    facts = ", ".join(f"{what} from {shown(name, _NAME_SHOWN)}" for what, name in reading.columns.items())
+    read_as = f", read as {reading.layout}" if reading.layout else ""
+    said = [f"{path.name}{read_as}: {facts}", _labels(reading)]
+    if reading.words:
+        words = ", ".join(f"{shown(word)} is {finding}" for word, finding in reading.words.items())
+        said.append(f"words for findings: {words}")
     if reading.unused:
         said.append(f"not used: {_unused(reading.unused)}")
     return [*said, *reading.remarks]

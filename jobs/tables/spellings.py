@@ -1,7 +1,7 @@
 """Which finding a word means, in a column's name and in a cell alike: one table of the usual spellings."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Final
 
@@ -48,8 +48,8 @@ class Vocabulary:
     order does not depend on the model's, so that models of the same findings share a stored manifest.
     """
 
-    def __init__(self, findings: Sequence[str] = FINDINGS) -> None:
-        """Take a model's findings."""
+    def __init__(self, findings: Sequence[str] = FINDINGS, words: Mapping[str, str] | None = None) -> None:
+        """Take a model's findings, and a set's own words for some -> the finding in a usual spelling."""
         self.model = tuple(findings)
         named: dict[str, str] = {key_of(finding): finding for finding in findings}
         for names in _SAME:
@@ -64,6 +64,9 @@ class Vocabulary:
             first = named.get(key_of(names[0]))
             if first is not None:
                 named = dict.fromkeys(map(key_of, names), first) | named
+        for word, meant in (words or {}).items():
+            if key_of(meant) in named:
+                named.setdefault(key_of(word), named[key_of(meant)])
         self._named = named
         usual = [named[key_of(finding)] for finding in FINDINGS]
         self.usual = frozenset(usual)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from jobs.errors import InputError
-from jobs.tables.columns import ColumnError, Header, check_image, shown
+from jobs.tables.columns import ColumnError, Header, check_image, refuse_width, shown
 from jobs.tables.dialect import HEAD, Dialect, dialect_of
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
@@ -30,6 +30,9 @@ _IMAGE_ENDING: Final = re.compile(r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp)
 _ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|(?:^|/)\.(?:/|$)")
 _CHUNK: Final = 4096  # records counted at a time
 _SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
+
+Record = tuple[int, list[str]]
+"""The line on which a record starts, and its fields."""
 
 Row_co = TypeVar("Row_co", covariant=True)
 L = TypeVar("L")
@@ -77,12 +80,7 @@ class Layout(ABC, Generic[Row_co]):
 
     def check_width(self, fields: list[str]) -> None:
         """Raise ColumnError at a record whose number of fields is none of `widths`."""
-        self.refuse_width(fields, f"in the header {self.widths[0]}")
-
-    def refuse_width(self, fields: list[str], expected: str) -> NoReturn:
-        """Raise ColumnError: the number of fields, and what it should be."""
-        problem = f"the number of fields is {len(fields)}, {expected}"
-        raise ColumnError(problem, "Quote a field that contains commas, and keep the comma of a blank one.")
+        refuse_width(fields, f"in the header {self.widths[0]}")
 
     @abstractmethod
     def row(self, fields: list[str]) -> Row_co:
@@ -118,18 +116,29 @@ class Table:
                 "Put a line above it that names them, such as Image,Patient ID,Mass.",
                 first[0],
             )
+        self.names = first[1] if self._headed else ["Image"]
+        self._reshape: Callable[[Iterator[Record]], Iterator[Record]] | None = None
+
+    @property
+    def headed(self) -> bool:
+        """Whether the first line names columns; else the table is a list of images."""
+        return self._headed
+
+    def reshape(self, names: list[str], reshape: Callable[[Iterator[Record]], Iterator[Record]]) -> None:
+        """Take these as the columns from now on, into which `reshape` brings the file's records."""
+        self.names = names
+        self._reshape = reshape
 
     def lay_out(self, layout: Callable[[Header], L]) -> L:
         """Make a layout of the header; raise TableError where that raises ColumnError."""
-        line, names = self._first
         try:
-            return layout(Header(names if self._headed else ["Image"]))
+            return layout(Header(self.names))
         except ColumnError as flaw:
-            raise self._located(flaw, line) from None
+            raise self.located(flaw) from None
 
     def rows(self, layout: Layout[Row_co]) -> Iterator[Row_co]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""
-        found = self._rows()
+        found = self.records()
         image, widths, row = layout.image, layout.widths, layout.row
         lines: dict[str, int] = {}
         line = 0
@@ -150,10 +159,18 @@ class Table:
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
 
-    def _records(self) -> Iterator[tuple[int, list[str]]]:
+    def _records(self) -> Iterator[Record]:
         return records(self.path, self.dialect)
 
-    def _rows(self) -> Iterator[tuple[int, list[str]]]:
+    def records(self) -> Iterator[Record]:
+        """Stream the records as they are shaped by now; raise TableError where one does not fit."""
+        found = self._rows()
+        try:
+            yield from self._reshape(found) if self._reshape else found
+        except ColumnError as flaw:
+            raise self.located(flaw) from None
+
+    def _rows(self) -> Iterator[Record]:
         """Stream the records after the header; all of them where there is none."""
         found = self._records()
         if next(found, None) != self._first:
@@ -179,7 +196,7 @@ class Table:
         """
         counted: dict[int, Counter[str]] = {index: Counter() for index in indexes}
         width = max([image, *indexes]) + 1
-        whole = (fields for _, fields in self._rows() if len(fields) >= width)
+        whole = (fields for _, fields in self.records() if len(fields) >= width)
         self.odd_names = 0
         while chunk := list(islice(whole, _CHUNK)):
             for index, cells in counted.items():
@@ -188,8 +205,12 @@ class Table:
             self.odd_names += sum(plain_name(name, self._root) != name for name in odd)
         return counted
 
+    def located(self, flaw: ColumnError) -> TableError:
+        """Return the error that a flaw is, in the header where it has no line."""
+        return self._located(flaw, self._first[0])
+
     def _located(self, flaw: ColumnError, line: int) -> TableError:
-        return TableError(self.path, flaw.problem, flaw.advice, line, flaw.column)
+        return TableError(self.path, flaw.problem, flaw.advice, flaw.line or line, flaw.column)
 
 
 def plain_name(name: str, root: str = "") -> str:
@@ -237,8 +258,8 @@ def read_dialect(path: Path, encoding: str | None = None) -> Dialect:
         ) from None
 
 
-def records(path: Path, dialect: Dialect | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Stream a CSV file's records: (line on which one starts, its fields); blank ones are left out.
+def records(path: Path, dialect: Dialect | None = None) -> Iterator[Record]:
+    """Stream a CSV file's records; blank ones are left out.
 
     A path that ends in .gz is read through gzip. Raises TableError where the file is no text in its encoding.
     """

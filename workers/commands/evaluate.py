@@ -8,6 +8,7 @@ import typer
 from db import queries
 from db.comparisons import find_label_set
 from db.evaluations import EvaluationRequest, ask
+from db.manifests import manifest_of
 from jobs.commands.options import RunArgument, pairs
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import ready
@@ -76,15 +77,17 @@ def evaluate(
             f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
             EXIT_USAGE,
         )
-    opened = None
-    if labels is not None:
-        with database.read() as connection:
-            opened = open_labels(labels, read, queries.model_findings(connection, run))
+    with database.read() as connection:
+        findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
+    opened = None if labels is None else open_labels(labels, read, findings, root)
     drawn = None
     if boxes is not None:
         columns = pairs(box_column, "--box-column", "WHAT=COLUMN")
         drawn = read_boxes(
-            boxes, columns=columns, findings=pairs(box_finding, "--box-finding", "NAME=FINDING")
+            boxes,
+            columns=columns,
+            findings=pairs(box_finding, "--box-finding", "NAME=FINDING"),
+            root=root,
         )
     with database.write() as connection:
         box_set_id = None if drawn is None else store_boxes(connection, drawn)

@@ -102,7 +102,10 @@ def train_(
         source.require()
     picture, valid_picture = (picture_reader(source, settings.max_image_pixels) for source in sources)
     wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else None
-    tables = [Manifest(path, read, findings=wanted or FINDINGS) for path in (manifest, valid)]
+    tables = [
+        Manifest(path, read, findings=wanted or FINDINGS, root=source.root)
+        for path, source in zip((manifest, valid), sources, strict=True)
+    ]
     learned, watched = (read_split(table) for table in tables)
     for table in tables:
         say_reading(table)

@@ -1,0 +1,1 @@
+"""How the public sets of radiographs lay out their tables: one module per set."""
