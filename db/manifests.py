@@ -11,7 +11,15 @@ from sqlalchemy.schema import Column, MetaData
 
 from db.database import bulk_insert
 from db.errors import UnknownRunError
-from db.schema.archives import archive, finding, image, manifest, manifest_finding, manifest_row
+from db.schema.archives import (
+    archive,
+    finding,
+    image,
+    image_left_out,
+    manifest,
+    manifest_finding,
+    manifest_row,
+)
 from db.schema.runs import run
 
 
@@ -30,6 +38,14 @@ class ManifestRow(NamedTuple):
     sex: str | None = None
     age_years: float | None = None
     labels: str = ""
+
+
+class LeftOut(NamedTuple):
+    """An image of a manifest's file that is none of its rows, and the reason; `view_position` as in a row."""
+
+    image_index: str
+    view_position: str | None
+    reason: str
 
 
 class Reading(NamedTuple):
@@ -94,8 +110,11 @@ def find_or_write_manifest(
     findings: Sequence[str],
     rows: Iterable[ManifestRow],
     reading: Reading | None,
+    left_out: Sequence[LeftOut] = (),
 ) -> tuple[int, int]:
     """Return the manifest's id and its number of rows; read `rows` only if it was never written before.
+
+    `left_out`: images of the file that are none of its rows; complete once these are read.
 
     Two submits of the same file at the same time: the second waits for the first one's commit.
     """
@@ -131,6 +150,8 @@ def find_or_write_manifest(
         )
     count = _write_rows(connection, added, archive, rows)
     connection.execute(manifest.update().where(manifest.c.id == added).values(rows=count))
+    numbered = ((added, number, *image) for number, image in enumerate(left_out, start=1))
+    bulk_insert(connection, image_left_out, ("manifest_id", "number", *LeftOut._fields), numbered)
     return added, count
 
 

@@ -74,6 +74,11 @@ def _views(dialect: str) -> dict[str, str]:
         FROM earlier_failure e
         JOIN image i ON i.id = e.image_id
         """,
+        "left_out": """
+        SELECT run.id AS run_id, l.image_index, l.view_position, l.reason
+        FROM image_left_out l
+        JOIN run ON run.manifest_id = l.manifest_id
+        """,
         "progress": _progress(dialect),
         "heatmaps": """
         SELECT s.run_id, i.image_index, f.name AS finding, s.peak_x, s.peak_y,

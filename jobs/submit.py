@@ -77,6 +77,9 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
     source.require()
     card = find_model(order.model, settings.models).card
     vocabulary = Vocabulary(card.findings)
+    read = order.read
+    if read.view is None and card.views is not None:
+        read = read.model_copy(update={"view": card.views})
     asked = (order.read.finding_columns or {}).values()
     foreign = {word for word in asked if vocabulary.finding(word) not in card.findings}
     if foreign:
@@ -84,7 +87,7 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
             f"--finding-column: model {card.name} has no finding {', '.join(sorted(foreign))}; "
             f"it has: {', '.join(card.findings)}"
         )
-    manifest = Manifest(order.manifest, order.read, findings=card.findings, root=source.root)
+    manifest = Manifest(order.manifest, read, findings=card.findings, root=source.root)
     if order.require_labels and not manifest.labelled:
         raise OrderError(
             f"--require-labels: {order.manifest} has no known label; name the columns with --finding-column, "
@@ -108,6 +111,7 @@ def store_manifest(
         findings=manifest.findings,
         rows=_counted(manifest, progress),
         reading=manifest.reading,
+        left_out=manifest.left_out,
     )
     return manifest_id
 

@@ -1,7 +1,7 @@
 """What the cards of all kinds share: the types of their fields, their common rules, and their fingerprint."""
 
 import hashlib
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +13,9 @@ FindingName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][^/\\\x00-\x1f]{0,99}$"
 Findings = Annotated[tuple[FindingName, ...], Field(min_length=1, description="In the order of the outputs.")]
 CardFields = dict[str, Any]
 """A card's fields before they are validated; only its kind says which there are."""
+
+Views = Literal["frontal"]
+"""The views that a model may be for."""
 
 Numbers = tuple[Probability, ...]
 """One probability per finding, in their order."""

@@ -11,6 +11,7 @@ from config.cards.card import (
     Numbers,
     Probability,
     Sha256,
+    Views,
     require_one_per_finding,
 )
 
@@ -145,6 +146,10 @@ class ClassificationCard(Frozen):
             description="Largest difference of a probability from the original's, for three pictures. None: "
             "it was not compared."
         ),
+    ] = None
+    views: Annotated[
+        Views | None,
+        Field(description="Of the images it was trained on; a run leaves others out. None: not known."),
     ] = None
     trained: bool = True
     clinical_use: bool = False

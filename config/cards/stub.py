@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from config.cards.card import Findings, Frozen, ModelName, Numbers, Sha256, require_one_per_finding
+from config.cards.card import Findings, Frozen, ModelName, Numbers, Sha256, Views, require_one_per_finding
 
 
 class StubCard(Frozen):
@@ -18,6 +18,7 @@ class StubCard(Frozen):
     sha256: Sha256
     findings: Findings
     thresholds: Numbers
+    views: Views | None = None
     trained: bool = False
     clinical_use: bool = False
     provenance: str

@@ -61,6 +61,18 @@ manifest_row = Table(
     sqlite_with_rowid=False,
 )
 
+image_left_out = Table(
+    "image_left_out",
+    metadata,
+    reference("manifest_id", "manifest.id", primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("image_index", Text, nullable=False),
+    Column("view_position", Text),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Images of a manifest's file that are none of its rows, as nobody wanted them scored."""
+
 box_set = Table(
     "box_set",
     metadata,

@@ -13,7 +13,7 @@ from jobs.console import note
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.layouts.known import LAYOUTS, PLAIN
 from jobs.tables.manifest import Manifest
-from jobs.tables.reading import Blank, ReadOptions, reading_lines
+from jobs.tables.reading import Blank, ReadOptions, View, reading_lines
 
 
 def _options(
@@ -77,6 +77,12 @@ def _options(
             "unknown."
         ),
     ] = "negative",
+    view: Annotated[
+        View | None,
+        typer.Option(
+            help="frontal leaves out images of another view. Default: what the model's card says, else all."
+        ),
+    ] = None,
     readers: Annotated[
         str,
         typer.Option(
@@ -105,6 +111,7 @@ def _options(
         image_name=image_name,
         blank=blank,
         readers=readers,
+        view=view,
     )
 
 

@@ -19,6 +19,7 @@ _AGE: Final = re.compile(
     r"(?P<open>\+|OR MORE|OR OLDER|AND OVER|AND OLDER)?",
     re.ASCII,
 )
+_FRONTAL: Final = ("AP", "PA", "FRONTAL", "ANTERO", "POSTERO", "ANTERIOR", "POSTERIOR")
 _NUMBER: Final = re.compile(r"0*([0-9]+?)(?:[.,]0+)?", re.ASCII)
 _FOLLOW_UP: Final = re.compile(r"([0-9]{1,9})(?:[.,]0)?", re.ASCII)
 
@@ -65,6 +66,14 @@ def patient_parser(cells: Iterable[str]) -> Callable[[str], str | None]:
 def parse_view(_: str, cell: str) -> str | None:
     """Take any word for a view, in upper case."""
     return None if is_unknown(cell) else cell.strip().upper()
+
+
+def is_frontal(view: str | None) -> bool:
+    """Return whether a view, as `parse_view` gives it, is frontal; one that is not known counts as frontal.
+
+    Public sets write PA, AP, AP SUPINE, AP_HORIZONTAL, PA LLD, FRONTAL, POSTEROANTERIOR.
+    """
+    return view is None or view.startswith(_FRONTAL)
 
 
 def parse_sex(column: str, cell: str) -> str | None:

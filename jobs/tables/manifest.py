@@ -1,18 +1,27 @@
 """Reading a CSV manifest into rows, the first step of the data's way; nothing is queued from a bad one."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from config.findings import FINDINGS
-from db.manifests import ManifestRow, Reading
-from jobs.tables.cells import is_unknown, parse_age, parse_follow_up, parse_sex, parse_view, patient_parser
-from jobs.tables.columns import ABSENT, ColumnError, Header, Parsed
+from db.manifests import LeftOut, ManifestRow, Reading
+from jobs.tables.cells import (
+    is_frontal,
+    is_unknown,
+    parse_age,
+    parse_follow_up,
+    parse_sex,
+    parse_view,
+    patient_parser,
+)
+from jobs.tables.columns import ABSENT, ColumnError, Header, Parsed, shown
 from jobs.tables.label_columns import LabelColumns, is_uncertain
 from jobs.tables.layouts.opening import Opened, open_tables
 from jobs.tables.reading import ReadOptions
 from jobs.tables.remarks import remarks
-from jobs.tables.table import Layout, Table, fingerprint_of
+from jobs.tables.table import Layout, Table, TableError, fingerprint_of
 
 _PATIENT: Final = ("Patient ID", "patient", "subject_id")
 _VIEW: Final = ("View Position", "view", "AP/PA", "ap_pa", "Projection")
@@ -34,6 +43,7 @@ _HINTS: Final = {
 class Manifest:
     """A manifest on disk, gone through once when it is opened; its rows are streamed on each iteration.
 
+    `left_out` are the images that are no rows, because of their views; complete once the rows are read.
     `findings` are those with labels, in the order of the vocabulary: ChestX-ray14's, then the model's others,
     then those that an option added; it is empty for an archive without labels. `labelled`: whether any label
     is known. `reading` is what was taken of the file.
@@ -59,6 +69,10 @@ class Manifest:
         self._table = self._opened.table
         self._columns = self._table.lay_out(lambda header: _Columns(header, self._opened, self._told))
         self.reading = self._columns.settle(self._table)
+        self.left_out: list[LeftOut] = []
+        if self._told.view == "frontal":
+            remarks = (*self.reading.remarks, *self._views_said())
+            self.reading = self.reading._replace(remarks=remarks)
         self.findings = tuple(self.reading.labels)
         self.labelled = self._columns.labelled
 
@@ -76,7 +90,30 @@ class Manifest:
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""
-        return self._table.rows(self._columns)
+        rows = self._table.rows(self._columns)
+        return self._frontal(rows) if self._told.view == "frontal" else rows
+
+    def _frontal(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
+        self.left_out.clear()
+        kept = 0
+        for row in rows:
+            if is_frontal(row.view_position):
+                kept += 1
+                yield row
+            else:
+                self.left_out.append(LeftOut(row.image_index, row.view_position, "view"))
+        if not kept:
+            raise TableError(self.path, "no image has a frontal view", "Take all of them: --view all.")
+
+    def _views_said(self) -> Iterator[str]:
+        """Count the images by whether their views are frontal, and say what is made of it."""
+        views = Counter(self._columns.view([*fields, ""]) for _, fields in self._table.records())
+        others = Counter({view: images for view, images in views.items() if not is_frontal(view)})
+        if others:
+            examples = ", ".join(f"{images:,} {shown(str(view))}" for view, images in others.most_common(5))
+            yield f"views that are not frontal, left out (see --view): {others.total():,} ({examples})"
+        if views[None]:
+            yield f"views that are not known, taken as frontal: {views[None]:,}"
 
 
 class _Columns(Layout[ManifestRow]):
@@ -160,18 +197,22 @@ class _Columns(Layout[ManifestRow]):
         words = set(name.casefold().replace("_", " ").replace("/", " ").split())
         return next((f"? {option}" for word, option in _HINTS.items() if word in words), None)
 
+    def view(self, fields: list[str]) -> str | None:
+        """Return the view that a record states, its last field a blank one. A lateral's side is its view."""
+        view = self._view.values[fields[self._view.index]] if self._view.index < len(fields) else None
+        if ABSENT < self._side < len(fields):
+            side = parse_view("", fields[self._side])
+            view = side if side and (view is None or side.startswith("LAT")) else view
+        return view
+
     def row(self, fields: list[str]) -> ManifestRow:
         """Read one record; raise ColumnError where a cell cannot be read."""
         fields.append("")  # the blank cell of every column that is ABSENT, the last one
-        view = self._view.values[fields[self._view.index]]
-        if self._side != ABSENT:
-            side = parse_view("", fields[self._side])
-            view = side if side and (view is None or side.startswith("LAT")) else view
         return ManifestRow(
             fields[self.image],
             self._patients[fields[self._patient]],
             self._follow_up.values[fields[self._follow_up.index]],
-            view,
+            self.view(fields),
             self._sex.values[fields[self._sex.index]],
             self._age.values[fields[self._age.index]],
             self._parsed[tuple([fields[index] for index in self._label_indexes])],

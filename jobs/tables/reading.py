@@ -10,6 +10,9 @@ from db.manifests import Reading
 from jobs.tables.columns import shown
 from jobs.tables.label_columns import Uncertain
 
+View = Literal["frontal", "all"]
+"""Which images of a manifest are taken, by their views."""
+
 Blank = Literal["ignore", "negative"]
 """What a label that a report does not mention counts as: unknown or absent."""
 
@@ -27,7 +30,8 @@ class ReadOptions(BaseModel):
     `ignore_labels`: whether a list may name findings that the model does not have. `encoding`: of the file.
     `layout`: the public set that it is of, "plain" for none, None where its columns say it. `join`: further
     tables. `split`: the part of the set that is taken. `image_name`: a template. `blank`: what a blank label
-    of CheXpert's labeler counts as. `readers`: how several readers' labels become one.
+    of CheXpert's labeler counts as. `readers`: how several readers' labels become one. `view`: which images
+    are taken, by their views; None for what a model's card says, all if it says nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,6 +51,7 @@ class ReadOptions(BaseModel):
     image_name: str | None = None
     blank: Blank = "negative"
     readers: str = "majority"
+    view: View | None = None
 
     def told(self) -> dict[str, object]:
         """Return the options that differ from their defaults, as JSON's types."""

@@ -21,6 +21,7 @@ PUBLIC = {
     "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
     "failures": "run_id image_index stage reason message",
     "earlier_failures": "run_id image_index stage reason message retried_at",
+    "left_out": "run_id image_index view_position reason",
     "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
     "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
     "evaluations": "evaluation_id run_id state evaluated_at label_set labels labels_sha256",

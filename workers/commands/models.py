@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from config.cards.card import Views
 from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
@@ -106,6 +107,10 @@ def add(
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights as float16, at half the size.")
     ] = False,
+    views: Annotated[
+        Views | None,
+        typer.Option(help="For the card: the views it was trained on. Its runs leave other images out."),
+    ] = None,
     description: Annotated[str | None, typer.Option(help="For the card.")] = None,
     provenance: Annotated[str | None, typer.Option(help="For the card: who trained it, and on what.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: what may be done with it.")] = None,
@@ -138,6 +143,7 @@ def add(
         "--std": std,
         "--final-relu": final_relu,
         "--weights-key": weights_key,
+        "--views": views,
         "--description": description,
         "--provenance": provenance,
         "--licence": licence,
@@ -175,6 +181,7 @@ def add(
                 final_relu=final_relu,
                 weights_key=weights_key,
                 sample=_sample(manifest, images, settings.max_image_pixels),
+                views=views,
                 description=description,
                 provenance=provenance,
                 licence=licence,

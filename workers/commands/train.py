@@ -155,6 +155,7 @@ def train_(
         seed=seed,
         wanted_sensitivity=sensitivity,
         description=description,
+        views="frontal" if read.view == "frontal" else None,
     )
     say(f"{len(learned)} images to learn from, {len(watched)} to validate; log: {folder / 'tensorboard'}")
     if restart:

@@ -98,6 +98,7 @@ def add_weights(
             f"SHA-256 {file_sha256(source)}",
             "licence": options.licence or layout.licence,
             "unused": imported.unused or None,
+            "views": options.views,
         }
         check = partial(check_network, source, original_in(source, named), half=half, warn=warn)
         return write_model(models_dir, facts, imported.arrays, half=half, check=check)

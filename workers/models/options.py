@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from config.cards.card import Views
 from config.cards.classification import Preprocessing
 from config.errors import ConfigError
 from workers.inference.statistics import Statistics
@@ -33,6 +34,7 @@ class ImportOptions:
     final_relu: bool | None = None
     sample: Callable[[Preprocessing], Statistics] | None = None
     weights_key: str | None = None
+    views: Views | None = None
     description: str | None = None
     provenance: str | None = None
     licence: str | None = None

@@ -88,6 +88,7 @@ def write_trained(
             "seed": plan.seed,
         },
         "figures": {"validation AUROC": figures},
+        "views": plan.views,
     }
     model = write_model(models_dir, facts, arrays, half=plan.half)
     plot_curve(state.history, model.folder / "curve.png")

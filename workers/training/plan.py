@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from config.cards.card import Views
 from config.cards.classification import Preprocessing
 from config.cards.model import Classifier
 from workers.inference.formats.picture import Picture
@@ -44,6 +45,7 @@ class Plan:
     seed: int = 0
     wanted_sensitivity: float = 0.9
     description: str = ""
+    views: Views | None = None
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all that a continued training must have in common with its start."""
