@@ -18,6 +18,9 @@ IMAGE_NAMES: Final = (
     *("Image Index", "Image", "image_path", "image_name", "image_id"),
     *("path", "file_path", "filename", "file"),
 )
+ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|(?:^|/)\.(?:/|$)")
+"""What `plain_name` may change in an image's name."""
+
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 K = TypeVar("K")
@@ -139,6 +142,19 @@ class Header:
 def shown(text: str, limit: int = 60) -> str:
     """Quote a file's text so that it stays on one line."""
     return repr(text if len(text) <= limit else text[:limit] + "…")
+
+
+def plain_name(name: str, root: str = "") -> str:
+    """Return the name of an image as a path below `root` (absolute, or blank where it is not known).
+
+    Backslashes become slashes; blanks at its ends, `./`, doubled slashes and the root itself are left out.
+    What leads out of the root stays as it is, for the source to refuse.
+    """
+    path = name.strip().replace("\\", "/")
+    if root and path.startswith(f"{root.rstrip('/')}/"):
+        path = path.removeprefix(root.rstrip("/")).lstrip("/")
+    absolute = "/" if path.startswith("/") else ""
+    return absolute + "/".join(part for part in path.split("/") if part not in {"", "."})
 
 
 def refuse_width(fields: list[str], expected: str) -> NoReturn:

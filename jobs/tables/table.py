@@ -13,7 +13,7 @@ import stat
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import chain, islice
@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import IO, Any, ClassVar, Final, Generic, NoReturn, TypeVar
 
 from jobs.errors import InputError
-from jobs.tables.columns import ColumnError, Header, check_image, refuse_width, shown
+from jobs.tables.columns import ODD_NAME, ColumnError, Header, check_image, plain_name, refuse_width, shown
 from jobs.tables.dialect import HEAD, Dialect, dialect_of
 
 _LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
 _BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
 _IMAGE_ENDING: Final = re.compile(r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp)\s*$", re.IGNORECASE)
-_ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|(?:^|/)\.(?:/|$)")
 _CHUNK: Final = 4096  # records counted at a time
 _SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
 
@@ -118,16 +117,26 @@ class Table:
             )
         self.names = first[1] if self._headed else ["Image"]
         self._reshape: Callable[[Iterator[Record]], Iterator[Record]] | None = None
+        self._origins: Mapping[str, str] = {}
 
     @property
     def headed(self) -> bool:
         """Whether the first line names columns; else the table is a list of images."""
         return self._headed
 
-    def reshape(self, names: list[str], reshape: Callable[[Iterator[Record]], Iterator[Record]]) -> None:
-        """Take these as the columns from now on, into which `reshape` brings the file's records."""
+    def reshape(
+        self,
+        names: list[str],
+        reshape: Callable[[Iterator[Record]], Iterator[Record]],
+        origins: Mapping[str, str] | None = None,
+    ) -> None:
+        """Take these as the columns from now on, into which `reshape` brings the file's records.
+
+        `origins`: column -> the other file that it is from, for errors.
+        """
         self.names = names
         self._reshape = reshape
+        self._origins = origins or {}
 
     def lay_out(self, layout: Callable[[Header], L]) -> L:
         """Make a layout of the header; raise TableError where that raises ColumnError."""
@@ -147,7 +156,7 @@ class Table:
                 if len(fields) not in widths:
                     layout.check_width(fields)
                 name = fields[image]
-                if _ODD_NAME.search(name):
+                if ODD_NAME.search(name):
                     name = fields[image] = plain_name(name, self._root)
                 if not name.isprintable() or not name.strip():
                     check_image(layout.image_name, name)
@@ -201,7 +210,7 @@ class Table:
         while chunk := list(islice(whole, _CHUNK)):
             for index, cells in counted.items():
                 cells.update([fields[index] for fields in chunk])
-            odd = [fields[image] for fields in chunk if _ODD_NAME.search(fields[image])]
+            odd = [fields[image] for fields in chunk if ODD_NAME.search(fields[image])]
             self.odd_names += sum(plain_name(name, self._root) != name for name in odd)
         return counted
 
@@ -210,20 +219,9 @@ class Table:
         return self._located(flaw, self._first[0])
 
     def _located(self, flaw: ColumnError, line: int) -> TableError:
-        return TableError(self.path, flaw.problem, flaw.advice, flaw.line or line, flaw.column)
-
-
-def plain_name(name: str, root: str = "") -> str:
-    """Return the name of an image as a path below `root` (absolute, or blank where it is not known).
-
-    Backslashes become slashes; blanks at its ends, `./`, doubled slashes and the root itself are left out.
-    What leads out of the root stays as it is, for the source to refuse.
-    """
-    path = name.strip().replace("\\", "/")
-    if root and path.startswith(f"{root.rstrip('/')}/"):
-        path = path.removeprefix(root.rstrip("/")).lstrip("/")
-    absolute = "/" if path.startswith("/") else ""
-    return absolute + "/".join(part for part in path.split("/") if part not in {"", "."})
+        origin = self._origins.get(flaw.column or "")
+        problem = flaw.problem if origin is None else f"{flaw.problem} (joined from {origin})"
+        return TableError(self.path, problem, flaw.advice, flaw.line or line, flaw.column)
 
 
 def _refuse_repeat(column: str, image: str, line: int) -> NoReturn:

@@ -24,7 +24,8 @@ from db.schema import metadata
 from jobs.errors import JobsError
 from jobs.export import write_file
 from jobs.imports import ImportOrder, import_scores
-from jobs.tables.table import TableError, plain_name
+from jobs.tables.columns import plain_name
+from jobs.tables.table import TableError
 
 Write = Callable[..., Path]
 

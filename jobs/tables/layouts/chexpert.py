@@ -1,7 +1,7 @@
 """CheXpert and CheXpert Plus: the patient is in the image's path, the set's own folder perhaps in front."""
 
 import re
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 from jobs.tables.columns import ABSENT
 from jobs.tables.layouts.labeler import LABELS, take_blanks
@@ -23,7 +23,7 @@ def _reshape(shape: Shape, told: ReadOptions) -> None:
         shape.facts["patient"] = "deid_patient_id"
     inner, stem = f"{path} below the set's folder", f"{path} without its ending"
     shape.add(inner, [path], lambda name: _SET_FOLDER.sub("", name.strip()))
-    shape.add(stem, [inner], lambda name: str(PurePosixPath(name).with_suffix("")))
+    shape.add(stem, [inner], lambda name: splitext(name)[0])
     shape.used |= {inner, stem}
     # CheXpert Plus names the JPEGs of CheXpert and holds PNGs.
     shape.image(f"{{{path}}}", f"{{{inner}}}", f"{{{stem}}}.png", f"PNG/{{{stem}}}.png")

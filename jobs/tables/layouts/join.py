@@ -44,6 +44,7 @@ def join(shape: Shape, other: Table) -> None:
             raise ColumnError(problem, "Join tables of the same set and release.")
 
     shape.names += [other.names[index] for index in added]
+    shape.origins |= {other.names[index]: other.path.name for index in added}
     shape.notes.append(f"joined {other.path.name} by {', '.join(keys)}")
     shape.each(append, alone)
     shape.checks.append(check)

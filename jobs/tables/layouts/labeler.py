@@ -23,6 +23,7 @@ def take_blanks(shape: Shape, told: ReadOptions) -> None:
     indexes = [index for index in map(header.find, LABELS) if index != ABSENT]
     if not indexes:
         return
+    shape.obeyed.add("blank")
     if told.blank == "ignore":
         shape.notes.append("blank labels (not mentioned in the report) are taken as unknown (--blank)")
         return

@@ -39,10 +39,11 @@ def open_tables(path: Path, told: ReadOptions, findings: Sequence[str] = FINDING
         vocabulary = Vocabulary(findings, layout.words if layout else None)
         shape = Shape(base.names, base.records(), root=root, vocabulary=vocabulary)
         _shape(shape, told, layout, [table for table in tables if table is not base])
+        _require_use(shape, told)
     except ColumnError as flaw:
         raise tables[0].located(flaw) from None
     if shape.changed:
-        base.reshape(shape.names, shape.records)
+        base.reshape(shape.names, shape.records, shape.origins)
     return Opened(base, shape, layout, [table.path for table in tables if table is not base])
 
 
@@ -62,6 +63,16 @@ def _shape(shape: Shape, told: ReadOptions, layout: SetLayout | None, others: Se
     for table in others:
         if not table.headed:
             keep_listed(shape, shape.names[shape.header.image(shape.facts.get("image"))], table)
+
+
+def _require_use(shape: Shape, told: ReadOptions) -> None:
+    """Raise ColumnError for an option that says how a table is read which has nothing of the kind."""
+    for option, value, what in (
+        ("blank", told.blank, "labels of CheXpert's labeler, as CheXpert, MIMIC-CXR and BRAX do"),
+        ("readers", told.readers, "several readers, as VinDr-CXR's tables do"),
+    ):
+        if value != ReadOptions.model_fields[option].default and option not in shape.obeyed:
+            raise ColumnError(f"--{option} {value}: the table does not have {what}", "Leave the option out.")
 
 
 def _base(tables: Sequence[Table], layout: SetLayout | None) -> Table:

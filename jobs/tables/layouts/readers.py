@@ -20,6 +20,7 @@ class Readers:
         self._rule = rule
         self._names: set[str] = set()
         index = shape.header.named(column)
+        shape.obeyed.add("readers")
 
         def remember(fields: list[str]) -> bool:
             self._names.add(fields[index].strip())

@@ -27,7 +27,8 @@ class Shape:
 
     `facts`: what is read (image, patient, view, …) -> its column, where it has no usual name. `listed`: the
     column that lists findings, "" if a usual one. `about`: findings that a list is about though it may name
-    none of them. `used`: columns that others were made of. `notes`: what is to be said.
+    none of them. `used`: columns that others were made of. `notes`: what is to be said. `origins`: column ->
+    the file that it was joined from. `obeyed`: options that made a difference.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Shape:
         self.about: tuple[str, ...] = ()
         self.used: set[str] = set()
         self.notes: list[str] = []
+        self.origins: dict[str, str] = {}
+        self.obeyed: set[str] = set()
         self.checks: list[Callable[[], None]] = []
         self._widths = Header([*names]).widths
         self._stages: list[Stage] = [self._whole]

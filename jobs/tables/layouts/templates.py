@@ -15,10 +15,13 @@ def filler(template: str, header: Header) -> Callable[[Sequence[str]], str]:
     """Return the function that fills a template from a row's cells.
 
     A part in braces is a column, after a colon perhaps the number of letters to take of it: {subject_id:.2}.
+    A name of which a column is blank is blank.
     """
     parts = _parts(template, header)
 
     def fill(cells: Sequence[str]) -> str:
+        if any(index != ABSENT and not cells[index].strip() for _, index, _ in parts):
+            return ""
         return "".join(
             text + ("" if index == ABSENT else cells[index].strip()[:length]) for text, index, length in parts
         )

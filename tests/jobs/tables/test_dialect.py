@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db.manifests import ManifestRow
+from jobs.tables.columns import plain_name
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
 from jobs.tables.scores import read_scores
-from jobs.tables.table import TableError, plain_name
+from jobs.tables.table import TableError
 
 PLAIN = 'Image,Patient ID,Age,Mass,Note\na.png,p1,58.5,1,"one, two"\nb.png,p2,7,0,é\n'
 SPREADSHEET = "Image;Patient ID;Age;Mass;Note\na.png;p1;58,5;1;one, two\nb.png;p2;7;0;é\n"

@@ -68,3 +68,10 @@ def test_the_joined_files_belong_to_the_fingerprint_and_their_paths_do_not(tmp_p
         for folder, label in ((tmp_path, 1), (tmp_path, 0), (tmp_path / "x", 0))
     )
     assert one != other == moved
+
+
+def test_a_bad_cell_names_the_file_that_it_was_joined_from(tmp_path: Path) -> None:
+    with pytest.raises(
+        TableError, match=r"m\.csv, line 3, column 'Mass': label '2' .*joined from more\.csv\)"
+    ):
+        list(joined(tmp_path, "Image\na.png\nb.png\n", "Image,Mass\nb.png,2\n"))

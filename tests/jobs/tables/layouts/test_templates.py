@@ -24,6 +24,10 @@ def test_a_template_is_filled_from_a_row(template: str, name: str) -> None:
     assert filler(template, HEADER)(["1000", "abc ", "x.png"]) == name
 
 
+def test_a_name_of_which_a_column_is_blank_is_blank() -> None:
+    assert filler("p{subject_id}/{dicom_id}.jpg", HEADER)(["1000", " ", "x.png"]) == ""
+
+
 @pytest.mark.parametrize(
     "template", ["{nothing}.jpg", "a.jpg", "{subject_id", "{subject_id:x}", "{subject_id.__class__}", "{}"]
 )
