@@ -74,6 +74,12 @@ def _views(dialect: str) -> dict[str, str]:
         FROM earlier_failure e
         JOIN image i ON i.id = e.image_id
         """,
+        "agreement": """
+        SELECT a.run_id, f.name AS finding, a.statistic, a.reader_a, a.reader_b, a.readers, a.images,
+               a.kappa, a.ci_low, a.ci_high, a.reason, a.labels, a.measured_at
+        FROM agreement_result a
+        JOIN finding f ON f.id = a.finding_id
+        """,
         "left_out": """
         SELECT run.id AS run_id, l.image_index, l.view_position, l.reason
         FROM image_left_out l

@@ -190,6 +190,24 @@ comparison_result = Table(
     Column("patients", Integer),
 )
 
+agreement_result = Table(
+    "agreement_result",
+    metadata,
+    reference("run_id", "run.id", primary_key=True),
+    Column("labels", Text, primary_key=True),  # the path of the file that has the readers' labels
+    Column("number", Integer, primary_key=True),
+    reference("finding_id", "finding.id"),
+    Column("statistic", Text, nullable=False),  # cohen or fleiss
+    Column("reader_a", Text),  # of Cohen's kappa; NULL: of all readers
+    Column("reader_b", Text),
+    Column("readers", Integer, nullable=False),  # of each image
+    Column("images", Integer, nullable=False),
+    *(Column(name, Double) for name in ("kappa", "ci_low", "ci_high")),
+    Column("reason", Text),
+    Column("measured_at", UtcDateTime, nullable=False),
+    CheckConstraint("statistic IN ('cohen','fleiss')", name="statistic"),
+)
+
 published_auroc = Table(
     "published_auroc",
     metadata,

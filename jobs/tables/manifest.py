@@ -76,6 +76,11 @@ class Manifest:
         self.findings = tuple(self.reading.labels)
         self.labelled = self._columns.labelled
 
+    @property
+    def readers(self) -> list[str]:
+        """The names of the readers whose labels the file has; none where it names none."""
+        return sorted(self._opened.shape.readers - {""})
+
     def fingerprint(self) -> str:
         """Return the SHA-256, in hex, of the files' bytes and of how they are read.
 

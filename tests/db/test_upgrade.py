@@ -21,6 +21,8 @@ PUBLIC = {
     "ci_low ci_high average_precision threshold sensitivity specificity ppv npv f1 brier",
     "failures": "run_id image_index stage reason message",
     "earlier_failures": "run_id image_index stage reason message retried_at",
+    "agreement": "run_id finding statistic reader_a reader_b readers images kappa ci_low ci_high "
+    "reason labels measured_at",
     "left_out": "run_id image_index view_position reason",
     "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
     "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",

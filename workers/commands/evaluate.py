@@ -1,5 +1,6 @@
 """The command `nightread evaluate`: a run's figures by other labels, intervals, thresholds or boxes."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from jobs.tables.boxes import read_boxes, store_boxes
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.reading import ReadOptions
 from workers.commands.evaluation import evaluate_now
+from workers.commands.readers import evaluate_readers, open_reader
 
 app = typer.Typer()
 
@@ -34,6 +36,13 @@ def evaluate(
     label_set: Annotated[
         str | None, typer.Option(help="Name of these labels in the database. Default: the file's.")
     ] = None,
+    each_reader: Annotated[
+        bool,
+        typer.Option(
+            "--each-reader",
+            help="Each reader of --labels (VinDr-CXR) as a label set, and how far they agree: kappa.",
+        ),
+    ] = False,
     bootstrap: Annotated[
         int,
         typer.Option(
@@ -64,12 +73,7 @@ def evaluate(
 
     Example: nightread evaluate 7 --labels relabelled.csv --label-set radiologists --bootstrap 1000
     """
-    if label_set is not None and labels is None:
-        fail("--label-set names the labels of --labels; give both", EXIT_USAGE)
-    if label_set == OWN:
-        fail(f"--label-set: {OWN!r} is the name of the run's own labels; choose another", EXIT_USAGE)
-    if sensitivity is not None and not 0 < sensitivity <= 1:
-        fail(f"--sensitivity: {sensitivity} is not above 0 and at most 1", EXIT_USAGE)
+    _require_options(labels, label_set, boxes, sensitivity, each_reader=each_reader)
     settings, database = ready()
     progress = queries.progress(database, run)
     if not progress.settled:
@@ -79,6 +83,10 @@ def evaluate(
         )
     with database.read() as connection:
         findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
+    if each_reader and labels is not None:
+        opened_by = partial(open_reader, labels, read, findings, root)
+        evaluate_readers(database, settings, run, opened_by, bootstrap, sensitivity)
+        return
     opened = None if labels is None else open_labels(labels, read, findings, root)
     drawn = None
     if boxes is not None:
@@ -105,3 +113,22 @@ def evaluate(
     if box_set_id is not None:
         print_localisation(database, evaluation_id)
     say(f"evaluation {evaluation_id} of run {run}, labels: {asked.label_set}")
+
+
+def _require_options(
+    labels: Path | None,
+    label_set: str | None,
+    boxes: Path | None,
+    sensitivity: float | None,
+    *,
+    each_reader: bool,
+) -> None:
+    """End with a message where the options do not go together."""
+    if label_set is not None and labels is None:
+        fail("--label-set names the labels of --labels; give both", EXIT_USAGE)
+    if each_reader and (labels is None or label_set is not None or boxes is not None):
+        fail("--each-reader needs --labels, and goes without --label-set and --boxes", EXIT_USAGE)
+    if label_set == OWN:
+        fail(f"--label-set: {OWN!r} is the name of the run's own labels; choose another", EXIT_USAGE)
+    if sensitivity is not None and not 0 < sensitivity <= 1:
+        fail(f"--sensitivity: {sensitivity} is not above 0 and at most 1", EXIT_USAGE)

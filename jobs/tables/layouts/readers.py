@@ -18,7 +18,7 @@ class Readers:
     def __init__(self, shape: Shape, column: str, rule: str) -> None:
         """Look at the column of the readers' names, and say how they are put together."""
         self._rule = rule
-        self._names: set[str] = set()
+        self._names = shape.readers
         index = shape.header.named(column)
         shape.obeyed.add("readers")
 

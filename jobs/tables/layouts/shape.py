@@ -28,7 +28,8 @@ class Shape:
     `facts`: what is read (image, patient, view, …) -> its column, where it has no usual name. `listed`: the
     column that lists findings, "" if a usual one. `about`: findings that a list is about though it may name
     none of them. `used`: columns that others were made of. `notes`: what is to be said. `origins`: column ->
-    the file that it was joined from. `obeyed`: options that made a difference.
+    the file that it was joined from. `obeyed`: options that made a difference. `readers`: their
+    names, complete once all records have been through.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Shape:
         self.notes: list[str] = []
         self.origins: dict[str, str] = {}
         self.obeyed: set[str] = set()
+        self.readers: set[str] = set()
         self.checks: list[Callable[[], None]] = []
         self._widths = Header([*names]).widths
         self._stages: list[Stage] = [self._whole]

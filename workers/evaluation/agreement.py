@@ -1,0 +1,56 @@
+"""How far the readers of a file of labels agree on a run's images, finding by finding."""
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+
+from db.agreement import AgreementRow
+from db.manifests import ManifestRow
+from workers.metrics.agreement import Kappa, cohen_kappa, fleiss_kappa
+
+
+def agreements(
+    readers: Mapping[str, Collection[ManifestRow]], findings: Collection[str], images: Collection[str]
+) -> Iterator[AgreementRow]:
+    """Measure the agreement of readers, each with rows whose labels are of these findings, on these images.
+
+    For each finding: Fleiss' kappa of all images that as many readers have read as most, and Cohen's of each
+    pair of readers with an image in common.
+    """
+    places = {name: place for place, name in enumerate(images)}
+    labels = np.full((len(readers), len(places), len(findings)), "-")
+    for reader, rows in enumerate(readers.values()):
+        for row in rows:
+            if row.image_index in places:
+                labels[reader, places[row.image_index]] = list(row.labels)
+    names = [*readers]
+    for place, finding in enumerate(findings):
+        given = labels[:, :, place]
+        read, positive = given != "-", given == "1"
+        counts = read.sum(axis=0)
+        usual = int(np.bincount(counts[counts > 1]).argmax()) if (counts > 1).any() else 0
+        alike = counts == usual
+        found = fleiss_kappa(positive[:, alike].sum(axis=0), usual) if usual else fleiss_kappa(counts[:0], 0)
+        yield _row(finding, "fleiss", (None, None), usual, found)
+        for first, second in combinations(range(len(names)), 2):
+            both = read[first] & read[second]
+            if both.any():
+                found = cohen_kappa(positive[first, both], positive[second, both])
+                yield _row(finding, "cohen", (names[first], names[second]), 2, found)
+
+
+def _row(
+    finding: str, statistic: str, pair: tuple[str | None, str | None], readers: int, found: Kappa
+) -> AgreementRow:
+    return AgreementRow(
+        finding,
+        statistic,
+        *pair,
+        readers=readers,
+        images=found.images,
+        kappa=found.kappa,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        reason=found.reason,
+    )
