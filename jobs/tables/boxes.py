@@ -85,6 +85,8 @@ def _shaped(table: Table, root: str) -> tuple[str, Sequence[str]]:
         return "", ()
     shape = Shape(table.names, table.records(), root=root)
     words = layout.boxes(shape)
+    if not shape.changed:
+        return "", ()
     table.reshape(shape.names, shape.records)
     return shape.facts["image"], words
 

@@ -1,7 +1,7 @@
 """NIH ChestX-ray14: Data_Entry_2017, its images in one folder or, as Kaggle has them, in twelve."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jobs.tables.columns import ColumnError, shown
@@ -13,6 +13,17 @@ _FOLDERS = "images_*/images"
 
 
 def _reshape(shape: Shape, _: ReadOptions) -> None:
+    _place(shape)
+
+
+def _boxes(shape: Shape) -> Sequence[str]:
+    _place(shape)
+    shape.facts["image"] = "Image Index"
+    return ()
+
+
+def _place(shape: Shape) -> None:
+    """Name the images by the folders that they are in, if there are such."""
     folders = sorted(Path(shape.root).glob(_FOLDERS)) if shape.root else []
     if not folders:
         return
@@ -41,5 +52,12 @@ def _places(root: str, folders: list[Path]) -> Mapping[str, list[str]]:
 
 
 LAYOUT = SetLayout(
-    "NIH ChestX-ray14", (("Image Index", "Finding Labels", "Follow-up #", "Patient ID"),), _reshape
+    "NIH ChestX-ray14",
+    (
+        ("Image Index", "Finding Labels", "Follow-up #", "Patient ID"),
+        ("Image Index", "Finding Label", "Bbox [x"),
+        ("Image Index", "Finding Label", "Bbox [x,y,w,h]"),
+    ),
+    _reshape,
+    boxes=_boxes,
 )
