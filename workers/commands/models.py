@@ -1,15 +1,13 @@
 """The commands `nightread models`: add your own, and see what there is."""
 
 import shutil
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from config.cards.card import Views
-from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.classification import ClassificationCard
 from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
 from config.settings import Settings, load_settings
@@ -17,9 +15,7 @@ from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
 from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, warn
-from jobs.sources.source import open_source
-from workers.archive import archive_statistics
-from workers.inference.statistics import Statistics
+from workers.commands.model_options import numbers, sides, training_sample
 from workers.models.add import add_folder, add_weights
 from workers.models.description import columns_of, facts_of
 from workers.models.kinds import weights_in
@@ -170,17 +166,17 @@ def add(
                 findings=None
                 if findings is None
                 else tuple(finding.strip() for finding in findings.split(",")),
-                thresholds=_numbers("--thresholds", thresholds),
+                thresholds=numbers("--thresholds", thresholds),
                 size=size,
                 resize=resize,
                 center_crop=center_crop,
-                resize_first=_sides(resize_first),
+                resize_first=sides(resize_first),
                 factor=factor,
-                mean=_numbers("--mean", mean),
-                std=_numbers("--std", std),
+                mean=numbers("--mean", mean),
+                std=numbers("--std", std),
                 final_relu=final_relu,
                 weights_key=weights_key,
-                sample=_sample(manifest, images, settings.max_image_pixels),
+                sample=training_sample(manifest, images, settings.max_image_pixels),
                 views=views,
                 description=description,
                 provenance=provenance,
@@ -201,40 +197,6 @@ def add(
             "CenterCrop(224) needs --resize-first 256 in its place"
         )
     _print_added(model)
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    if text is None:
-        return None
-    try:
-        return tuple(float(number) for number in text.split(","))
-    except ValueError:
-        raise ConfigError(f"{option}: {text!r} is not a list of numbers with commas between") from None
-
-
-def _sides(text: str | None) -> int | tuple[int, ...] | None:
-    """Return what is resized to: the shorter side, or height and width."""
-    if text is None:
-        return None
-    try:
-        sides = tuple(int(number) for number in text.split(","))
-    except ValueError:
-        sides = ()
-    if len(sides) not in {1, 2}:
-        raise ConfigError(f"--resize-first: {text!r} is neither one side, such as 256, nor height,width")
-    return sides[0] if len(sides) == 1 else sides
-
-
-def _sample(
-    manifest: Path | None, images: str | None, max_pixels: int
-) -> Callable[[Preprocessing], Statistics] | None:
-    """Return the function that computes mean and std of the training images, where they are named."""
-    if manifest is None and images is None:
-        return None
-    if manifest is None or images is None:
-        raise ConfigError("--manifest and --images belong together: mean and std are computed of both")
-    open_source(images).require()
-    return partial(archive_statistics, manifest, images, max_pixels=max_pixels)
 
 
 def register(database: Database, model: Model[Card]) -> int:
