@@ -1,6 +1,7 @@
 """A pickled module that is trusted computes in a process of its own, and is compared with what was read."""
 
 import copy
+import re
 import socket
 import threading
 import warnings
@@ -14,6 +15,7 @@ from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.models.original import TOLERANCE, Original, OriginalError, compare
+from workers.models.original_process import scores_of
 from workers.models.torch_files import read_torch
 
 with warnings.catch_warnings():
@@ -22,7 +24,7 @@ with warnings.catch_warnings():
     torchvision = pytest.importorskip("torchvision", reason="torchvision is a peer: make test-peers")
 
 nn = torch.nn
-pytestmark = [pytest.mark.usefixtures("tensorflow"), pytest.mark.processes]
+pytestmark = pytest.mark.usefixtures("tensorflow")
 
 OUTPUTS = 3
 
@@ -65,6 +67,15 @@ def compared(network: Any, card: ClassificationCard, tmp_path: Path) -> Callable
     return run
 
 
+@pytest.fixture
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Run modules here: another process would load torch for each. Its bounds have tests of their own."""
+    monkeypatch.setattr(
+        "workers.models.original._run",
+        lambda original, inputs: scores_of(original.path, original.container, tmp_path, inputs),
+    )
+
+
 def parts(network: Any, *layers: Any) -> Any:
     return nn.Sequential(
         copy.deepcopy(network.features), *layers, nn.Flatten(), copy.deepcopy(network.classifier)
@@ -79,6 +90,7 @@ RIGHT: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("what", RIGHT)
 def test_module_is_equal_to_the_network_that_was_read(
     what: str, densenet: Any, compared: Callable[..., float]
@@ -99,6 +111,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
 }
 
 
+@pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("what", WRONG)
 def test_module_that_computes_another_thing_is_refused(
     what: str, densenet: Any, compared: Callable[..., float]
@@ -115,12 +128,20 @@ import os, socket, time
 import torch
 
 class Net(torch.nn.Module):
-    def __init__(self, network, deed):
+    def __init__(self, network, deeds):
         super().__init__()
-        self.network, self.deed = network, deed
+        self.network, self.deeds = network, deeds
 
     def forward(self, inputs):
-        exec(self.deed)
+        ends = []
+        for deed in self.deeds:
+            try:
+                exec(deed)
+                ends.append("done")
+            except Exception as error:
+                ends.append(f"{type(error).__name__} {error}")
+        if self.deeds:
+            raise RuntimeError(" | ".join(ends).replace(chr(10), " "))
         return self.network(inputs)
 """
 
@@ -128,15 +149,15 @@ class Net(torch.nn.Module):
 @pytest.fixture
 def hostile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, densenet: Any, compared: Callable[..., float]
-) -> Callable[[str], float]:
-    """Compare a module whose forward does a deed first."""
+) -> Callable[..., float]:
+    """Compare a module whose forward does deeds, and says how each of them ended."""
     (tmp_path / "hostile_network.py").write_text(HOSTILE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 
-    def run(deed: str) -> float:
+    def run(*deeds: str) -> float:
         import importlib
 
-        return compared(importlib.import_module("hostile_network").Net(densenet, deed))
+        return compared(importlib.import_module("hostile_network").Net(densenet, deeds))
 
     return run
 
@@ -165,34 +186,36 @@ def listener() -> Iterator[tuple[int, list[object]]]:
         thread.join()
 
 
-def test_module_reaches_no_network(
-    hostile: Callable[[str], float], listener: tuple[int, list[object]]
-) -> None:
-    port, came = listener
-    with pytest.raises(OriginalError, match=r"may not do this: socket\.connect"):
-        hostile(f"socket.socket().connect(('127.0.0.1', {port}))")
-    assert came == []
-
-
-def test_module_starts_no_process(hostile: Callable[[str], float], tmp_path: Path) -> None:
-    with pytest.raises(OriginalError, match=r"may not do this: os\.system"):
-        hostile(f"os.system('touch {tmp_path}/touched')")
-    assert not (tmp_path / "touched").exists()
-
-
-def test_modules_memory_has_a_limit(hostile: Callable[[str], float]) -> None:
-    with pytest.raises(OriginalError, match=r"allocate|memory|Memory"):
-        hostile("torch.ones(3 * 2**30)")
-
-
-def test_module_sees_no_password_of_its_caller(
-    hostile: Callable[[str], float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.processes
+def test_module_reaches_neither_network_nor_programs_nor_passwords_nor_all_memory(
+    hostile: Callable[..., float],
+    listener: tuple[int, list[object]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("NIGHTREAD_DATABASE_URL", "postgresql://me:secret@db/nightread")
-    assert hostile("assert 'NIGHTREAD_DATABASE_URL' not in os.environ") < 1e-5
+    port, came = listener
+    with pytest.raises(OriginalError) as caught:
+        hostile(
+            f"socket.socket().connect(('127.0.0.1', {port}))",
+            f"os.system('touch {tmp_path}/touched')",
+            "os.environ['NIGHTREAD_DATABASE_URL']",
+            "torch.ones(3 * 2**30)",
+        )
+    network, program, password, memory = str(caught.value).removeprefix("RuntimeError: ").split(" | ")
+    assert "may not do this: socket.connect" in network
+    assert came == []
+    assert "may not do this: os.system" in program
+    assert not (tmp_path / "touched").exists()
+    assert password == "KeyError 'NIGHTREAD_DATABASE_URL'"
+    assert re.search("allocate|memory", memory)
 
 
-def test_modules_time_has_a_limit(hostile: Callable[[str], float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("workers.models.original._SECONDS", 15)
-    with pytest.raises(OriginalError, match="did not answer in 15 s"):
+@pytest.mark.processes
+def test_module_is_compared_in_its_process_and_no_longer_than_allowed(
+    hostile: Callable[..., float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 0 <= hostile() < 1e-5
+    monkeypatch.setattr("workers.models.original._SECONDS", 10)
+    with pytest.raises(OriginalError, match="did not answer in 10 s"):
         hostile("time.sleep(600)")

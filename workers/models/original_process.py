@@ -37,14 +37,26 @@ def main() -> None:
     source, container, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     bound()
     inputs = np.load(folder / "inputs.npy", allow_pickle=False)
+    outputs, layers = scores_of(source, container, folder, inputs)
+    np.save(folder / "outputs.npy", outputs)
+    (folder / "layers.json").write_text(json.dumps(layers), encoding="utf-8")
+
+
+def scores_of(
+    source: Path, container: str, folder: Path, inputs: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], list[str]]:
+    """Run a file's model, in this process and without bounds, on prepared pictures (N, size, size, channels).
+
+    Returns its scores (N, outputs) and the names of its layers' classes. `folder` is for copies. Raises what
+    the model's own code raises.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the file's own code; what it answers is what counts
         if kind_of(source) is Kind.KERAS:
             outputs, layers = _run_keras(source, folder, inputs)
         else:
             outputs, layers = _run_torch(source, container, inputs)
-    np.save(folder / "outputs.npy", np.asarray(outputs, np.float64).reshape(len(inputs), -1))
-    (folder / "layers.json").write_text(json.dumps(sorted(layers)), encoding="utf-8")
+    return np.asarray(outputs, np.float64).reshape(len(inputs), -1), sorted(layers)
 
 
 def bound() -> None:
