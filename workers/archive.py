@@ -1,15 +1,17 @@
 """The pictures of an archive for the numeric code, which knows neither sources nor manifests."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from config.cards.classification import Preprocessing
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
+from jobs.tables.scores import read_scores
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
 from workers.inference.statistics import Statistics, sampled_statistics
+from workers.models.home import HomeScores
 
 
 def picture_reader(source: ImageSource, max_pixels: int) -> Callable[[str], Picture]:
@@ -27,3 +29,13 @@ def archive_statistics(
     source = open_source(images)
     names = [row.image_index for row in Manifest(manifest, root=source.root)]
     return sampled_statistics(names, picture_reader(source, max_pixels), pixels)
+
+
+def archive_scores(path: Path, images: str | Path, findings: Sequence[str], max_pixels: int) -> HomeScores:
+    """Return what a table of scores says of a model's findings, with the images that it names.
+
+    Raises TableError for a bad table.
+    """
+    table = read_scores(path, findings=findings)
+    read = picture_reader(open_source(images), max_pixels)
+    return HomeScores(path.name, table.images, table.findings, table.probabilities, read)

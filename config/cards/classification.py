@@ -103,6 +103,15 @@ class Training(Frozen):
     seed: int
 
 
+class HomeComparison(Frozen):
+    """How far a model is from scores that its owner brought from where it comes from."""
+
+    file: Annotated[str, Field(description="Name of the table of scores.")]
+    images: Annotated[int, Field(description="Number of its images.")]
+    findings: Annotated[int, Field(description="Number of the findings that it has scores of.")]
+    difference: Annotated[float, Field(description="The largest of a probability.")]
+
+
 class ClassificationCard(Frozen):
     """A network's card: what it is, how its pixels are prepared, what it must answer to a known picture."""
 
@@ -150,6 +159,10 @@ class ClassificationCard(Frozen):
     views: Annotated[
         Views | None,
         Field(description="Of the images it was trained on; a run leaves others out. None: not known."),
+    ] = None
+    home: Annotated[
+        HomeComparison | None,
+        Field(description="The comparison with scores from home. None: it was not compared with any."),
     ] = None
     trained: bool = True
     clinical_use: bool = False

@@ -1,7 +1,7 @@
 """Reading another system's scores, a CSV with one column per finding, before they become a run."""
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from config.findings import FINDINGS
 from jobs.tables.columns import ColumnError, Header, shown
 from jobs.tables.spellings import Vocabulary
 from jobs.tables.table import Layout, Table
@@ -33,16 +34,21 @@ class ScoreTable:
 
 
 def read_scores(
-    path: Path, *, image_column: str | None = None, finding_columns: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    image_column: str | None = None,
+    finding_columns: Mapping[str, str] | None = None,
+    findings: Sequence[str] = FINDINGS,
 ) -> ScoreTable:
     """Read a CSV with one row per image and one column of probabilities per finding.
 
     `image_column` names the images' column where it is not recognised; `finding_columns`: column -> finding.
+    `findings`: a model's, which columns are recognised by, beside those of ChestX-ray14.
 
     Raises TableError where the file is wrong anywhere.
     """
     table = Table(path, "A table of scores", "image")
-    layout = table.lay_out(lambda header: _Columns(header, image_column, finding_columns))
+    layout = table.lay_out(lambda header: _Columns(header, image_column, finding_columns, findings))
     images: list[str] = []
     values = array("f")
     for image, numbers in table.rows(layout):
@@ -55,9 +61,11 @@ def read_scores(
 class _Columns(Layout[tuple[str, list[float]]]):
     """Which of the header's columns has which finding's scores."""
 
-    def __init__(self, header: Header, image: str | None, findings: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, header: Header, image: str | None, named: Mapping[str, str] | None, findings: Sequence[str]
+    ) -> None:
         super().__init__(header, header.image(image))
-        columns = header.findings(Vocabulary(), findings)
+        columns = header.findings(Vocabulary(findings), named)
         if not columns:
             advice = "Name those of the scores with --finding-column COLUMN=FINDING."
             header.fail("no column is named as a finding", advice)

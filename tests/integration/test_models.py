@@ -1,5 +1,6 @@
 """`nightread models` as its user runs it: models of other findings, from a file to rows in SQL."""
 
+import csv
 import json
 import re
 from pathlib import Path
@@ -68,21 +69,31 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
     network.save_weights(tmp_path / "ward.weights.h5")
     options = ("--layout", "keras", "--findings", ",".join(findings), "--size", str(SIZE))
     pixels = ("--resize", "bilinear", "--mean", "120", "--std", "60")
-    added = nightread.run("models", "add", tmp_path / "ward.weights.h5", *options, *pixels, timeout=600)
+    images = phantoms / "images"
+    home = scores_at_home(network, images)
+    with (tmp_path / "home.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerow(["Image Index", *findings])
+        csv.writer(file).writerows([name, *probabilities] for name, probabilities in home.items())
+    expected = ("--expect", tmp_path / "home.csv", "--images", images)
+    added = nightread.run(
+        "models", "add", tmp_path / "ward.weights.h5", *options, *pixels, *expected, timeout=600
+    )
     assert added.returncode == 0, added.stderr
     assert f"model ward: {len(findings)} finding" in added.stdout
+    assert re.search(rf"home.csv: at most \S+ apart .* 3 images and {len(findings)} of", added.stdout)
     assert "Warning" not in added.stderr
 
     shown = json.loads(nightread.run("models", "show", "ward", "--json").stdout)
     assert shown["findings"] == list(findings)
+    assert 0 <= shown["home"]["difference"] < 1e-5
     listed = nightread.run("models", "list")
     assert listed.returncode == 0, listed.stderr
     assert re.search(
-        rf"ward\W+yours\W+{len(findings)}\W+yes\W+not compared\W+{shown['sha256'][:12]}", listed.stdout
+        rf"ward\W+yours\W+{len(findings)}\W+yes\W+[0-9e.-]+ from home.csv\W+{shown['sha256'][:12]}",
+        listed.stdout,
     )
     assert nightread.sql("SELECT name, sha256 FROM model") == [{"name": "ward", "sha256": shown["sha256"]}]
 
-    images = phantoms / "images"
     nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     scored = nightread.run(
         "score", phantoms / "manifest.csv", "--images", images, "--model", "ward", timeout=600
@@ -93,15 +104,14 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
         "FROM scores JOIN progress ON progress.run_id = scores.run_id WHERE scores.run_id = 1"
     )
     assert {row["model_sha256"] for row in rows} == {shown["sha256"]}
-    home = scores_at_home(network, images)
-    expected = {
+    expected_here = {
         (name, finding): probability
         for name, probabilities in home.items()
         for finding, probability in zip(findings, probabilities, strict=True)
     }
     here = {(row["image_index"], row["finding"]): row["probability"] for row in rows}
     assert len(here) == 3 * len(findings)
-    assert here == pytest.approx(expected, abs=1e-4)
+    assert here == pytest.approx(expected_here, abs=1e-4)
     # The manifest knows 14 findings; of the others nobody said whether they are there.
     assert {row["finding"] for row in rows if row["label"] is None} == set(findings) - set(FINDINGS)
 

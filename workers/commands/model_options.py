@@ -7,8 +7,9 @@ from pathlib import Path
 from config.cards.classification import Preprocessing
 from config.errors import ConfigError
 from jobs.sources.source import open_source
-from workers.archive import archive_statistics
+from workers.archive import archive_scores, archive_statistics
 from workers.inference.statistics import Statistics
+from workers.models.home import HomeScores
 
 
 def numbers(option: str, text: str | None) -> tuple[float, ...] | None:
@@ -34,16 +35,33 @@ def sides(text: str | None) -> int | tuple[int, ...] | None:
     return sides[0] if len(sides) == 1 else sides
 
 
+def check_images(images: str | None, *, wanted: bool) -> None:
+    """Raise ConfigError where the folder of images is missing, cannot be reached, or is not for anything.
+
+    `wanted`: whether there is a table that names images.
+    """
+    if wanted != (images is not None):
+        raise ConfigError(
+            "--images is the folder of the images that --manifest (for mean and std) or --expect (to compare "
+            "scores) names; give it with one of them"
+        )
+    if images is not None:
+        open_source(images).require()
+
+
 def training_sample(
     manifest: Path | None, images: str | None, max_pixels: int
 ) -> Callable[[Preprocessing], Statistics] | None:
-    """Return the function that computes mean and std of the training images, where they are named.
-
-    Raises ConfigError where one is missing, or the images cannot be reached.
-    """
-    if manifest is None and images is None:
-        return None
+    """Return the function that computes mean and std of the training images, where they are named."""
     if manifest is None or images is None:
-        raise ConfigError("--manifest and --images belong together: mean and std are computed of both")
-    open_source(images).require()
+        return None
     return partial(archive_statistics, manifest, images, max_pixels=max_pixels)
+
+
+def expected_scores(
+    expect: Path | None, images: str | None, max_pixels: int
+) -> Callable[[tuple[str, ...]], HomeScores] | None:
+    """Return the function that reads scores from home for a model's findings, where there are any."""
+    if expect is None or images is None:
+        return None
+    return partial(archive_scores, expect, images, max_pixels=max_pixels)

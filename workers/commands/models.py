@@ -2,30 +2,25 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
 from config.cards.card import Views
-from config.cards.classification import ClassificationCard
 from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
-from config.settings import Settings, load_settings
+from config.settings import load_settings
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
 from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, warn
-from workers.commands.model_options import numbers, sides, training_sample
+from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
+from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
 from workers.models.add import add_folder, add_weights
 from workers.models.description import columns_of, facts_of
 from workers.models.kinds import weights_in
 from workers.models.layouts import LAYOUTS, LayoutName, Resize
 from workers.models.options import ImportOptions
-
-_SHORT_HASH: Final = 12
-
-_Entry = dict[str, Any]
-"""A model as --json lists it."""
 
 app = typer.Typer(help="Add models of your own, and see what there is.", no_args_is_help=True)
 
@@ -52,7 +47,14 @@ def add(
         Path | None, typer.Option(help="CSV of the training images, from which mean and std are computed.")
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder that its image names are relative to.")
+        str | None,
+        typer.Option(metavar="DIR", help="Folder that the names in both tables are relative to."),
+    ] = None,
+    expect: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV of scores from where the model comes from, a column per finding, to be compared."
+        ),
     ] = None,
     thresholds: Annotated[
         str | None,
@@ -121,6 +123,8 @@ def add(
 
     Example: nightread models add last.ckpt --layout torchvision --findings Edema,Mass --weights-key model_ema
 
+    Example: nightread models add nih.pt --layout torchxrayvision --expect five.csv --images images/
+
     Example: nightread models add /backup/models/mine
     """
     given = {
@@ -129,6 +133,7 @@ def add(
         "--findings": findings,
         "--manifest": manifest,
         "--images": images,
+        "--expect": expect,
         "--thresholds": thresholds,
         "--size": size,
         "--resize": resize,
@@ -160,6 +165,7 @@ def add(
                 raise ConfigError(
                     f"--layout is needed for a weights file: {', '.join(LAYOUTS)}; see docs/models.md"
                 )
+            check_images(images, wanted=manifest is not None or expect is not None)
             options = ImportOptions(
                 layout=layout,
                 name=name,
@@ -178,6 +184,7 @@ def add(
                 weights_key=weights_key,
                 sample=training_sample(manifest, images, settings.max_image_pixels),
                 views=views,
+                expect=expected_scores(expect, images, settings.max_image_pixels),
                 description=description,
                 provenance=provenance,
                 licence=licence,
@@ -214,16 +221,20 @@ def register(database: Database, model: Model[Card]) -> int:
 
 def _print_added(model: Classifier) -> None:
     card = model.card
-    findings, short = len(card.findings), card.sha256[:_SHORT_HASH]
+    findings, short = len(card.findings), card.sha256[:SHORT_HASH]
     say(f"model {card.name}: {findings} findings, SHA-256 {short}: {model.folder}")
     if card.compared is not None:
         say(f"compared with the original: at most {card.compared:g} apart in probability, for three pictures")
+    if card.home is not None:
+        say(
+            f"compared with {card.home.file}: at most {card.home.difference:g} apart in probability, for "
+            f"{card.home.images} images and {card.home.findings} of {findings} findings"
+        )
     if card.unused:
         warn(f"left, as not the network's: {', '.join(card.unused)}")
-    say(
-        f"to use it: nightread score MANIFEST --images DIR --model {card.name}; to see that it scores as it "
-        "did at home: docs/models.md"
-    )
+    say(f"to use it: nightread score MANIFEST --images DIR --model {card.name}")
+    if card.home is None:
+        say("to see that it scores as it did at home: add it with --expect; see docs/models.md")
     if not card.clinical_use:
         say("Not for clinical use.")
 
@@ -237,58 +248,13 @@ def list_(as_json: AsJson = False) -> None:
     Example: nightread models list
     """
     settings = load_settings()
-    listed = [_entry(name, settings) for name in list_models(settings.models)]
+    listed = [entry_of(name, settings) for name in list_models(settings.models)]
     if as_json:
         print_json(listed)
     else:
-        print_table(
-            ("name", "where", "findings", "trained", "compared", "sha256", "description"),
-            (
-                (entry["name"], entry["where"], "", "", "", "", f"error: {entry['error']}")
-                if "error" in entry
-                else (
-                    entry["name"],
-                    entry["where"],
-                    len(entry["findings"]),
-                    "yes" if entry["trained"] else "no",
-                    _compared(entry),
-                    entry["sha256"][:_SHORT_HASH],
-                    entry["description"],
-                )
-                for entry in listed
-            ),
-        )
+        print_table(COLUMNS, map(row_of, listed))
     if any("error" in entry for entry in listed):
         raise typer.Exit(EXIT_SOME_FAILED)
-
-
-def _entry(name: str, settings: Settings) -> _Entry:
-    entry: _Entry = {
-        "name": name,
-        "where": "yours" if (settings.models / name).exists() else "shipped",
-    }
-    try:
-        card = find_model(name, settings.models).card
-    except ConfigError as error:
-        return entry | {"error": str(error)}
-    return entry | {
-        "findings": list(card.findings),
-        "trained": card.trained,
-        "imported": isinstance(card, ClassificationCard)
-        and card.weights is not None
-        and card.training is None,
-        "compared": card.compared if isinstance(card, ClassificationCard) else None,
-        "clinical_use": card.clinical_use,
-        "sha256": card.sha256,
-        "description": card.description,
-    }
-
-
-def _compared(entry: _Entry) -> str:
-    if entry["compared"] is not None:
-        return f"{entry['compared']:g}"
-    # What was trained here has no original.
-    return "not compared" if entry["imported"] and entry["where"] == "yours" else ""
 
 
 @app.command()

@@ -100,7 +100,14 @@ def add_weights(
             "unused": imported.unused or None,
             "views": options.views,
         }
-        check = partial(check_network, source, original_in(source, named), half=half, warn=warn)
+        check = partial(
+            check_network,
+            source,
+            original_in(source, named),
+            None if options.expect is None else options.expect(findings),
+            half=half,
+            warn=warn,
+        )
         return write_model(models_dir, facts, imported.arrays, half=half, check=check)
 
 

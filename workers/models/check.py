@@ -8,6 +8,7 @@ from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
 from workers.inference.networks.network import KerasModel
 from workers.models.foreign_weights import ForeignWeights
+from workers.models.home import HomeScores, compare_with_home
 from workers.models.kinds import Kind, kind_of
 from workers.models.original import (
     HALF_TOLERANCE,
@@ -34,22 +35,31 @@ def original_in(source: Path, named: ForeignWeights) -> Original | None:
 def check_network(
     source: Path,
     original: Original | None,
+    home: HomeScores | None,
     network: KerasModel,
     card: ClassificationCard,
     *,
     half: bool,
     warn: Callable[[str], None],
 ) -> CardFields:
-    """Refuse a network that answers nothing, or other than the original; returns what the card says of it."""
+    """Refuse a network that answers nothing, or other than its original or than its scores from home.
+
+    Returns what the card says of the comparisons. `warn` gets what was not compared.
+    """
+    tolerance = HALF_TOLERANCE if half else TOLERANCE
+    found: CardFields = {}
     try:
         answers(network, card)
-        if original is None:
+        if original is not None:
+            try:
+                difference = compare(original, network, card, tolerance)
+                found["compared"] = float(f"{difference:.2g}")
+            except OriginalError as error:
+                warn(f"not compared with the original, which cannot be run here: {error}")
+        elif home is None:
             warn(f"not compared with the original: {source.name} holds arrays, and cannot compute by itself")
-            return {}
-        difference = compare(original, network, card, HALF_TOLERANCE if half else TOLERANCE)
+        if home is not None:
+            found["home"] = compare_with_home(home, network, card, tolerance)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
-    except OriginalError as error:
-        warn(f"not compared with the original, which cannot be run here: {error}")
-        return {}
-    return {"compared": float(f"{difference:.2g}")}
+    return found

@@ -9,13 +9,12 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from scipy.special import expit
 
 from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
 from config.errors import ConfigError
-from workers.inference.networks.network import KerasModel, network_of
+from workers.inference.networks.network import KerasModel, network_of, probabilities_of
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import fill, save_weights
 
@@ -72,9 +71,7 @@ def write_model(
 def golden_scores(network: KerasModel, card: ClassificationCard) -> tuple[float, ...]:
     """Return the probabilities of a filled network for the test pattern, rounded to six digits."""
     pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
-    _, logits = network(pattern, training=False)
-    probabilities = expit(np.asarray(logits, dtype=np.float64)[0])
-    return tuple(round(float(probability), 6) for probability in probabilities)
+    return tuple(round(float(probability), 6) for probability in probabilities_of(network, pattern)[0])
 
 
 def write_card(folder: Path, card: ClassificationCard) -> None:

@@ -7,6 +7,7 @@ from config.cards.card import Views
 from config.cards.classification import Preprocessing
 from config.errors import ConfigError
 from workers.inference.statistics import Statistics
+from workers.models.home import HomeScores
 from workers.models.layouts import Layout, LayoutName, Resize
 
 
@@ -17,7 +18,8 @@ class ImportOptions:
     `findings`: in the order of the outputs, "" for one that is to be dropped. `thresholds`: one for all or
     one per finding. `mean` and `std`: one for all channels or one per channel, in units of `value * factor`;
     instead of them `sample`, which computes them from the training images, resized as the card says.
-    `weights_key`: which of a file's networks, see `trees.find_network`.
+    `weights_key`: which of a file's networks, see `trees.find_network`. `expect`: gives scores from home for
+    the findings.
     """
 
     layout: LayoutName
@@ -35,6 +37,7 @@ class ImportOptions:
     sample: Callable[[Preprocessing], Statistics] | None = None
     weights_key: str | None = None
     views: Views | None = None
+    expect: Callable[[tuple[str, ...]], HomeScores] | None = None
     description: str | None = None
     provenance: str | None = None
     licence: str | None = None

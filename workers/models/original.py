@@ -17,7 +17,7 @@ from scipy.special import expit
 
 from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
-from workers.inference.networks.network import KerasModel, network_of
+from workers.inference.networks.network import KerasModel, probabilities_of, with_other_relu
 from workers.inference.pixels import prepare, test_pictures
 
 TOLERANCE: Final = 1e-4
@@ -68,8 +68,7 @@ def answers(network: KerasModel, card: ClassificationCard) -> NDArray[np.float64
 
     Raises ConfigError where they are the same for every picture, or no numbers.
     """
-    _, logits = network(_inputs(card), training=False)
-    probabilities: NDArray[np.float64] = expit(np.asarray(logits, dtype=np.float64))
+    probabilities = probabilities_of(network, _inputs(card))
     if not np.isfinite(probabilities).all():
         raise ConfigError(
             "with these weights the network answers NaN or infinity; take an earlier checkpoint"
@@ -125,14 +124,12 @@ def _reason(
     layers: list[str],
     tolerance: float,
 ) -> str:
-    other = card.model_copy(update={"final_relu": not card.final_relu})
-    turned = network_of(other).build(other)
-    turned.set_weights(network.get_weights())
+    turned, other = with_other_relu(network, card)
     if _difference(theirs, answers(turned, other), original.kept) <= tolerance:
         return (
-            "it has no ReLU after its last batch norm; add --no-final-relu"
-            if card.final_relu
-            else "it has a ReLU after its last batch norm; add --final-relu"
+            "it has a ReLU after its last batch norm; add --final-relu"
+            if other.final_relu
+            else "it has no ReLU after its last batch norm; add --no-final-relu"
         )
     reasons = []
     if theirs.shape[1] > 1 and np.abs(theirs.sum(axis=1) - 1).max() < _SUM_ERROR:

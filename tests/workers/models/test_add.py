@@ -620,6 +620,8 @@ def test_add_asks_for_the_layout_of_a_file_and_takes_no_options_for_a_folder(
         ((folder, "--no-final-relu"), "--final-relu is for weights files"),
         ((folder, "--half"), "--half is for weights files"),
         ((weights_file, "--layout", "keras", "--mean", "a,b"), "--mean: 'a,b' is not a list of numbers"),
+        ((weights_file, "--layout", "keras", "--expect", "home.csv"), "--images is the folder"),
+        ((weights_file, "--layout", "keras", "--images", folder), "give it with one of them"),
     ):
         done = command("add", *arguments)
         assert isinstance(done.exception, ConfigError), done.output

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from config.cards.classification import ARCHITECTURES, ClassificationCard
 
@@ -63,3 +64,18 @@ def network_of(card: ClassificationCard) -> Network:
     """Load the network of a card's architecture, and with it TensorFlow."""
     network: Network = import_module(ARCHITECTURES[card.architecture]).NETWORK
     return network
+
+
+def probabilities_of(network: KerasModel, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return a filled Keras model's probabilities, (N, findings), for prepared pictures."""
+    _, logits = network(inputs, training=False)
+    probabilities: NDArray[np.float64] = expit(np.asarray(logits, dtype=np.float64))
+    return probabilities
+
+
+def with_other_relu(network: KerasModel, card: ClassificationCard) -> tuple[KerasModel, ClassificationCard]:
+    """Return the same filled network with a final ReLU where it has none, and without where it has one."""
+    other = card.model_copy(update={"final_relu": not card.final_relu})
+    turned = network_of(other).build(other)
+    turned.set_weights(network.get_weights())
+    return turned, other
