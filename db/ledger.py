@@ -45,7 +45,8 @@ class BatchImage:
 class Claim:
     """A batch whose lease this worker holds.
 
-    `findings`: the ids of the model's findings by name, in the model's order.
+    `bits`: used in 16-bit pictures, None where each is judged by itself. `findings`: the ids of the model's
+    findings by name, in the model's order.
     """
 
     batch_id: int
@@ -56,6 +57,7 @@ class Claim:
     token: str
     root: str
     heatmaps: str
+    bits: int | None
     model: str
     card_sha256: str
     findings: dict[str, int]
@@ -124,6 +126,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
                 run.c.manifest_id,
                 run.c.batches,
                 run.c.heatmaps,
+                run.c.bits,
                 model.c.name.label("model"),
                 model.c.card_sha256,
                 finding.c.name,
@@ -155,6 +158,7 @@ def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) 
         token=token,
         root=rows[0].root,
         heatmaps=facts.heatmaps,
+        bits=facts.bits,
         model=facts.model,
         card_sha256=facts.card_sha256,
         findings={row.name: row.id for row in findings},

@@ -187,9 +187,13 @@ def reading_of(database: Database, run_id: int) -> dict[str, SqlValue] | None:
 
 @dataclass(frozen=True, slots=True)
 class StoredMaps:
-    """The stored maps of one image: float16 bytes (height, width, findings)."""
+    """The stored maps of one image: float16 bytes (height, width, findings).
+
+    `bits`: used in its run's 16-bit pictures, None where each is judged by itself.
+    """
 
     root: str
+    bits: int | None
     width: int
     height: int
     maps: bytes
@@ -204,7 +208,8 @@ def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps
         if connection.execute(select(run.c.id).where(run.c.id == run_id)).first() is None:
             raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
         row = connection.execute(
-            select(image_result, archive.c.root)
+            select(image_result, archive.c.root, run.c.bits)
+            .join(run, run.c.id == image_result.c.run_id)
             .join(image, image.c.id == image_result.c.image_id)
             .join(archive, archive.c.id == image.c.archive_id)
             .where(image_result.c.run_id == run_id, image.c.image_index == image_index)
@@ -216,7 +221,9 @@ def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps
         if row.maps is None:
             return f"run {run_id} was made with --heatmaps none"
         names = model_findings(connection, run_id)
-    return StoredMaps(row.root, row.width, row.height, row.maps, row.map_height, row.map_width, names)
+    return StoredMaps(
+        row.root, row.bits, row.width, row.height, row.maps, row.map_height, row.map_width, names
+    )
 
 
 def model_findings(connection: Connection, run_id: int) -> tuple[str, ...]:

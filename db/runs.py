@@ -96,14 +96,15 @@ def create_run(
     heatmaps: str,
     batch_size: int,
     version: str,
+    bits: int | None = None,
     rows: Sequence[RowRange] | None = None,
     only_new: bool = False,
     schedule_id: int | None = None,
 ) -> int:
     """Write a run and its batches; the caller's commit makes them real.
 
-    It covers all rows of the manifest, or those of `rows`. `only_new` says that earlier runs of the same
-    model have scored the others, and that an evaluation takes those scores from them.
+    It covers all rows of the manifest, or those of `rows`. `bits`: used in its 16-bit pictures. `only_new`:
+    earlier runs of the same model have scored the others, and an evaluation takes those scores from them.
     """
     if rows is None:
         rows = [RowRange(1, _row_count(connection, manifest_id))]
@@ -118,6 +119,7 @@ def create_run(
             batches=len(batches),
             heatmaps=heatmaps,
             version=version,
+            bits=bits,
             created_at=datetime.now(UTC),
             only_new=only_new,
             schedule_id=schedule_id,

@@ -24,7 +24,7 @@ def _progress(dialect: str) -> str:
                (b.scored + b.failed) / NULLIF({seconds}, 0.0) AS images_per_second,
                model.name AS model, model.sha256 AS model_sha256, manifest.path AS manifest,
                run.batches, run.created_at, run.message, schedule.name AS schedule, run.calibrated_by,
-               b.engines
+               b.engines, run.bits
         FROM run
         JOIN model ON model.id = run.model_id
         JOIN manifest ON manifest.id = run.manifest_id

@@ -28,7 +28,11 @@ class OrderError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to score, and how; `images` is a folder, or the URI of another source of images."""
+    """What to score, and how; `images` is a folder, or the URI of another source of images.
+
+    `max_missing`: share of the manifest's images that may be missing. `bits`: used in 16-bit pictures, from 8
+    to 16; None where nobody says.
+    """
 
     manifest: Path
     images: str | Path
@@ -37,6 +41,8 @@ class Order:
     batch_size: int = 32
     read: ReadOptions = field(default_factory=ReadOptions)
     require_labels: bool = False
+    max_missing: float = 0.01
+    bits: int | None = None
 
 
 def submit(database: Database, settings: Settings, order: Order) -> int:
@@ -65,6 +71,7 @@ def commit(
             heatmaps=order.heatmaps,
             batch_size=order.batch_size,
             version=version("nightread"),
+            bits=order.bits,
         )
 
 

@@ -282,7 +282,9 @@ def make_run(
     return submit(database, settings, order)
 
 
-def claim_of(card: Card, root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
+def claim_of(
+    card: Card, root: Path, names: Sequence[str], heatmaps: str = "none", bits: int | None = None
+) -> Claim:
     """A batch of run 7 that no ledger knows, for scorers alone; its images' ids count from 100."""
     return Claim(
         batch_id=1,
@@ -293,6 +295,7 @@ def claim_of(card: Card, root: Path, names: Sequence[str], heatmaps: str = "none
         token="token",
         root=str(root),
         heatmaps=heatmaps,
+        bits=bits,
         model=card.name,
         card_sha256=card.fingerprint,
         findings={finding: number for number, finding in enumerate(card.findings, start=1)},

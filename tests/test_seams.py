@@ -133,7 +133,8 @@ def write_toy_card(models: Path) -> None:
         "findings": ["Mass", "Nodule"],
         "thresholds": [0.5, 0.5],
         "golden": [0.5, 0.5],
-        "pixels": CLASSIFIER_CARD["pixels"] | {"size": 32, "factor": 1 / 255, "mean": [0.5], "std": [0.25]},
+        "pixels": CLASSIFIER_CARD["pixels"]
+        | {"size": 32, "factor": 1 / 255, "mean": [0.5], "std": [0.25], "least_contrast": 0},
     }
     draft = ClassificationCard.model_validate(fields)
     network = network_of(draft)

@@ -14,9 +14,12 @@ from workers.inference.statistics import Statistics, sampled_statistics
 from workers.models.home import HomeScores
 
 
-def picture_reader(source: ImageSource, max_pixels: int) -> Callable[[str], Picture]:
-    """Return the function from an image's name to its picture; the function raises ImageUnusableError."""
-    return partial(read_picture, source, max_pixels=max_pixels)
+def picture_reader(source: ImageSource, max_pixels: int, bits: int | None = None) -> Callable[[str], Picture]:
+    """Return the function from an image's name to its picture; the function raises ImageUnusableError.
+
+    `bits`: used in 16-bit pictures, None where nobody knows.
+    """
+    return partial(read_picture, source, max_pixels=max_pixels, bits=bits)
 
 
 def archive_statistics(

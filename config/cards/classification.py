@@ -63,6 +63,19 @@ class Preprocessing(Frozen):
         ),
     ] = None
 
+    least_side: Annotated[
+        int, Field(ge=1, description="A picture with a side of fewer pixels is no radiograph, and fails.")
+    ] = 32
+    least_contrast: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=255,
+            description="A picture fails where its grey values from the 1st to the 99th percentile span less "
+            "than this, of 255. Real radiographs span more than 100.",
+        ),
+    ] = 16.0
+
     @model_validator(mode="after")
     def _one_number_per_channel(self) -> Self:
         if not len(self.mean) == len(self.std) == self.channels:

@@ -61,6 +61,7 @@ run = Table(
     Column("only_new", Boolean, nullable=False, server_default=text("false")),
     Column("schedule_id", Integer, ForeignKey("schedule.id")),
     Column("calibrated_by", Integer),  # the evaluation whose fit made score.calibrated
+    Column("bits", SmallInteger),  # used in its 16-bit pictures; NULL: each picture is judged by itself
     CheckConstraint(is_one_of("status", RunStatus), name="status"),
     CheckConstraint("heatmaps IN ('none','positive','all')", name="heatmaps"),
 )

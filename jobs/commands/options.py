@@ -31,6 +31,15 @@ FindingColumnOption = Annotated[
 RequireLabelsOption = Annotated[
     bool, typer.Option("--require-labels", help="Refuse a manifest without any known label.")
 ]
+BitsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=8,
+        max=16,
+        help="Bits that 16-bit PNGs use, such as 12, where they do not say it (sBIT). "
+        "Default: measured in a sample.",
+    ),
+]
 MaxMissingOption = Annotated[
     float,
     typer.Option(

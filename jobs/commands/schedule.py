@@ -17,6 +17,7 @@ from db.schedules import Schedule
 from jobs.commands.app import Context
 from jobs.commands.options import (
     BatchOption,
+    BitsOption,
     HeatmapsOption,
     ImagesOption,
     ManifestArgument,
@@ -116,6 +117,7 @@ def add_score(
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
+    bits: BitsOption = None,
 ) -> None:
     """Score what is new in a manifest, each time it is due, and evaluate all of it.
 
@@ -131,6 +133,7 @@ def add_score(
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
+        bits=bits,
         **read.told(),
     )
     _require_readable(read_order(settings, action.order)[0])

@@ -4,6 +4,7 @@ import typer
 
 from jobs.commands.options import (
     BatchOption,
+    BitsOption,
     HeatmapsOption,
     ImagesOption,
     ManifestArgument,
@@ -32,6 +33,7 @@ def score(
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
     max_missing: MaxMissingOption = 0.01,
+    bits: BitsOption = None,
 ) -> None:
     """Score all images of a manifest, wait for the end, and print the AUC table.
 
@@ -44,6 +46,16 @@ def score(
     Example: nightread score Data_Entry_2017.csv --images images/
     """
     settings, database = ready()
-    order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
-    run_id = commit_order(database, settings, order, max_missing)
+    order = Order(
+        manifest,
+        images,
+        model or settings.model,
+        heatmaps,
+        batch_size,
+        read,
+        require_labels,
+        max_missing,
+        bits,
+    )
+    run_id = commit_order(database, settings, order)
     finish(database, work_on(database, settings, run_id))

@@ -7,6 +7,7 @@ import typer
 from db.queries import reading_of
 from jobs.commands.options import (
     BatchOption,
+    BitsOption,
     HeatmapsOption,
     ImagesOption,
     ManifestArgument,
@@ -37,6 +38,7 @@ def submit(
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
     max_missing: MaxMissingOption = 0.01,
+    bits: BitsOption = None,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print the run's number and what was taken of the manifest as JSON."),
@@ -49,8 +51,18 @@ def submit(
     Example: nightread submit manifest.csv --images /archive
     """
     settings, database = ready()
-    order = Order(manifest, images, model or settings.model, heatmaps, batch_size, read, require_labels)
-    run_id = commit_order(database, settings, order, max_missing)
+    order = Order(
+        manifest,
+        images,
+        model or settings.model,
+        heatmaps,
+        batch_size,
+        read,
+        require_labels,
+        max_missing,
+        bits,
+    )
+    run_id = commit_order(database, settings, order)
     if settings.broker_url is None:
         note(f"no broker is configured; to score it: nightread resume {run_id}")
     else:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from config.cards.model import find_model
+from config.cards.model import find_model, make_card
 from config.errors import ConfigError
 from config.settings import Settings
 from db import queries
@@ -143,7 +143,8 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
 def _require_model(database: Database, settings: Settings, run: queries.Progress) -> None:
     """Raise ConfigError unless this machine's model is the one that the run was made with."""
     here = find_model(run.model, settings.models).card.model_dump(mode="json")
-    then = queries.model_card(database, run.run_id)
+    # As a card of this version: one of an earlier version lacks the fields that have come since.
+    then = make_card(queries.model_card(database, run.run_id)).model_dump(mode="json")
     differ = [field for field in then if here.get(field) != then[field]]
     if differ:
         raise ConfigError(

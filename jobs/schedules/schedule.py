@@ -48,6 +48,7 @@ class Score(ReadOptions, _Action):
     model: str
     heatmaps: Heatmaps
     batch_size: int
+    bits: int | None = None
 
     @property
     def order(self) -> Order:
@@ -59,6 +60,7 @@ class Score(ReadOptions, _Action):
             self.heatmaps,
             self.batch_size,
             self,
+            bits=self.bits,
         )
 
 

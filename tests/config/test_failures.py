@@ -8,7 +8,7 @@ from support import ROOT, documented_failures
 from config.failures import Reason, Stage
 
 SOURCES = [path for folder in ("db", "jobs", "workers") for path in (ROOT / folder).rglob("*.py")]
-READERS = [ROOT / "jobs" / "sources", ROOT / "workers" / "inference" / "formats"]
+READERS = [ROOT / "jobs" / "sources", ROOT / "workers" / "inference"]
 """What raises ImageUnusableError, which becomes a failure of the stage `read`."""
 
 

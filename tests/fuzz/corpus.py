@@ -75,6 +75,10 @@ def harmless(content: bytes) -> Mutant:
     return Mutant(content, frozenset({SCORED}))
 
 
+def turned(content: bytes) -> Mutant:
+    return Mutant(content, frozenset({SCORED}), same=False)
+
+
 def failed_or_same(content: bytes) -> Mutant:
     return Mutant(content, BROKEN | {SCORED})
 
@@ -393,7 +397,7 @@ def png_odd_chunk(content: bytes, rng: Random) -> Mutant:
 
 def png_turned(content: bytes, rng: Random) -> Mutant:
     exif = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
-    return harmless(inserted(content, rng, (b"eXIf", exif), (b"gAMA", struct.pack(">I", 100_000))))
+    return turned(inserted(content, rng, (b"eXIf", exif), (b"gAMA", struct.pack(">I", 100_000))))
 
 
 def png_many_chunks(content: bytes, rng: Random) -> Mutant:
@@ -540,7 +544,7 @@ def segment(marker: int, data: bytes) -> bytes:
 
 
 def jpeg_remarks(content: bytes, rng: Random) -> Mutant:
-    """Put what no pixel depends on behind the first marker: profiles, positions, comments, broken or huge."""
+    """Put remarks behind the first marker: a turn, and what no pixel depends on, broken or huge."""
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
     parts = rng.choice(
         [
@@ -555,7 +559,8 @@ def jpeg_remarks(content: bytes, rng: Random) -> Mutant:
             [segment(0xFE, b"")] * 5000,
         ]
     )
-    return harmless(b"".join([content[:2], *parts, content[2:]]))
+    made = b"".join([content[:2], *parts, content[2:]])
+    return turned(made) if exif in parts[0] else harmless(made)
 
 
 def jpeg_of_other_precision(content: bytes, rng: Random) -> Mutant:
@@ -661,6 +666,8 @@ def strangers(rng: Random) -> Iterator[Sample]:
     rows = zlib.compress(bytes(side * (1 + 8 * side)), 1)
     largest = built([(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")])
     yield Sample("flat-at-the-limit.png", largest, frozenset({SCORED}))
+    twelve_bits = saved(Image.fromarray(np.asarray(grey).astype(np.uint16) * 16), "PNG")
+    yield Sample("12-of-16-bits.png", twelve_bits, frozenset({"wrong_depth"}))
     yield Sample("PNG-then-JPEG.png", SIGNATURE + jpeg, BROKEN)
     yield Sample("JPEG-then-PNG.png", b"\xff\xd8\xff" + png, BROKEN)
     yield Sample("empty.png", b"", frozenset({"empty"}))

@@ -76,7 +76,9 @@ def test_memory_stays_bounded_whatever_files_claim_to_hold(read: Read) -> None:
 
 @pytest.mark.processes
 def test_every_file_ends_scored_or_failed_with_a_documented_reason(read: Read) -> None:
-    assert {reading.outcome for reading in read.night.readings.values()} == READ_REASONS | {SCORED}
+    of_cards = {"too_small", "no_contrast"}
+    outcomes = {reading.outcome for reading in read.night.readings.values()}
+    assert outcomes == READ_REASONS - of_cards | {SCORED}
     assert all(
         bool(reading.message) == (reading.outcome != SCORED) for reading in read.night.readings.values()
     )

@@ -18,17 +18,18 @@ from rich.progress import (
 from config.cards.classification import Preprocessing
 from config.cards.model import find_model, require_classifier
 from config.findings import FINDINGS
-from jobs.commands.options import ImagesOption
+from jobs.commands.options import BitsOption, ImagesOption
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
-from jobs.sources.source import open_source
+from jobs.sources.depth import bits_remark, measured_bits
+from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
 from workers.archive import picture_reader
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
-from workers.training.splits import overlap, read_split
+from workers.training.splits import Split, overlap, read_split
 from workers.training.state import STATE_FILE
 
 _LINE_SECONDS: Final = 60.0
@@ -87,6 +88,7 @@ def train_(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an earlier training of this name has kept.")
     ] = False,
+    bits: BitsOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, order and flips.")] = 0,
     description: Annotated[str, typer.Option(help="Description for the card.")] = "",
 ) -> None:
@@ -100,7 +102,6 @@ def train_(
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
-    picture, valid_picture = (picture_reader(source, settings.max_image_pixels) for source in sources)
     wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else None
     tables = [
         Manifest(path, read, findings=wanted or FINDINGS, root=source.root)
@@ -124,6 +125,8 @@ def train_(
             "patient, or insist with --allow-leakage",
             EXIT_USAGE,
         )
+    bits = bits or _measured(sources[0], learned, settings.max_image_pixels)
+    picture, valid_picture = (picture_reader(source, settings.max_image_pixels, bits) for source in sources)
     begin = require_classifier(find_model(start, settings.models)) if start else None
     folder = settings.home / "training" / name
     if begin is None:
@@ -173,6 +176,13 @@ def train_(
         say(f"  {finding}: AUROC {auroc:.3f}")
     say(f"model {name}: {model.folder}")
     say("Not for clinical use.")
+
+
+def _measured(source: ImageSource, split: Split, max_pixels: int) -> int | None:
+    bits = measured_bits(source, split.names, max_pixels)
+    if bits is not None:
+        note(bits_remark(bits))
+    return bits
 
 
 def _new_pixels(size: int, channels: int) -> Preprocessing:

@@ -26,6 +26,7 @@ from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
 from workers.inference.pixels import prepare
+from workers.inference.plausible import require_plausible
 from workers.inference.region import visible_region
 from workers.outputs.drawing import Drawing
 from workers.outputs.output import OUTPUTS, Output
@@ -81,7 +82,7 @@ class ClassificationScorer:
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()
-        for decoded in self._decode(open_source(held.root), held.images):
+        for decoded in self._decode(open_source(held.root), held):
             if isinstance(decoded, Failed):
                 outcomes.append(decoded)
                 continue
@@ -97,10 +98,11 @@ class ClassificationScorer:
             outcomes += group.result()
         return outcomes
 
-    def _decode(self, source: ImageSource, images: Sequence[BatchImage]) -> Iterator[_Decoded | Failed]:
+    def _decode(self, source: ImageSource, held: Claim) -> Iterator[_Decoded | Failed]:
         def read(image: BatchImage) -> _Decoded | Failed:
             try:
-                picture = read_picture(source, image.image_index, self._max_pixels)
+                picture = read_picture(source, image.image_index, self._max_pixels, held.bits)
+                require_plausible(picture, self.card.pixels)
                 return _Decoded(image, picture, prepare(picture, self.card.pixels))
             except ImageUnusableError as error:
                 return Failed(image.image_id, Stage.READ, error.reason, error.message)
@@ -110,7 +112,7 @@ class ClassificationScorer:
 
         # No more pictures wait than the next call needs: one may have 64 million pixels.
         pending: deque[Future[_Decoded | Failed]] = deque()
-        for image in images:
+        for image in held.images:
             pending.append(self._pool.submit(read, image))
             if len(pending) > 2 * self._engine.batch:
                 yield pending.popleft().result()

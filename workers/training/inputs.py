@@ -12,6 +12,7 @@ from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError
 from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
+from workers.inference.plausible import require_plausible
 from workers.training.splits import Split
 
 _CACHED_SHARE: Final = 0.25
@@ -61,6 +62,7 @@ class Inputs:
         text = name.decode()
         try:
             picture = self._picture(text)
+            require_plausible(picture, self._pixels)
         except ImageUnusableError as error:
             self.unusable[text] = error.reason
             return np.False_, np.zeros(self._shape, dtype=np.float32)

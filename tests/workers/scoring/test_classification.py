@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from support import CLASSIFIER_CARD, claim_of
 
 from config.cards.classification import ClassificationCard
@@ -30,7 +31,7 @@ FINDINGS = ("Mass", "Nodule", "Edema")
 CARD = ClassificationCard.model_validate(
     CLASSIFIER_CARD
     | {"findings": FINDINGS, "thresholds": (0.5, 0.25, 1.0), "golden": (0.5,) * 3}
-    | {"pixels": CLASSIFIER_CARD["pixels"] | {"size": 32, "factor": 1 / 255}}
+    | {"pixels": CLASSIFIER_CARD["pixels"] | {"size": 32, "factor": 1 / 255, "least_contrast": 0}}
 )
 WIDTH, HEIGHT = 60, 45
 
@@ -176,10 +177,10 @@ def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path
 def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(source: Readable, name: str, max_pixels: int) -> Picture:
+    def read(source: Readable, name: str, max_pixels: int, bits: int | None) -> Picture:
         if name == name_of(15):
             raise MemoryError
-        return read_picture(source, name, max_pixels)
+        return read_picture(source, name, max_pixels, bits)
 
     monkeypatch.setattr(classification, "read_picture", read)
     found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))
@@ -297,3 +298,28 @@ def test_image_in_a_folder_has_its_overlay_in_a_folder(archive: Path, tmp_path: 
     (archive / "sub" / "folder" / "x.png").write_bytes((archive / name_of(255)).read_bytes())
     scorer(tmp_path).score(claim(archive, ["sub/folder/x.png"], "all"))
     assert "run-000007/Mass/sub/folder/x.png.jpg" in files(tmp_path)
+
+
+# --- pictures that are not what they seem ------------------------------------------------------------------
+
+
+def test_pictures_that_are_no_radiographs_fail_by_the_cards_limits(archive: Path, tmp_path: Path) -> None:
+    Image.fromarray(np.full((400, 400), 255, dtype=np.uint8)).save(tmp_path / "white.png")
+    Image.fromarray(np.zeros((1, 1), dtype=np.uint8)).save(tmp_path / "tiny.png")
+    strict = CARD.model_copy(update={"pixels": CARD.pixels.model_copy(update={"least_contrast": 16.0})})
+    careful = ClassificationScorer(strict, FakeEngine(), overlays=Overlays(archive), max_pixels=200_000)
+    outcomes = careful.score(claim(tmp_path, ["white.png", "tiny.png"]))
+    assert [outcome.reason for outcome in outcomes if isinstance(outcome, Failed)] == [
+        "no_contrast",
+        "too_small",
+    ]
+
+
+def test_the_runs_bits_say_how_bright_a_16_bit_picture_is(tmp_path: Path) -> None:
+    Image.fromarray(np.tile(np.arange(4096, dtype=np.uint16), (64, 1))).save(tmp_path / "deep.png")
+    wide = ClassificationScorer(CARD, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=300_000)
+    found = only(wide.score(claim_of(CARD, tmp_path, ["deep.png"], bits=12)))
+    assert found.scores[0].probability == pytest.approx(0.5, abs=0.01)
+    (unsaid,) = wide.score(claim_of(CARD, tmp_path, ["deep.png"]))
+    assert isinstance(unsaid, Failed)
+    assert unsaid.reason == "wrong_depth"

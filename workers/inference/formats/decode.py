@@ -4,6 +4,7 @@ from typing import Final, Protocol
 
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats import dicom, jpeg, png, strangers
+from workers.inference.formats.depth import rescaled
 from workers.inference.formats.picture import Picture
 
 _HEAD: Final = strangers.HEAD
@@ -38,9 +39,12 @@ class Readable(Protocol):
         """Return an image's content; raises ImageUnusableError with the reason."""
 
 
-def read_picture(source: Readable, name: str, max_pixels: int) -> Picture:
-    """Read one image of a source; raises ImageUnusableError with the reason."""
-    return decode(source.read(name, max_pixels * _BYTES_PER_PIXEL), max_pixels)
+def read_picture(source: Readable, name: str, max_pixels: int, bits: int | None = None) -> Picture:
+    """Read one image of a source, of which 16-bit pictures use so many `bits`, None where nobody knows.
+
+    Raises ImageUnusableError with the reason.
+    """
+    return rescaled(decode(source.read(name, max_pixels * _BYTES_PER_PIXEL), max_pixels), bits)
 
 
 def decode(content: bytes, max_pixels: int) -> Picture:

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Final
 
 from config.failures import ImageUnusableError, Reason
+from workers.inference.formats.orientation import upright
 from workers.inference.formats.picture import MOST_PARTS, Picture, ends_early
 from workers.inference.formats.raster import decode_raster
 
@@ -17,6 +18,8 @@ _REMARKS: Final = b"\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xef\xfe
 _FRAMES: Final = b"\xc0\xc1\xc2\xc3\xc5\xc6\xc7\xc9\xca\xcb\xcd\xce\xcf"
 _COSINES: Final = b"\xc0\xc1\xc2\xc9\xca"  # frames of 64 coefficients, which lossless ones have not
 _SEQUENTIAL: Final = b"\xc0\xc1"  # and Huffman codes
+_APPLICATION: Final = 0xE1
+_EXIF: Final = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
 _EXTENDED_BITS: Final = 12  # per sample, where baseline has 8
@@ -31,20 +34,23 @@ def matches(head: bytes) -> bool:
 
 def decode(content: bytes, max_pixels: int) -> Picture:
     """Decode a JPEG of 8 bits per sample; raises ImageUnusableError where it is damaged or cut."""
-    return decode_raster(_checked(content), "JPEG", max_pixels)
+    whole, exif = _checked(content)
+    return upright(decode_raster(whole, "JPEG", max_pixels), exif)
 
 
-def _checked(content: bytes) -> bytes:
-    """Check that a JPEG is complete, and return the parts its pixels need, so that a cut scan is noticed.
+def _checked(content: bytes) -> tuple[bytes, bytes]:
+    """Check that a JPEG is complete; returns the parts its pixels need, to notice a cut scan, and its Exif.
 
     Where a scan's data end early, libjpeg makes up the rest, and Pillow hides the warning. Without the end's
     marker libjpeg asks for more data instead, and Pillow raises an error.
     """
     frame, wanted, exact = 0, set[tuple[int, int]](), set[tuple[int, int]]()
-    scans, kept = 0, [_SIGNATURE]
+    scans, kept, exif = 0, [_SIGNATURE], b""
     for kind, segment in _segments(content):
         if kind not in _REMARKS:  # Pillow takes a minute for 100 MB of them
             kept.append(segment)
+        if kind == _APPLICATION and not exif and segment.startswith(_EXIF, 4):
+            exif = segment[4:]
         if kind in _FRAMES:
             frame = kind
             if segment[4] == _EXTENDED_BITS:
@@ -60,7 +66,7 @@ def _checked(content: bytes) -> bytes:
     if frame in _COSINES and not wanted <= exact:
         raise ImageUnusableError(Reason.TRUNCATED, "scans that its picture is made of are not there")
     end = _NO_CODE if frame in _SEQUENTIAL and scans == 1 else b"\xff\xd9"
-    return b"".join([*kept, end])
+    return b"".join([*kept, end]), exif
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:

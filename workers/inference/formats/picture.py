@@ -1,7 +1,7 @@
 """A decoded picture, and the checks that every format makes before and while it decodes one."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ MOST_PARTS: Final = 1 << 18
 """The most chunks or segments of a file: Pillow takes microseconds for each, however empty it is."""
 
 
+Values = NDArray[np.uint8 | np.float32]
+"""Pixels of a picture, of any of its types."""
+
+
 @dataclass(frozen=True, slots=True)
 class Picture:
     """A decoded radiograph: grey (height, width) or RGB (height, width, 3), values 0-255.
@@ -20,7 +24,14 @@ class Picture:
     display pipeline shows it, uint8 where that gives whole numbers.
     """
 
-    values: NDArray[np.uint8] | NDArray[np.float32]
+    values: Values
+
+    deep: bool = False
+    """Whether it has 16 bits per sample, and nothing in the file says how many of them are used."""
+
+    def with_values(self, values: Values) -> Self:
+        """Return the picture with other values."""
+        return replace(self, values=values)
 
     @property
     def height(self) -> int:
@@ -32,9 +43,6 @@ class Picture:
         """Pixels."""
         return int(self.values.shape[1])
 
-
-Values = NDArray[np.uint8 | np.float32]
-"""Pixels of a picture, of any of its types."""
 
 _GREY_AXES: Final = 2
 

@@ -1,6 +1,7 @@
 """PNG: every chunk's checksum and the rows' own are checked; the rows are inflated here, not by a decoder."""
 
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,8 @@ from kornia_rs.io import decode_image_png_u8
 from numpy.typing import NDArray
 
 from config.failures import ImageUnusableError, Reason
+from workers.inference.formats.depth import as_said
+from workers.inference.formats.orientation import upright
 from workers.inference.formats.picture import MOST_PARTS, Picture, check_size, ends_early
 from workers.inference.formats.raster import decode_raster
 
@@ -16,6 +19,7 @@ _SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 _CHUNK_FRAME: Final = 12  # length, type and checksum around a PNG chunk's data
 _SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type
 _PALETTE: Final = 3  # the colour type
+_DEEP: Final = 16  # bits per sample
 _KIND: Final = slice(24, 29)  # of a file that begins with its header: depth, colour type and three more
 _STORED: Final = 0xFFFF  # bytes of a block that is not compressed, at most
 _QUICK: Final = {  # what kornia-rs calls the headers behind width and height that it reads
@@ -28,6 +32,10 @@ _PASSES: Final = (  # left, top, step to the right and step down of each of the 
 )  # fmt: skip
 
 
+_Chunk = tuple[bytes, int, int]
+"""A chunk's type, and the start and end of its data."""
+
+
 def matches(head: bytes) -> bool:
     """Return whether a file with this beginning is a PNG; so is one that is cut within its signature."""
     return _SIGNATURE.startswith(head[: len(_SIGNATURE)])
@@ -35,19 +43,22 @@ def matches(head: bytes) -> bool:
 
 def decode(content: bytes, max_pixels: int) -> Picture:
     """Decode a PNG of any depth and colour type; raises ImageUnusableError where it is damaged."""
-    content = _checked(content, max_pixels)
-    kind = _QUICK.get(content[_KIND])
-    return decode_raster(content, "PNG", max_pixels) if kind is None else Picture(_quickly(content, kind))
+    chunks = _chunks(content)
+    pixels = _checked(content, chunks, max_pixels)
+    kind = _QUICK.get(pixels[_KIND])
+    picture = decode_raster(pixels, "PNG", max_pixels) if kind is None else Picture(_quickly(pixels, kind))
+    if pixels[_KIND][0] == _DEEP:
+        picture = as_said(Picture(picture.values, deep=True), _first(b"sBIT", content, chunks))
+    return upright(picture, _first(b"eXIf", content, chunks))
 
 
-def _checked(content: bytes, max_pixels: int) -> bytes:
+def _checked(content: bytes, chunks: Sequence[_Chunk], max_pixels: int) -> bytes:
     """Check a PNG, and return one with the same pixels: header, palette, and rows that are not compressed.
 
     Decoders stop inflating where the last row is full or the stream ends, and may never see the checksum:
     they accept a picture with lost, repeated or misplaced chunks. So the rows are inflated here. No decoder
     sees anything else that the file holds.
     """
-    chunks = _chunks(content)
     kinds = [kind for kind, _, _ in chunks]
     header = content[chunks[0][1] : chunks[0][2]]
     if kinds[0] != b"IHDR" or kinds.count(b"IHDR") > 1 or b"IDAT" not in kinds:
@@ -56,21 +67,21 @@ def _checked(content: bytes, max_pixels: int) -> bytes:
     if kinds[first : first + count] != [b"IDAT"] * count:
         raise ImageUnusableError(Reason.DAMAGED, "another chunk is between those of its pixels")
     width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", header)
-    kept = [*_chunk(b"IHDR", header)]
+    kept = [*_framed(b"IHDR", header)]
     if colour == _PALETTE:
         if b"PLTE" not in kinds[:first]:
             raise ImageUnusableError(Reason.DAMAGED, "its palette is not there")
         _, start, end = chunks[kinds.index(b"PLTE")]
-        kept += _chunk(b"PLTE", content[start:end])
+        kept += _framed(b"PLTE", content[start:end])
     check_size(width, height, max_pixels)
     wanted = _bytes_of_rows(width, height, depth * _SAMPLES.get(colour, 1), interlaced=interlaced > 0)
     view = memoryview(content)
     packed = b"".join([view[start:end] for _, start, end in chunks[first : first + count]])
     rows = _stored(_inflated(packed, wanted))
-    return b"".join([_SIGNATURE, *kept, *_chunk(b"IDAT", *rows), *_chunk(b"IEND")])
+    return b"".join([_SIGNATURE, *kept, *_framed(b"IDAT", *rows), *_framed(b"IEND")])
 
 
-def _chunk(kind: bytes, *data: bytes | memoryview) -> list[bytes | memoryview]:
+def _framed(kind: bytes, *data: bytes | memoryview) -> list[bytes | memoryview]:
     """Frame a PNG chunk made of some parts."""
     checksum = isal_zlib.crc32(kind)
     for part in data:
@@ -96,7 +107,12 @@ def _quickly(png: bytes, kind: str) -> NDArray[np.uint8]:
     return values[..., 0] if kind == "mono" else np.ascontiguousarray(values[..., :3])
 
 
-def _chunks(content: bytes) -> list[tuple[bytes, int, int]]:
+def _first(kind: bytes, content: bytes, chunks: Sequence[_Chunk]) -> bytes:
+    """Return the data of the first chunk of a kind, blank where there is none."""
+    return next((content[start:end] for name, start, end in chunks if name == kind), b"")
+
+
+def _chunks(content: bytes) -> list[_Chunk]:
     """Yield type, start and end of the data of a PNG's chunks up to its last; check each CRC-32."""
     position = len(_SIGNATURE)
     view = memoryview(content)
