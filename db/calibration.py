@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Double, cast, func, select, up
 
 from db.database import Database, driver_of
 from db.errors import DatabaseError
+from db.receipts import write_once
 from db.schema.evaluations import evaluation, evaluation_result
 from db.schema.runs import run, score
 from db.states import EvaluationState
@@ -27,7 +28,8 @@ def calibrate_run(database: Database, run_id: int, evaluation_id: int | None = N
     fit (a class is missing) has no calibrated probability. Raises CalibrationError where there is no such
     evaluation, or no fit in it.
     """
-    with database.write() as connection:
+
+    def write(connection: Connection) -> list[int]:
         fitted = _evaluation(connection, run_id, evaluation_id)
         fits = connection.execute(
             select(
@@ -44,7 +46,10 @@ def calibrate_run(database: Database, run_id: int, evaluation_id: int | None = N
         for fit in fits:
             _apply(connection, run_id, *fit)
         connection.execute(update(run).where(run.c.id == run_id).values(calibrated_by=fitted))
-    return fitted, len(found)
+        return [fitted, len(found)]
+
+    fitted, findings = write_once(database, write)
+    return fitted, findings
 
 
 def _evaluation(connection: Connection, run_id: int, evaluation_id: int | None) -> int:

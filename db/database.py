@@ -7,19 +7,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, Row, Table, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InternalError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double, Float, Integer, TypeEngine
 
-from db.errors import DatabaseError
+from db.away import away_reason, is_damaged
+from db.errors import DatabaseAwayError, DatabaseError
 
 __all__ = [
     "BUSY_TIMEOUT_MS",
     "IDLE_TRANSACTION_MS",
     "Connection",
     "Database",
-    "DatabaseAwayError",
     "DriverError",
     "Record",
     "SqlRow",
@@ -30,11 +30,8 @@ __all__ = [
     "insert_rows",
 ]
 
-DatabaseAwayError = OperationalError
-"""The database does not answer now, or is locked: to be waited for. `orig` is the driver's own error."""
-
 DriverError = DBAPIError
-"""A statement failed for whatever reason, DatabaseAwayError among them. `orig` is the driver's own error."""
+"""A statement failed for a reason that no waiting mends. `orig` is the driver's own error."""
 
 SqlValue = Any
 """What one field of a row holds; its type depends on the query."""
@@ -116,9 +113,17 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Return a connection in a read transaction."""
-        with self._explained(), self.engine.begin() as connection:
+        """Return a connection in a read transaction; DatabaseAwayError where waiting may help."""
+        with self._explained(), self._reading() as connection:
             yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection
+            # Not by COMMIT: what was read stays read if the connection breaks here.
+            with suppress(DBAPIError):
+                connection.rollback()
 
     @contextmanager
     def read_only(self) -> Iterator[Connection]:
@@ -127,7 +132,7 @@ class Database:
         One statement at a time. PostgreSQL allows some side effects even in a read-only transaction; a role
         without these rights prevents them: docs/security.md.
         """
-        with self._explained(), self.engine.begin() as connection:
+        with self._explained(asked_to_write=False), self._reading() as connection:
             driver = driver_of(connection)
             if self.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION READ ONLY")
@@ -156,6 +161,9 @@ class Database:
     def write(self) -> Iterator[Connection]:
         """Return a connection in a write transaction, committed at the end and rolled back on an error.
 
+        DatabaseAwayError where waiting may help; then it may have been committed all the same, as the answer
+        to its COMMIT can be lost.
+
         On SQLite it takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and wants
         to write later fails at once when another one wrote in between, whatever the busy timeout.
         """
@@ -174,20 +182,25 @@ class Database:
             connection.exec_driver_sql("ANALYZE")
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _explained(self, *, asked_to_write: bool = True) -> Iterator[None]:
+        """Sort the driver's errors: DatabaseAwayError, DatabaseError, and DriverError for all others."""
         try:
             yield
-        except OperationalError as error:
-            if isinstance(error.orig, sqlite3.OperationalError) and "no such table" in str(error.orig):
+        except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
+            cause = (error.orig or error) if isinstance(error, DBAPIError) else error
+            file = self.engine.url.database if self.dialect == "sqlite" else None
+            reason = away_reason(cause, file or self.where, asked_to_write=asked_to_write)
+            if reason is not None:
+                raise DatabaseAwayError(reason) from error
+            if isinstance(cause, sqlite3.OperationalError) and "no such table" in str(cause):
                 raise DatabaseError(
                     f"{self.where} has no Nightread tables; run: nightread db upgrade"
                 ) from error
+            if is_damaged(cause):
+                raise DatabaseError(
+                    f"{self.where} is damaged, or no database of Nightread: {cause}"
+                ) from error
             raise
-        except InternalError as error:
-            if not error.connection_invalidated or error.orig is None:
-                raise
-            # The server ended it for being idle: to be tried again, as after any lost connection.
-            raise OperationalError(error.statement, None, error.orig, hide_parameters=True) from error
 
     def dispose(self) -> None:
         """Close the connections."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
-from uuid import uuid4
 
 from sqlalchemy import Connection, Table, and_, insert, or_, update
 
@@ -115,15 +114,17 @@ def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int,
         return [(row.id, row.run_id) for row in rows]
 
 
-def claim_evaluation(database: Database, evaluation_id: int, lease_seconds: float) -> EvaluationClaim | None:
-    """Take an evaluation's lease; None if it is done or leased to another."""
-    token = uuid4().hex
+def claim_evaluation(
+    database: Database, evaluation_id: int, lease_seconds: float, token: str | None = None
+) -> EvaluationClaim | None:
+    """Take an evaluation's lease; None if it is done or leased to another. `token` as for a batch's claim."""
+    token = token or leases.new_token()
     with database.write() as connection:
         row = (
             connection.execute(
-                leases.take(evaluation, evaluation_id, token, lease_seconds)
-                .where(evaluation.c.state.in_(CLAIMABLE_EVALUATIONS))
-                .returning(*(evaluation.c[name] for name in _CLAIMED))
+                leases.take(evaluation, evaluation_id, CLAIMABLE_EVALUATIONS, token, lease_seconds).returning(
+                    *(evaluation.c[name] for name in _CLAIMED)
+                )
             )
             .mappings()
             .first()
@@ -169,16 +170,19 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 def complete_evaluation(
     database: Database, held: EvaluationClaim, figures: Figures, check: RegressionCheck | None = None
 ) -> bool:
-    """Write figures, the check for a regression and `done` in one transaction; False without the lease."""
+    """Write figures, the check for a regression and `done` in one transaction; False without the lease.
+
+    True also where an earlier call for this claim has written them.
+    """
     now = datetime.now(UTC)
     with database.write() as connection:
         changed = connection.execute(
             update(evaluation)
             .where(leases.held(evaluation, held.evaluation_id, held.token))
-            .values(state=EvaluationState.DONE, evaluated_at=now, **leases.FREE)
+            .values(evaluated_at=now, **leases.FINISHED)
         )
         if changed.rowcount != 1:
-            return False
+            return leases.finished_under(connection, evaluation, held.evaluation_id, held.token)
         for table, rows in figures.by_table():
             names = [column.name for column in table.columns if column.name != "evaluation_id"]
             values = ((held.evaluation_id, *(row.get(name) for name in names)) for row in rows)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select, update
 from config.failures import Reason, Stage
 from db.database import Database, bulk_insert
 from db.manifests import ManifestRow, Reading, archive_id, find_or_write_findings, find_or_write_manifest
+from db.receipts import write_once
 from db.runs import ModelFacts, create_run, find_or_write_model
 from db.schema.archives import manifest_row
 from db.schema.evaluations import evaluation
@@ -45,7 +46,8 @@ def write_imported(database: Database, imported: ImportedScores) -> tuple[int, b
     The same manifest under the same model's name is the run that exists already; nothing is written then.
     Of two imports at the same time, the second waits for the first and finds its run.
     """
-    with database.write() as connection:
+
+    def write(connection: Connection) -> list[int]:
         manifest_id, _ = find_or_write_manifest(
             connection,
             archive=archive_id(connection, imported.root),
@@ -61,7 +63,7 @@ def write_imported(database: Database, imported: ImportedScores) -> tuple[int, b
             .where(run.c.manifest_id == manifest_id, model.c.name == imported.model.name)
         ).scalar()
         if known is not None:
-            return known, False
+            return [known, False]
         run_id = create_run(
             connection,
             manifest_id=manifest_id,
@@ -71,7 +73,10 @@ def write_imported(database: Database, imported: ImportedScores) -> tuple[int, b
             version=imported.version,
         )
         _write_outcomes(connection, run_id, manifest_id, imported)
-    return run_id, True
+        return [run_id, True]
+
+    run_id, new = write_once(database, write)
+    return run_id, bool(new)
 
 
 def _write_outcomes(connection: Connection, run_id: int, manifest_id: int, imported: ImportedScores) -> None:

@@ -4,28 +4,46 @@ Both tables have the columns id, state, attempt, lease_token and lease_expires_a
 database's clock, as workers' clocks may differ.
 """
 
+from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
+from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Table, Update, and_, update
+from sqlalchemy import ColumnElement, Table, Update, and_, case, exists, or_, update
 
-from db.database import Database, clock
+from db.database import Connection, Database, clock
 from db.states import BatchState
 
 _RUNNING: Final = BatchState.RUNNING
 """The same word as EvaluationState.RUNNING."""
 
+_DONE: Final = BatchState.DONE
+"""The same word as EvaluationState.DONE."""
+
 FREE: Final = {"lease_token": None, "lease_expires_at": None}
 """The columns of a row that nobody holds."""
 
+FINISHED: Final = {"state": _DONE, "lease_expires_at": None}
+"""The columns of a row whose results are written: it keeps the token under which they were."""
 
-def take(table: Table, row_id: int, token: str, seconds: float) -> Update:
-    """Return the UPDATE that takes a row's lease and counts the attempt; the caller adds the states."""
+
+def new_token() -> str:
+    """Make a lease's token: once for each claim, outside of whatever repeats its transaction."""
+    return uuid4().hex
+
+
+def take(table: Table, row_id: int, claimable: Sequence[StrEnum], token: str, seconds: float) -> Update:
+    """Return the UPDATE that takes a row's lease and counts the attempt, in one of the states `claimable`.
+
+    A transaction whose COMMIT was not answered may be repeated: a row that is held under the very token is
+    taken again, and the attempt counts once.
+    """
     return (
         update(table)
-        .where(table.c.id == row_id)
+        .where(table.c.id == row_id, or_(table.c.state.in_(claimable), held(table, row_id, token)))
         .values(
             state=_RUNNING,
-            attempt=table.c.attempt + 1,
+            attempt=table.c.attempt + case((held(table, row_id, token), 0), else_=1),
             lease_token=token,
             lease_expires_at=clock() + seconds,
         )
@@ -37,13 +55,22 @@ def held(table: Table, row_id: int, token: str) -> ColumnElement[bool]:
     return and_(table.c.id == row_id, table.c.state == _RUNNING, table.c.lease_token == token)
 
 
+def finished_under(connection: Connection, table: Table, row_id: int, token: str) -> bool:
+    """Return whether a row's results were written under the token: the first COMMIT had succeeded."""
+    done = exists().where(table.c.id == row_id, table.c.state == _DONE, table.c.lease_token == token)
+    return bool(connection.execute(done.select()).scalar_one())
+
+
 def renew(database: Database, table: Table, row_id: int, token: str, seconds: float) -> bool:
-    """Extend a lease; False if it was lost, and the work is in vain."""
+    """Extend a lease; False if it was lost, and the work is in vain.
+
+    True also where the results are written already: whoever wrote them may not know it yet.
+    """
     with database.write() as connection:
         renewed = connection.execute(
             update(table).where(held(table, row_id, token)).values(lease_expires_at=clock() + seconds)
         )
-        return renewed.rowcount == 1
+        return renewed.rowcount == 1 or finished_under(connection, table, row_id, token)
 
 
 def overdue(table: Table) -> ColumnElement[bool]:

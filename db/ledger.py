@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
-from uuid import uuid4
 
 from sqlalchemy import exists, func, select, update
 
@@ -105,16 +104,18 @@ def count_queued(database: Database) -> int:
         return count
 
 
-def claim(database: Database, batch_id: int, worker: str, lease_seconds: float) -> Claim | None:
-    """Take a batch's lease; None if it is done or leased to another, or its run was stopped."""
-    token = uuid4().hex
+def claim(
+    database: Database, batch_id: int, worker: str, lease_seconds: float, token: str | None = None
+) -> Claim | None:
+    """Take a batch's lease; None if it is done or leased to another, or its run was stopped.
+
+    Whoever repeats this gives the same `token` each time: what was committed before is found again.
+    """
+    token = token or leases.new_token()
     with database.write() as connection:
         taken = connection.execute(
-            leases.take(batch, batch_id, token, lease_seconds)
-            .where(
-                batch.c.state.in_(CLAIMABLE_BATCHES),
-                exists().where(run.c.id == batch.c.run_id, run.c.status == RunStatus.RUNNING),
-            )
+            leases.take(batch, batch_id, CLAIMABLE_BATCHES, token, lease_seconds)
+            .where(exists().where(run.c.id == batch.c.run_id, run.c.status == RunStatus.RUNNING))
             .values(worker=worker, started_at=func.coalesce(batch.c.started_at, datetime.now(UTC)))
             .returning(batch.c.run_id, batch.c.number, batch.c.first_row, batch.c.last_row, batch.c.attempt)
         ).first()
@@ -195,8 +196,9 @@ def abandon(database: Database, held: Claim) -> None:
 def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engine: str | None = None) -> bool:
     """Write a batch's results and `done` in one transaction; False, and nothing written, without the lease.
 
-    `engine` names what ran the network. Raises ValueError for outcomes of other images, and KeyError for the
-    score of a finding that is not the model's.
+    True also where an earlier call for this claim has written them. `engine` names what ran the network.
+    Raises ValueError for outcomes of other images, and KeyError for the score of a finding that is not the
+    model's.
     """
     if sorted(outcome.image_id for outcome in outcomes) != sorted(image.image_id for image in held.images):
         raise ValueError(
@@ -211,16 +213,15 @@ def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engin
             update(batch)
             .where(leases.held(batch, held.batch_id, held.token))
             .values(
-                state=BatchState.DONE,
                 finished_at=datetime.now(UTC),
                 scored=len(outcomes) - failed,
                 failed=failed,
                 engine=engine,
-                **leases.FREE,
+                **leases.FINISHED,
             )
         )
         if changed.rowcount != 1:
-            return False
+            return leases.finished_under(connection, batch, held.batch_id, held.token)
         keys = BatchKeys(held.run_id, held.batch_id, held.findings)
         for kind, outcomes_of_kind in by_kind.items():
             kind.write(connection, keys, outcomes_of_kind)

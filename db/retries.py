@@ -8,6 +8,7 @@ from config.failures import Reason, Stage
 from db.database import Database
 from db.errors import DatabaseError
 from db.queries import progress
+from db.receipts import write_once
 from db.runs import ranges_of, write_batches
 from db.schema.archives import manifest_row
 from db.schema.base import UtcDateTime
@@ -24,6 +25,10 @@ def retry_failed(database: Database, run_id: int, reason: Reason | None = None) 
     Raises UnknownRunError for a run that is not there, and DatabaseError for one that is not complete.
     """
     status = progress(database, run_id).status
+    return write_once(database, lambda connection: _reopen(connection, run_id, reason, status))
+
+
+def _reopen(connection: Connection, run_id: int, reason: Reason | None, status: RunStatus) -> int:
     failed = and_(
         image_result.c.run_id == run_id,
         image_result.c.status == ImageStatus.FAILED,
@@ -31,29 +36,28 @@ def retry_failed(database: Database, run_id: int, reason: Reason | None = None) 
     )
     if reason is not None:
         failed = and_(failed, image_result.c.reason == reason)
-    with database.write() as connection:
-        count: int = connection.execute(select(func.count()).where(failed)).scalar_one()
-        if count == 0 and status == RunStatus.COMPLETE:
-            return 0
-        # Of two that ask at the same time one waits here for the other, and finds the run not complete.
-        reopened = connection.execute(
-            update(run)
-            .where(run.c.id == run_id, run.c.status == RunStatus.COMPLETE)
-            .values(status=RunStatus.RUNNING, finished_at=None)
+    count: int = connection.execute(select(func.count()).where(failed)).scalar_one()
+    if count == 0 and status == RunStatus.COMPLETE:
+        return 0
+    # Of two that ask at the same time one waits here for the other, and finds the run not complete.
+    reopened = connection.execute(
+        update(run)
+        .where(run.c.id == run_id, run.c.status == RunStatus.COMPLETE)
+        .values(status=RunStatus.RUNNING, finished_at=None)
+    )
+    if reopened.rowcount != 1:
+        raise DatabaseError(
+            f"run {run_id} is {status}; its failed images can be scored again once it is complete"
         )
-        if reopened.rowcount != 1:
-            raise DatabaseError(
-                f"run {run_id} is {status}; its failed images can be scored again once it is complete"
-            )
-        # The run will have another closing evaluation; the earlier one stays as any other does.
-        connection.execute(
-            update(evaluation)
-            .where(evaluation.c.run_id == run_id, evaluation.c.closes_run)
-            .values(closes_run=False)
-        )
-        _keep(connection, failed)
-        _make_batches(connection, run_id, failed)
-        _take_back(connection, run_id, failed)
+    # The run will have another closing evaluation; the earlier one stays as any other does.
+    connection.execute(
+        update(evaluation)
+        .where(evaluation.c.run_id == run_id, evaluation.c.closes_run)
+        .values(closes_run=False)
+    )
+    _keep(connection, failed)
+    _make_batches(connection, run_id, failed)
+    _take_back(connection, run_id, failed)
     return count
 
 

@@ -12,6 +12,7 @@ from config.cards.model import Card
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
 from db.manifests import find_or_write_findings
+from db.receipts import write_once
 from db.schema.archives import manifest, manifest_row
 from db.schema.runs import batch, image_result, model, model_finding, run
 from db.states import BatchState, ImageStatus, RunStatus
@@ -191,7 +192,8 @@ def find_complete_run(connection: Connection, wanted: int | Literal["latest"]) -
 
 def cancel(database: Database, run_id: int) -> bool:
     """Stop work on a run; batches under way still end. False if it was not running."""
-    with database.write() as connection:
+
+    def stop(connection: Connection) -> bool:
         _require(connection, run_id)
         changed = connection.execute(
             update(run)
@@ -206,10 +208,13 @@ def cancel(database: Database, run_id: int) -> bool:
         )
         return changed.rowcount == 1
 
+    return write_once(database, stop)
+
 
 def resume(database: Database, run_id: int) -> bool:
     """Continue a cancelled run; True if it has work left or an evaluation to come."""
-    with database.write() as connection:
+
+    def go_on(connection: Connection) -> bool:
         _require(connection, run_id)
         connection.execute(
             update(run)
@@ -218,6 +223,8 @@ def resume(database: Database, run_id: int) -> bool:
         )
         status: RunStatus = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one()
         return not status.settled
+
+    return write_once(database, go_on)
 
 
 def _require(connection: Connection, run_id: int) -> None:

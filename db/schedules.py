@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.database import Database
 from db.errors import DatabaseError
+from db.receipts import write_once
 from db.schema.evaluations import evaluation
 from db.schema.runs import run
 from db.schema.schedules import schedule, schedule_due
@@ -77,13 +78,13 @@ def add(
     database: Database, *, name: str, cron: str, timezone: str, action: str, margin: float, now: datetime
 ) -> int:
     """Write a schedule, due for the first time after `now`; ScheduleNameTakenError if the name is active."""
-    with database.write() as connection:
-        added: int | None = connection.execute(
-            upsert(schedule)
-            .values(name=name, cron=cron, timezone=timezone, action=action, margin=margin, created_at=now)
-            .on_conflict_do_nothing()
-            .returning(schedule.c.id)
-        ).scalar_one_or_none()
+    new = (
+        upsert(schedule)
+        .values(name=name, cron=cron, timezone=timezone, action=action, margin=margin, created_at=now)
+        .on_conflict_do_nothing()
+        .returning(schedule.c.id)
+    )
+    added: int | None = write_once(database, lambda connection: connection.execute(new).scalar_one_or_none())
     if added is None:
         raise ScheduleNameTakenError(
             f"there is a schedule {name!r} already; take another name, or first: nightread schedule remove "
@@ -94,13 +95,12 @@ def add(
 
 def remove(database: Database, name: str, now: datetime) -> None:
     """End a schedule; its history stays. UnknownScheduleError if no active one has the name."""
-    with database.write() as connection:
-        changed = connection.execute(
-            update(schedule)
-            .where(schedule.c.name == name, schedule.c.removed_at.is_(None))
-            .values(removed_at=now)
-        )
-    if changed.rowcount == 0:
+    end = (
+        update(schedule)
+        .where(schedule.c.name == name, schedule.c.removed_at.is_(None))
+        .values(removed_at=now)
+    )
+    if write_once(database, lambda connection: connection.execute(end).rowcount) == 0:
         raise UnknownScheduleError(f"there is no schedule {name!r}; see: nightread schedule list")
 
 

@@ -10,6 +10,7 @@ from config.cards.model import find_model
 from config.settings import Settings
 from db.database import Connection, Database
 from db.manifests import ManifestRow, archive_id, find_or_write_manifest
+from db.receipts import write_once
 from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.errors import InputError
 from jobs.sources.source import open_source
@@ -63,7 +64,8 @@ def commit(
     manifest's rows are stored once, no matter how often it is submitted. `progress` is called with the number
     of rows read so far.
     """
-    with database.write() as connection:
+
+    def write(connection: Connection) -> int:
         return create_run(
             connection,
             manifest_id=store_manifest(connection, order, manifest, progress),
@@ -73,6 +75,8 @@ def commit(
             version=version("nightread"),
             bits=order.bits,
         )
+
+    return write_once(database, write)
 
 
 def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:

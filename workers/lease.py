@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from db.database import DriverError
+from db.errors import DatabaseAwayError
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +28,9 @@ class LeaseKeeper:
         while not self._ended.wait(self._interval):
             try:
                 held = self._renew()
-            except DriverError as error:
+            except (DatabaseAwayError, DriverError) as error:
                 # The next turn tries again; if the lease ends meanwhile, the write at the end is refused.
-                log.warning("%s: the lease could not be renewed: %s", self._what, error.orig)
+                log.warning("%s: the lease could not be renewed: %s", self._what, error)
                 continue
             if not held:
                 log.warning("%s: the lease was lost; its results will not be written", self._what)

@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from config.errors import ConfigError
-from db.errors import DatabaseError
+from db.errors import DatabaseAwayError, DatabaseError
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail
 from jobs.errors import AwayError, JobsError
 
@@ -103,13 +103,7 @@ def run_cli(app: typer.Typer) -> None:
     """Run the command line; an error that a person can act on becomes one line instead of a traceback."""
     try:
         app()
-    except AwayError as error:
+    except (AwayError, DatabaseAwayError) as error:
         fail(str(error), EXIT_INCOMPLETE)
     except (JobsError, ConfigError, DatabaseError) as error:
         fail(str(error), EXIT_USAGE)
-    except Exception as error:
-        from db.database import DatabaseAwayError  # noqa: PLC0415  # `nightread --help` does without SQLAlchemy
-
-        if not isinstance(error, DatabaseAwayError):
-            raise
-        fail(f"the database does not answer: {str(error.orig).strip()}", EXIT_INCOMPLETE)

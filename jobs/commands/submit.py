@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from db.errors import DatabaseAwayError
 from db.queries import reading_of
 from jobs.commands.options import (
     BatchOption,
@@ -68,7 +69,7 @@ def submit(
     else:
         try:
             top_up(database, Broker.connect(settings.broker_url.get_secret_value(), settings.tick_seconds))
-        except BrokerAwayError as error:
+        except (BrokerAwayError, DatabaseAwayError) as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
     if as_json:
         print_json({"run_id": run_id, "reading": reading_of(database, run_id)})

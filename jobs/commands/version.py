@@ -6,8 +6,8 @@ from pathlib import Path
 
 from config.settings import Settings, load_settings
 from db import upgrade
-from db.database import Database, DriverError
-from db.errors import DatabaseError
+from db.database import Database
+from db.errors import DatabaseAwayError, DatabaseError
 from jobs.console import say
 
 
@@ -36,8 +36,6 @@ def _revision(settings: Settings) -> str:
     try:
         database = Database(settings.database)
         found = upgrade.version(database)
-    except DatabaseError as error:
-        return str(error)
-    except DriverError as error:
-        return f"does not answer: {' '.join(str(error.orig).split())}"
+    except (DatabaseError, DatabaseAwayError) as error:
+        return " ".join(str(error).split())
     return f"{database.where} at revision {found}" if found else f"{database.where} has no tables yet"

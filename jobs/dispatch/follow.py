@@ -15,7 +15,8 @@ from config.cards.model import find_model, make_card
 from config.errors import ConfigError
 from config.settings import Settings
 from db import queries
-from db.database import Database, DatabaseAwayError
+from db.database import Database
+from db.errors import DatabaseAwayError
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
 from jobs.dispatch.broker import Broker
@@ -64,10 +65,9 @@ def follow(
                 tick()
                 now = queries.progress(database, run_id)
             except DatabaseAwayError as error:
-                # It answered when this began: most likely it restarts, and the workers wait for it as well.
+                # It answered when this began: the workers wait for it as well.
                 if not away:
-                    reason = str(error.orig).strip()
-                    console.print(f"the database does not answer, waiting: {reason}", style="yellow")
+                    console.print(f"waiting: {error}", style="yellow", markup=False, highlight=False)
                 away = True
                 time.sleep(_AWAY_SECONDS)
                 continue

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import requests
@@ -10,6 +11,7 @@ from config.settings import Settings
 from db import alerts
 from db.alerts import Alert
 from db.database import Database
+from db.receipts import patiently
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,8 @@ def deliver(database: Database, settings: Settings, now: datetime) -> None:
             continue
         if not _arrives(settings.webhook_url.get_secret_value(), alert):
             return
-        alerts.set_delivered(database, alert.alert_id, now)
+        # It has arrived: a lost answer here must not have it posted again.
+        patiently(partial(alerts.set_delivered, database, alert.alert_id, now))
         log.info("alert %d was delivered", alert.alert_id)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from fakes import stub_scorer
 from sqlalchemy import select, text, update
-from sqlalchemy.exc import OperationalError
 from support import STUB_CARD, finding_ids, make_run, write_card, write_manifest
 
 from config.failures import Reason, Stage
@@ -16,6 +15,7 @@ from config.settings import Settings
 from db import evaluations, ledger, queries, recovery, runs
 from db.classifications import Classification, FindingScore
 from db.database import Database, clock
+from db.errors import DatabaseAwayError
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from db.schema.archives import image, manifest
@@ -91,7 +91,7 @@ def test_postgresql_ends_a_transaction_that_stands_still(
                 other.execute(mine.values(worker="awake"))
             frozen.execute(text("SELECT 1"))
 
-    with pytest.raises(OperationalError, match="idle-in-transaction"):
+    with pytest.raises(DatabaseAwayError, match="idle-in-transaction"):
         freeze()
     with database.read() as connection:
         assert (
@@ -367,7 +367,7 @@ def test_an_evaluation_is_written_once_and_completes_its_run(
     assert evaluations.claim_evaluation(database, due, LEASE) is None
     assert queries.progress(database, run_id).status == "evaluating"
     assert evaluations.complete_evaluation(database, held, figures(1, auroc=0.5))
-    assert not evaluations.complete_evaluation(database, held, figures(2))
+    assert evaluations.complete_evaluation(database, held, figures(2)), "written already, under this token"
     assert queries.progress(database, run_id).status == "complete"
     assert count(database, "auc") == 1
 

@@ -50,11 +50,12 @@ def write(tmp_path: Path) -> Write:
 
 
 def counts(database: Database) -> dict[str, int]:
-    """How many rows each table has."""
+    """How many rows each table has, but for receipts, which each transaction of a command leaves."""
     with database.read() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in metadata.sorted_tables
+            if table.name != "receipt"
         }
 
 

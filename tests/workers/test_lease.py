@@ -5,8 +5,8 @@ from collections.abc import Callable
 from threading import Event
 
 import pytest
-from sqlalchemy.exc import OperationalError
 
+from db.errors import DatabaseAwayError
 from workers.lease import LeaseKeeper
 
 SHORT = 0.03
@@ -16,7 +16,7 @@ PATIENCE = 30.0
 
 
 def away() -> bool:
-    raise OperationalError("UPDATE", None, Exception("the server is gone"))
+    raise DatabaseAwayError("the server is gone")
 
 
 def answers(*given: Callable[[], bool]) -> tuple[Callable[[], bool], Event, list[int]]:

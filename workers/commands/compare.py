@@ -6,7 +6,8 @@ import typer
 
 from db import queries
 from db.comparisons import Comparisons, find_label_set, write_comparison
-from db.database import Database
+from db.database import Connection, Database
+from db.receipts import write_once
 from jobs.commands.session import ready
 from jobs.console import EXIT_USAGE, err, fail, print_table, say
 from jobs.tables.labels import OWN
@@ -45,8 +46,11 @@ def compare(
         )
     if not comparisons.rows:
         fail(f"the models of runs {run_a} and {run_b} have no finding in common", EXIT_USAGE)
-    with database.write() as connection:
-        written = write_comparison(connection, run_a, run_b, label_manifest_id, label_set or OWN, comparisons)
+
+    def write(connection: Connection) -> int:
+        return write_comparison(connection, run_a, run_b, label_manifest_id, label_set or OWN, comparisons)
+
+    written = write_once(database, write)
     _print_comparison(database, (run_a, run_b), comparisons)
     say(f"comparison {written} is kept in the view comparisons")
 

@@ -8,8 +8,10 @@ import typer
 
 from db import queries
 from db.comparisons import find_label_set
+from db.database import Connection
 from db.evaluations import EvaluationRequest, ask
 from db.manifests import manifest_of
+from db.receipts import write_once
 from jobs.commands.options import RunArgument, pairs
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import ready
@@ -97,22 +99,25 @@ def evaluate(
             findings=pairs(box_finding, "--box-finding", "NAME=FINDING"),
             root=root,
         )
-    with database.write() as connection:
+    name = OWN if opened is None else label_set or _stem(opened.path)
+
+    def write(connection: Connection) -> int:
         box_set_id = None if drawn is None else store_boxes(connection, drawn)
-        if opened is None:
-            name, label_manifest_id = OWN, find_label_set(connection, (run,), None)
-        else:
-            name = label_set or opened.path.name.removesuffix(".gz").removesuffix(".csv")
-            label_manifest_id = store_labels(connection, run, opened)
-        asked = EvaluationRequest(label_manifest_id, name, bootstrap, sensitivity, box_set_id)
-        evaluation_id = ask(connection, run, asked)
+        labelled = (
+            find_label_set(connection, (run,), None)
+            if opened is None
+            else store_labels(connection, run, opened)
+        )
+        return ask(connection, run, EvaluationRequest(labelled, name, bootstrap, sensitivity, box_set_id))
+
+    evaluation_id = write_once(database, write)
     if opened is not None:
         say_reading(opened)
     evaluate_now(database, settings, evaluation_id)
     print_auc(database, run)
-    if box_set_id is not None:
+    if drawn is not None:
         print_localisation(database, evaluation_id)
-    say(f"evaluation {evaluation_id} of run {run}, labels: {asked.label_set}")
+    say(f"evaluation {evaluation_id} of run {run}, labels: {name}")
 
 
 def _require_options(
@@ -132,3 +137,8 @@ def _require_options(
         fail(f"--label-set: {OWN!r} is the name of the run's own labels; choose another", EXIT_USAGE)
     if sensitivity is not None and not 0 < sensitivity <= 1:
         fail(f"--sensitivity: {sensitivity} is not above 0 and at most 1", EXIT_USAGE)
+
+
+def _stem(path: Path) -> str:
+    """Return a CSV's name without its endings."""
+    return path.name.removesuffix(".gz").removesuffix(".csv")

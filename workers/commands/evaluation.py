@@ -1,14 +1,10 @@
 """An evaluation that a command computes itself, for a person waiting for its figures."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 from config.settings import Settings
 from db.database import Database
+from db.receipts import patiently
 from jobs.console import EXIT_INCOMPLETE, err, fail
 from workers.evaluation.figures import evaluate
-
-T = TypeVar("T")
 
 
 def evaluate_now(database: Database, settings: Settings, evaluation_id: int) -> None:
@@ -16,12 +12,8 @@ def evaluate_now(database: Database, settings: Settings, evaluation_id: int) -> 
 
     Should this process be killed, the next reconciliation anywhere takes the evaluation up.
     """
-
-    def at_once(action: Callable[[], T]) -> T:
-        return action()
-
     with err.status(f"evaluating ({evaluation_id})"):
-        if evaluate(database, evaluation_id, settings.lease_seconds, at_once) is None:
+        if evaluate(database, evaluation_id, settings.lease_seconds, patiently) is None:
             fail(
                 f"evaluation {evaluation_id} is being computed by a worker; see the view auc", EXIT_INCOMPLETE
             )

@@ -1,5 +1,6 @@
 """The command `nightread import-scores`: another system's scores become a run, evaluated like any other."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from db import queries, recovery
 from db.imports import open_evaluation
+from db.receipts import patiently
 from jobs.commands.options import ImageColumnOption, column_mapping
 from jobs.commands.session import ready
 from jobs.console import err, say
@@ -49,7 +51,7 @@ def import_scores_(
     with err.status(f"reading {scores}"):
         imported = import_scores(database, order)
     _say(imported, order)
-    recovery.close_finished(database, imported.run_id)
+    patiently(partial(recovery.close_finished, database, imported.run_id))
     due = open_evaluation(database, imported.run_id)
     if due is not None:
         evaluate_now(database, settings, due)

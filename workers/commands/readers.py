@@ -1,12 +1,14 @@
 """Each reader of a file of labels as a label set of its own, and how far they agree."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from config.settings import Settings
 from db.agreement import images_of, write_agreement
-from db.database import Database
+from db.database import Connection, Database
 from db.evaluations import EvaluationRequest, ask
+from db.receipts import write_once
 from jobs.console import EXIT_USAGE, fail, print_table, say
 from jobs.tables.labels import open_labels, store_labels
 from jobs.tables.manifest import Manifest
@@ -38,17 +40,14 @@ def evaluate_readers(
     tables = {reader: opened(reader) for reader in whole.readers}
     evaluations = {}
     for reader, table in tables.items():
-        with database.write() as connection:
-            labels = store_labels(connection, run_id, table)
-            evaluations[reader] = ask(
-                connection, run_id, EvaluationRequest(labels, reader, bootstrap, sensitivity)
-            )
+        write = partial(_ask, run_id, reader, table, bootstrap, sensitivity)
+        evaluations[reader] = write_once(database, write)
         evaluate_now(database, settings, evaluations[reader])
     with database.read() as connection:
         images = sorted(images_of(connection, run_id))
     rows = list(agreements({reader: list(table) for reader, table in tables.items()}, whole.findings, images))
-    with database.write() as connection:
-        write_agreement(connection, run_id, str(whole.path.resolve()), rows)
+    path = str(whole.path.resolve())
+    write_once(database, lambda connection: write_agreement(connection, run_id, path, rows))
     print_table(
         ("finding", "images", "readers", "Fleiss' kappa", "95% interval", ""),
         (
@@ -67,3 +66,16 @@ def evaluate_readers(
     )
     said = ", ".join(f"{reader}: {number}" for reader, number in evaluations.items())
     say(f"evaluations of run {run_id} by reader: {said}; see the views auc and agreement")
+
+
+def _ask(
+    run_id: int,
+    reader: str,
+    table: Manifest,
+    bootstrap: int,
+    sensitivity: float | None,
+    connection: Connection,
+) -> int:
+    """Make the evaluation by one reader's labels due; returns its id."""
+    labels = store_labels(connection, run_id, table)
+    return ask(connection, run_id, EvaluationRequest(labels, reader, bootstrap, sensitivity))

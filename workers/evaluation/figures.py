@@ -8,6 +8,7 @@ from config.cards.model import DEFAULT_KIND
 from db import evaluations
 from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
+from db.leases import new_token
 from db.queries import model_card
 from workers.errors import UnknownKindError
 from workers.evaluation.classification import evaluate_classification
@@ -37,14 +38,15 @@ def evaluate(
 
     Raises UnknownKindError where nothing here evaluates the model's kind.
     """
-    held = evaluations.claim_evaluation(database, evaluation_id, lease_seconds)
+    claim = evaluations.claim_evaluation
+    held = patiently(partial(claim, database, evaluation_id, lease_seconds, new_token()))
     if held is None:
         return None
     what = f"run {held.run_id}, evaluation {evaluation_id}"
     renew = partial(evaluations.renew_evaluation, database, held, lease_seconds)
     with LeaseKeeper(renew, lease_seconds, what):
-        figures = evaluate_run(database, held)
-        check = check_regression(database, held)
+        figures = patiently(partial(evaluate_run, database, held))
+        check = patiently(partial(check_regression, database, held))
         patiently(database.analyze)  # people's queries come next
         written = patiently(partial(evaluations.complete_evaluation, database, held, figures, check))
     return held if written else None

@@ -8,21 +8,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from tenacity import (
-    Retrying,
-    before_sleep_log,
-    retry_if_exception_type,
-    stop_after_delay,
-    wait_exponential,
-    wait_random,
-)
-
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger, recovery
-from db.database import Database, DatabaseAwayError
+from db.database import Database
+from db.errors import DatabaseAwayError
+from db.leases import new_token
 from db.ledger import Claim
+from db.receipts import patiently
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
 from workers.errors import WrongModelError
@@ -56,15 +50,15 @@ class Child:
 
     def score_batch(self, batch_id: int) -> None:
         """Claim a batch, score it and write its results; returns at once if there is nothing to claim."""
-        held = self._patiently(
-            partial(ledger.claim, self._database, batch_id, self._name, self._settings.lease_seconds)
-        )
+        seconds = self._settings.lease_seconds
+        take = partial(ledger.claim, self._database, batch_id, self._name, seconds, token=new_token())
+        held = self._patiently(take)
         if held is None:
             log.info("batch id %d is done, leased or not to be done; nothing to do", batch_id)
             return
         what = f"run {held.run_id}, batch {held.number}/{held.batches}, attempt {held.attempt}"
-        renew = partial(ledger.renew, self._database, held, self._settings.lease_seconds)
-        with LeaseKeeper(renew, self._settings.lease_seconds, what) as lease:
+        renew = partial(ledger.renew, self._database, held, seconds)
+        with LeaseKeeper(renew, seconds, what) as lease:
             written = self._score_held(held, what)
         if written:
             log.info("%s: done", what)
@@ -78,30 +72,23 @@ class Child:
         except ConfigError:
             # Another worker may have the right model: the batch is not at fault.
             log.exception("%s: given back", what)
-            ledger.release(self._database, held)
+            self._patiently(partial(ledger.release, self._database, held))
             raise
         try:
             outcomes = scorer.score(held)
             return self._patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine))
-        except DatabaseAwayError:
+        except DatabaseAwayError as error:
             # The database is away for longer than the lease; the reconciler takes the batch back.
-            log.exception("%s: its results could not be written", what)
+            log.error("%s: its results could not be written: %s", what, error)  # noqa: TRY400  # not a bug of ours
             raise
         except Exception:
             log.exception("%s: failed and is tried again", what)
-            ledger.abandon(self._database, held)
+            self._patiently(partial(ledger.abandon, self._database, held))
             raise
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Retry a transaction while the database is away, for as long as a lease may last."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(DatabaseAwayError),
-            wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
-            stop=stop_after_delay(self._settings.lease_seconds),
-            before_sleep=before_sleep_log(log, logging.WARNING),
-            reraise=True,
-        )
-        return retrying(action)
+        return patiently(action, self._settings.lease_seconds)
 
     def _go_on(self, run_id: int) -> None:
         """Announce the next batch and, after a run's last one, its evaluation."""

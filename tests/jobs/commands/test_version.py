@@ -54,7 +54,7 @@ def test_a_server_that_is_away_is_named_on_one_line_without_its_password(
     monkeypatch.setenv("NIGHTREAD_DATABASE_URL", "postgresql://me:hunter2@127.0.0.1:1/none")
     lines = shown()
     assert len(lines) == 4
-    assert lines[3].startswith("database: does not answer: ")
+    assert lines[3].startswith("database: the database does not answer: ")
     assert "hunter2" not in lines[3]
     assert not home.exists()
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
 from support import make_run
 
 from db import queries, runs
 from db.database import Database
+from db.errors import DatabaseAwayError
 from db.schema.runs import run
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
@@ -55,7 +55,7 @@ def ticks(*steps: Callable[[], object]) -> Callable[[], None]:
 
 
 def away() -> None:
-    raise OperationalError("SELECT", None, Exception("connection refused"))
+    raise DatabaseAwayError("the database does not answer: connection refused")
 
 
 def nothing() -> None:
@@ -75,7 +75,7 @@ def test_a_database_that_is_away_is_told_once_until_it_answers_again(
 ) -> None:
     tick = ticks(away, away, away, nothing, away, away, lambda: runs.cancel(sqlite, run_id))
     assert follow(sqlite, run_id, console, tick).settled
-    assert printed(console).count("the database does not answer, waiting: connection refused") == 2
+    assert printed(console).count("waiting: the database does not answer: connection refused") == 2
 
 
 def test_without_a_terminal_a_line_tells_how_far_it_is(

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from fakes import FakeBroker
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
 from support import ROOT, STUB_CARD, make_run, write_card
 
 from config.settings import Settings
 from db import ledger, queries
 from db.database import Database
+from db.errors import DatabaseAwayError
 from db.outcomes import Outcome
 from db.schema.runs import batch
 from db.states import BatchState, RunStatus
@@ -62,7 +62,7 @@ def away_for(times: int) -> Callable[[], str]:
 
     def transaction() -> str:
         for _ in left:
-            raise OperationalError("UPDATE", None, Exception("the server is gone"))
+            raise DatabaseAwayError("the server is gone")
         return "written"
 
     return transaction
@@ -85,7 +85,7 @@ def test_a_transaction_is_tried_again_until_the_database_is_back(child: Child, c
 def test_patience_ends_with_the_lease_and_the_databases_error_comes_through(
     child: Child, clock: Clock
 ) -> None:
-    with pytest.raises(OperationalError, match="the server is gone"):
+    with pytest.raises(DatabaseAwayError, match="the server is gone"):
         child._patiently(away_for(1_000_000))
     assert 60.0 <= clock.now < 60.0 + 2 * 6.0, "a pause is at most 5 s and its jitter"
 
