@@ -80,7 +80,8 @@ EXPORTS: Final[Mapping[What, Export]] = {
             "ci_method": "word",
             **dict.fromkeys(
                 (
-                    *("auroc", "ci_low", "ci_high", "bootstrap_low", "bootstrap_high", "average_precision"),
+                    *("auroc", "ci_low", "ci_high", "bootstrap_low", "bootstrap_high"),
+                    *("average_precision", "average_precision_low", "average_precision_high"),
                     *("threshold", "sensitivity", "specificity", "ppv", "npv", "f1"),
                     *("brier", "calibration_error", "platt_slope", "platt_intercept"),
                 ),
