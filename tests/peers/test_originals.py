@@ -11,69 +11,34 @@ from typing import Any
 
 import pytest
 
-from config.cards.classification import ClassificationCard, Preprocessing
-from config.cards.model import Classifier
+from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
-from workers.models.original import TOLERANCE, Original, OriginalError, compare
-from workers.models.original_process import scores_of
+from workers.models.bounded import OriginalError
+from workers.models.original import TOLERANCE, Original, compare
 from workers.models.torch_files import read_torch
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     torch = pytest.importorskip("torch", reason="torch is a peer: make test-peers")
-    torchvision = pytest.importorskip("torchvision", reason="torchvision is a peer: make test-peers")
 
 nn = torch.nn
 pytestmark = pytest.mark.usefixtures("tensorflow")
 
-OUTPUTS = 3
-
-
-@pytest.fixture(scope="module")
-def densenet() -> Any:
-    torch.manual_seed(1)
-    return torchvision.models.densenet121(weights=None, num_classes=OUTPUTS).eval()
-
-
-@pytest.fixture(scope="module")
-def card(untrained: Classifier) -> ClassificationCard:
-    pixels = Preprocessing(
-        size=64, channels=3, resize="bilinear", factor=1 / 255, mean=(0.485, 0.456, 0.406), std=(0.2,) * 3
-    )
-    findings = tuple(f"finding {index}" for index in range(OUTPUTS))
-    return untrained.card.model_copy(update={"pixels": pixels, "findings": findings})
-
-
-@pytest.fixture(scope="module")
-def network(tensorflow: Any, card: ClassificationCard) -> Any:
-    assert tensorflow
-    from workers.inference.networks import densenet121
-
-    return densenet121.build(card)
-
 
 @pytest.fixture
-def compared(network: Any, card: ClassificationCard, tmp_path: Path) -> Callable[..., float]:
+def compared(small_network: Any, small_card: ClassificationCard, tmp_path: Path) -> Callable[..., float]:
     """Save a module, read it, and compare."""
 
-    def run(content: Any) -> float:
+    def bring(content: Any) -> float:
         path = tmp_path / "model.pth"
         torch.save(content, path)
         found = read_torch(path, trust_pickle=True)
         assert found.module is not None
-        network.set_weights(found.arrays)
-        return compare(Original(path, found.module, tuple(range(OUTPUTS))), network, card, TOLERANCE)
+        small_network.set_weights(found.arrays)
+        original = Original(path, found.module, tuple(range(found.outputs)))
+        return compare(original, small_network, small_card, TOLERANCE)
 
-    return run
-
-
-@pytest.fixture
-def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Run modules here: another process would load torch for each. Its bounds have tests of their own."""
-    monkeypatch.setattr(
-        "workers.models.original._run",
-        lambda original, inputs: scores_of(original.path, original.container, tmp_path, inputs),
-    )
+    return bring
 
 
 def parts(network: Any, *layers: Any) -> Any:
@@ -154,12 +119,12 @@ def hostile(
     (tmp_path / "hostile_network.py").write_text(HOSTILE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
 
-    def run(*deeds: str) -> float:
+    def attempt(*deeds: str) -> float:
         import importlib
 
         return compared(importlib.import_module("hostile_network").Net(densenet, deeds))
 
-    return run
+    return attempt
 
 
 @pytest.fixture
@@ -216,6 +181,6 @@ def test_module_is_compared_in_its_process_and_no_longer_than_allowed(
     hostile: Callable[..., float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert 0 <= hostile() < 1e-5
-    monkeypatch.setattr("workers.models.original._SECONDS", 10)
+    monkeypatch.setattr("workers.models.bounded._SECONDS", 10)
     with pytest.raises(OriginalError, match="did not answer in 10 s"):
         hostile("time.sleep(600)")

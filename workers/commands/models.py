@@ -100,7 +100,11 @@ def add(
         ),
     ] = None,
     trust_pickle: Annotated[
-        bool, typer.Option("--trust-pickle", help="Run the code that a pickled PyTorch module contains.")
+        bool,
+        typer.Option(
+            "--trust-pickle",
+            help="Run the code of a pickled module, a TorchScript or torch.export program, or a SavedModel.",
+        ),
     ] = False,
     half: Annotated[
         bool, typer.Option("--half", help="Store the weights as float16, at half the size.")

@@ -24,9 +24,10 @@ from workers.models.check import check_network, original_in
 from workers.models.folder import write_model
 from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
-from workers.models.kinds import Kind, kind_of
+from workers.models.kinds import SAVED_MODEL, Kind, kind_of
 from workers.models.layouts import LAYOUTS, Layout
 from workers.models.options import ImportOptions, require_options
+from workers.models.programs import PROGRAMS, read_program
 from workers.models.torch_files import read_torch
 
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
@@ -94,8 +95,7 @@ def add_weights(
             "thresholds": _thresholds(imported, layout, options),
             "pixels": _pixels(imported.channels, layout, options),
             "final_relu": layout.final_relu if options.final_relu is None else options.final_relu,
-            "provenance": f"{options.provenance or layout.provenance}; made of {source.name}, "
-            f"SHA-256 {file_sha256(source)}",
+            "provenance": f"{options.provenance or layout.provenance}; made of {_origin(source)}",
             "licence": options.licence or layout.licence,
             "unused": imported.unused or None,
             "views": options.views,
@@ -113,9 +113,20 @@ def add_weights(
 
 def default_name(source: Path) -> str:
     """Return the model's name where none is given: the file's, without its endings, as cards allow it."""
-    stem = re.sub(r"(\.weights)?\.(h5|hdf5|keras|pth|pt|bin|tar|safetensors)$", "", source.name.lower())
+    if source.name == SAVED_MODEL:
+        source = source.parent
+    endings = r"(\.weights)?\.(h5|hdf5|keras|pth|pt2?|onnx|bin|tar|safetensors)$"
+    stem = re.sub(endings, "", source.name.lower())
     stem = stem.removesuffix(".pth")
     return re.sub(r"[^a-z0-9._-]+", "-", stem).lstrip("._-")[:63] or "model"
+
+
+def _origin(source: Path) -> str:
+    """Name a source and its hash; that of a SavedModel is of its arrays, which lie beside the graph."""
+    if source.name != SAVED_MODEL:
+        return f"{source.name}, SHA-256 {file_sha256(source)}"
+    [arrays] = (source.parent / "variables").glob("variables.data-*")
+    return f"{source.parent.name}, whose {arrays.name} has the SHA-256 {file_sha256(arrays)}"
 
 
 # --- what must hold before anything is read or written -----------------------------------------------------
@@ -141,7 +152,10 @@ def _require_half(imported: ForeignWeights, source: Path) -> None:
 
 
 def _read(source: Path, weights_key: str | None, *, trust_pickle: bool) -> ForeignWeights:
-    if kind_of(source) is not Kind.KERAS:
+    kind = kind_of(source)
+    if kind in PROGRAMS:
+        return read_program(source, kind, weights_key, trusted=trust_pickle)
+    if kind is not Kind.KERAS:
         return read_torch(source, trust_pickle=trust_pickle, weights_key=weights_key)
     if weights_key is not None:
         raise ConfigError(f"{source}: --weights-key is for PyTorch's files; this one is of Keras")

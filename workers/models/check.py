@@ -7,6 +7,7 @@ from config.cards.card import CardFields
 from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
 from workers.inference.networks.network import KerasModel
+from workers.models.bounded import OriginalError
 from workers.models.foreign_weights import ForeignWeights
 from workers.models.home import HomeScores, compare_with_home
 from workers.models.kinds import Kind, kind_of
@@ -14,7 +15,6 @@ from workers.models.original import (
     HALF_TOLERANCE,
     TOLERANCE,
     Original,
-    OriginalError,
     answers,
     compare,
     computes,

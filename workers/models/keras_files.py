@@ -52,7 +52,7 @@ def read_keras(path: Path) -> ForeignWeights:
             full_model = file.get("model_weights", getlink=True) is not None
             root = member(file, "model_weights") if full_model else file
             layers = legacy_layers(root) if has_names(root, "layer_names") else keras_3_layers(root)
-            return _arrange(layers)
+            return arrange(layers)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (FileNotFoundError, PermissionError) as error:
@@ -62,7 +62,8 @@ def read_keras(path: Path) -> ForeignWeights:
         raise ConfigError(f"{path}: is damaged or not complete; fetch it again ({reason})") from None
 
 
-def _arrange(layers: list[Layer]) -> ForeignWeights:
+def arrange(layers: list[Layer]) -> ForeignWeights:
+    """Put the layers' arrays in the network's order; ConfigError, without a path, for any other network."""
     convolutions, norms, heads = _by_kind(layers)
     _check_numbers(len(convolutions), len(norms), len(heads))
     channels = _channels(convolutions[0])

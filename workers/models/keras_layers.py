@@ -2,13 +2,14 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
 from typing import Final
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from config.errors import ConfigError
 from workers.models.hdf5 import dataset, member
@@ -38,10 +39,10 @@ _NOT_WEIGHTS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer with weights: HDF5 datasets by their role, none of them read yet."""
+    """A layer with weights by their role: HDF5 datasets, none of them read yet, or arrays."""
 
     name: str
-    parts: dict[str, h5py.Dataset]
+    parts: dict[str, h5py.Dataset | NDArray[np.floating]]
 
     @property
     def kernel_axes(self) -> int:
@@ -82,6 +83,15 @@ def legacy_layers(root: h5py.Group) -> list[Layer]:
             roles.append(role)
         mixed |= _partly_frozen(roles)
     return _in_named_order(list(layers.values()), mixed=mixed)
+
+
+def named_layers(arrays: Mapping[str, NDArray[np.floating]]) -> list[Layer]:
+    """Return the layers of variables that are named as `conv1_bn/gamma`, in their order."""
+    layers: dict[str, Layer] = {}
+    for name, array in arrays.items():
+        layer, role = _split(name)
+        layers.setdefault(layer, Layer(_standard(layer), {})).parts[role] = array
+    return list(layers.values())
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -11,6 +11,8 @@ from typing import Final
 from config.errors import ConfigError
 from workers.models.advice import SAVE_STATE_DICT
 
+SAVED_MODEL: Final = "saved_model.pb"
+
 _HEAD_BYTES: Final = 512
 _TAR_PLACE: Final = slice(257, 262)
 
@@ -32,7 +34,6 @@ _TF_CHECKPOINT: Final = re.compile(r".*\.(?:index|meta|data-\d+-of-\d+)")
 _DENSENET: Final = re.compile(r"densenet[-_]?121(?![0-9])", re.IGNORECASE)
 _FOLDERS_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")
 
-_SAVE_KERAS: Final = 'save it where it was trained, in Python: `import keras; model.save("model.keras")`'
 _SAVE_WEIGHTS: Final = (
     "build its network again where it was trained, load these weights, and save them, in Python: "
     '`model.load_weights(...); model.save_weights("model.weights.h5")`'
@@ -45,6 +46,12 @@ class Kind(Enum):
     KERAS = auto()
     TORCH = auto()
     SAFETENSORS = auto()
+    TORCHSCRIPT = auto()
+    EXPORTED = auto()
+    """By torch.export."""
+    ONNX = auto()
+    SAVED_MODEL = auto()
+    """The graph of one, whose arrays lie in the folder beside it."""
 
 
 def kind_of(path: Path) -> Kind:
@@ -56,8 +63,12 @@ def kind_of(path: Path) -> Kind:
         return _kind_of_zip(path)
     if path.suffix.lower() == ".safetensors" and not head.startswith(_LFS):
         return Kind.SAFETENSORS
+    if path.name == SAVED_MODEL:
+        return Kind.SAVED_MODEL
     if problem := _problem(path, head):
         raise ConfigError(f"{path}: {problem}")
+    if path.suffix.lower() == ".onnx" or _ONNX_MAKERS.match(head):
+        return Kind.ONNX
     return Kind.KERAS if path.suffix.lower() in {".h5", ".hdf5", ".keras"} else Kind.TORCH
 
 
@@ -88,14 +99,9 @@ def _problem(path: Path, head: bytes) -> str | None:
         ),
         (archive, f"is an archive ({archive}); unpack it, and add the weights file that is in it"),
         (
-            path.suffix.lower() == ".onnx" or _ONNX_MAKERS.match(head),
-            f"is an ONNX graph, which does not keep the names of layers; {SAVE_STATE_DICT}",
-        ),
-        (
             _TF_CHECKPOINT.fullmatch(path.name) or start.startswith(b"model_checkpoint_path"),
             f"is part of a TensorFlow checkpoint; {_SAVE_WEIGHTS}",
         ),
-        (path.name == "saved_model.pb", f"is the graph of a SavedModel; {_SAVE_KERAS}"),
     )
     return next((problem for found, problem in problems if found), None)
 
@@ -109,12 +115,10 @@ def _kind_of_zip(path: Path) -> Kind:
     if "model.weights.h5" in names:
         return Kind.KERAS
     if "data.pkl" in names:
-        return Kind.TORCH
+        # What TorchScript keeps beside the arrays, and torch.save does not.
+        return Kind.TORCHSCRIPT if "constants.pkl" in names else Kind.TORCH
     if {"serialized_exported_program.json", "archive_format", "archive_version"} & set(names):
-        raise ConfigError(
-            f"{path}: is a program of torch.export (.pt2); save its arrays, in Python: `import torch; "
-            f'torch.save(dict(torch.export.load("{path.name}").state_dict), "weights.pth")`'
-        )
+        return Kind.EXPORTED
     if names and all(name.endswith(".npy") for name in names):
         raise ConfigError(
             f"{path}: is a NumPy archive (.npz), whose arrays have no layers; {SAVE_STATE_DICT}"
@@ -127,14 +131,14 @@ def _kind_of_zip(path: Path) -> Kind:
 def weights_in(folder: Path) -> Path | None:
     """Return the weights file of another library's folder; None for a model folder, with its card.
 
-    Hugging Face's: `config.json` says what the network is. Raises ConfigError for a folder that is known and
-    cannot be read.
+    Hugging Face's: `config.json` says what the network is. Of a SavedModel it is the graph. Raises
+    ConfigError for a folder that is known and cannot be read.
     """
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if "card.yaml" in names:
         return None
-    if "saved_model.pb" in names:
-        raise ConfigError(f"{folder}: is a SavedModel, a graph of TensorFlow's; {_SAVE_KERAS}")
+    if SAVED_MODEL in names:
+        return folder / SAVED_MODEL
     if "checkpoint" in names or any(map(_TF_CHECKPOINT.fullmatch, names)):
         raise ConfigError(f"{folder}: is a folder of TensorFlow checkpoints; {_SAVE_WEIGHTS}")
     if "config.json" not in names:

@@ -1,10 +1,5 @@
 """Compare an imported network with the original, where the file it came in can compute."""
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +14,7 @@ from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
 from workers.inference.networks.network import KerasModel, probabilities_of, with_other_relu
 from workers.inference.pixels import prepare, test_pictures
+from workers.models.bounded import scores_of
 
 TOLERANCE: Final = 1e-4
 """Of a probability: the same network in two libraries differs by less than a tenth of it."""
@@ -26,18 +22,14 @@ TOLERANCE: Final = 1e-4
 HALF_TOLERANCE: Final = 5e-3
 """The same where the weights were rounded to float16."""
 
-_SECONDS: Final = 300
-_LONGEST_ERROR: Final = 2000  # bytes
 _SAME: Final = 1e-6
 _SUM_ERROR: Final = 1e-3
-# What the process needs of its caller's environment: no address or password of a server is among it.
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 # Layers that no DenseNet-121 with a linear head has, and that change its scores.
 _TELLING: Final = frozenset(
     {
         "GlobalMaxPooling2D", "AdaptiveMaxPool2d", "AdaptiveConcatPool2d", "Softmax", "Rescaling",
         "Normalization", "LayerNormalization", "LayerNorm", "Lambda", "Attention", "MultiHeadAttention",
-        "MultiheadAttention",
+        "MultiheadAttention", "Max",
     }
 )  # fmt: skip
 _PREPARING: Final = frozenset({"Rescaling", "Normalization"})
@@ -87,7 +79,7 @@ def compare(original: Original, network: KerasModel, card: ClassificationCard, t
     The original runs in a process of its own, with limits and without a network. Raises ConfigError over the
     tolerance, which says what differs where that shows; OriginalError where the original does not run here.
     """
-    theirs, layers = _run(original, _inputs(card))
+    theirs, layers = scores_of(original.path, original.container, _inputs(card))
     ours = answers(network, card)
     if theirs.shape[1] <= max(original.kept):
         raise ConfigError(
@@ -100,10 +92,6 @@ def compare(original: Original, network: KerasModel, card: ClassificationCard, t
         f"the network that was read differs from the original by {difference:.2g} in probability: "
         f"{_reason(original, network, card, theirs, layers, tolerance)}"
     )
-
-
-class OriginalError(Exception):
-    """The original cannot be run here."""
 
 
 def _inputs(card: ClassificationCard) -> NDArray[np.float32]:
@@ -144,40 +132,3 @@ def _reason(
     return (
         "; ".join(reasons) or "its code computes another thing with these weights (pooling, head or layers)"
     )
-
-
-def _run(original: Original, inputs: NDArray[np.float32]) -> tuple[NDArray[np.float64], list[str]]:
-    environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment |= {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        "CUDA_VISIBLE_DEVICES": "",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "KERAS_BACKEND": "tensorflow",
-    }
-    with tempfile.TemporaryDirectory(prefix="nightread-original-") as scratch:
-        folder = Path(scratch)
-        np.save(folder / "inputs.npy", inputs)
-        command = [sys.executable, "-P", "-m", "workers.models.original_process",
-                   str(original.path.resolve()), original.container, scratch]  # fmt: skip
-        errors = folder / "errors.txt"
-        try:
-            with errors.open("wb") as file:
-                done = subprocess.run(
-                    command, env=environment, cwd=scratch, stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL, stderr=file, timeout=_SECONDS, check=False,
-                    start_new_session=True,
-                )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            raise OriginalError(f"it did not answer in {_SECONDS} s") from error
-        if done.returncode != 0:
-            raise OriginalError(_last_line(errors) or f"it ended with {done.returncode}")
-        outputs = np.load(folder / "outputs.npy", allow_pickle=False)
-        layers: list[str] = json.loads((folder / "layers.json").read_text(encoding="utf-8"))
-        return outputs, layers
-
-
-def _last_line(path: Path) -> str:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LONGEST_ERROR))
-        text = file.read().decode(errors="replace")
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -30,10 +30,19 @@ def read_torch(path: Path, *, trust_pickle: bool, weights_key: str | None = None
         contents = Contents({"": _read_safetensors(path)})
     else:
         contents = contents_of(path, trust_pickle=trust_pickle)
+    return foreign_weights(path, contents, weights_key)
+
+
+def foreign_weights(path: Path, contents: Contents, weights_key: str | None) -> ForeignWeights:
+    """Return the one network among a file's arrays, or the one that `weights_key` chooses.
+
+    Raises ConfigError where there is none, or more than one.
+    """
     found = find_network(path, contents.containers, weights_key)
     arrays = convert(path, found.network)
     outputs = len(arrays[-1])
-    module = contents.modules.get(found.network.container)
+    container = found.network.container
+    module = contents.modules.get(container)
     facts = _facts(path, getattr(module, "module", module)) | _stored(found)  # DataParallel's inner one
     return ForeignWeights(
         arrays=arrays,
@@ -42,7 +51,7 @@ def read_torch(path: Path, *, trust_pickle: bool, weights_key: str | None = None
         findings=_names(facts.get("findings"), outputs),
         thresholds=_thresholds(facts.get("op_threshs"), outputs),
         unused=found.left,
-        module=None if module is None else found.network.container,
+        module=container if container in contents.modules else None,
         final_relu_unsaid=found.network.trunk.rpartition(".")[2] != "features",
     )
 

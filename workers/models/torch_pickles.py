@@ -17,7 +17,6 @@ from config.errors import ConfigError
 from workers.models.advice import SAVE_STATE_DICT, TORCH_MISSING
 from workers.models.torch_names import State
 
-_PROGRAM: Final = "constants.pkl"  # what TorchScript keeps beside the arrays, and torch.save does not
 _PICKLES: Final = 4  # a magic number, a version, the machine, and what was saved
 _OF_ARRAYS: Final = re.compile(r"torch\._utils\..*|torch\.\w*Storage|collections\.OrderedDict")
 _PICKLE_HEAD: Final = b"\x80"
@@ -48,8 +47,8 @@ class Inert(dict[object, object]):
 class Contents:
     """A file's arrays by state dict, each by the path of keys that leads to it, "" for the file itself.
 
-    `modules`: the modules that state dicts were taken of, by the same paths. `closed`: paths of modules that
-    were not opened, as that would run code.
+    `modules`: the modules that state dicts were taken of, by the same paths; None for a program's. `closed`:
+    paths of modules that were not opened, as that would run code.
     """
 
     containers: dict[str, State] = field(default_factory=dict)
@@ -75,7 +74,7 @@ def contents_of(path: Path, *, trust_pickle: bool) -> Contents:
     """
     zipped = _head(path) == _ZIP_HEAD
     if zipped:
-        _require_arrays(path)
+        _require_whole(path)
     elif not _head(path).startswith(_PICKLE_HEAD):
         raise ConfigError(f"{path}: is not a file that torch.save wrote")
     torch = need(path, "torch")
@@ -156,18 +155,12 @@ def _arrays(torch: ModuleType, state: Mapping[object, object]) -> State:
     }
 
 
-def _require_arrays(path: Path) -> None:
-    """Raise ConfigError for a zip that is cut, or that holds a program."""
+def _require_whole(path: Path) -> None:
+    """Raise ConfigError for a zip that is cut."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        zipfile.ZipFile(path).close()
     except zipfile.BadZipFile as error:
         raise ConfigError(f"{path}: its end is missing; copy or download it again") from error
-    if any(name.rpartition("/")[2] == _PROGRAM for name in names):
-        raise ConfigError(
-            f"{path}: is a TorchScript program; save its arrays, in Python: `import torch; "
-            f'torch.save(torch.jit.load("{path.name}").state_dict(), "weights.pth")`'
-        )
 
 
 def _foreign_classes(torch: ModuleType, path: Path, *, zipped: bool) -> list[str]:

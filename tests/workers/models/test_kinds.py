@@ -22,17 +22,9 @@ OTHERS: dict[str, tuple[str, bytes, str, str]] = {
     "HTML page": ("model.pth", b"\n<!DOCTYPE html><html><body>Sign in", "is an HTML page", "download"),
     "empty": ("model.h5", b"", "is empty", "download it again"),
     "gzip": ("model.pth.gz", gzip.compress(b"weights"), "is an archive (gzip)", "unpack it"),
-    "ONNX": ("model.onnx", b"\x08\x07\x12\x07pytorch\x1a\x032.4", "is an ONNX graph", "state_dict()"),
-    "ONNX of another name": (
-        "model.bin",
-        b"\x08\x07\x12\x07pytorch\x1a\x032.4",
-        "is an ONNX",
-        "state_dict()",
-    ),
     "TensorFlow's index": ("model.ckpt.index", b"\x00\x00", "TensorFlow checkpoint", "save_weights("),
     "TensorFlow's data": ("m.data-00000-of-00001", b"\x00", "TensorFlow checkpoint", "save_weights("),
     "TensorFlow's list": ("checkpoint", b'model_checkpoint_path: "a"', "TensorFlow ch", "save_weights("),
-    "SavedModel's graph": ("saved_model.pb", b"\x08\x01\x12", "SavedModel", '.save("model.keras")'),
 }
 
 
@@ -55,7 +47,6 @@ def refusal(path: Path) -> str:
 @pytest.mark.parametrize(
     ("members", "says"),
     [
-        (["m/archive_format", "m/models/model.json", "m/data/weights/w_0"], "torch.export.load("),
         (["a.npy", "b.npy"], "is a NumPy archive"),
         (["readme.txt", "weights/best.pth"], "is an archive (zip); unpack it"),
     ],
@@ -87,8 +78,12 @@ def test_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     assert kind_of(zipped(path, ["model/data.pkl"])) is Kind.TORCH
     assert kind_of(zipped(path, ["config.json", "model.weights.h5"])) is Kind.KERAS
+    assert kind_of(zipped(path, ["model/data.pkl", "model/constants.pkl"])) is Kind.TORCHSCRIPT
+    assert kind_of(zipped(path, ["m/archive_format", "m/models/model.json"])) is Kind.EXPORTED
     path.write_bytes(b"\x89HDF\r\n\x1a\n")
     assert kind_of(path) is Kind.KERAS
+    path.write_bytes(b"\x08\x07\x12\x07pytorch\x1a\x032.4")
+    assert kind_of(path) is Kind.ONNX
 
 
 # --- folders -----------------------------------------------------------------------------------------------
@@ -97,7 +92,6 @@ def test_content_decides_and_not_the_name(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (["saved_model.pb", "variables"], "is a SavedModel"),
         (["checkpoint", "a.index"], "TensorFlow checkpoints"),
         (["b.data-00000-of-00001"], "TensorFlow checkpoints"),
     ],
@@ -106,6 +100,12 @@ def test_folder_of_tensorflow_is_named(tmp_path: Path, names: list[str], says: s
     for name in names:
         (tmp_path / name).touch()
     assert says in refusal(tmp_path)
+
+
+def test_graph_of_a_saved_model_is_taken_of_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"\x08\x01\x12")
+    assert weights_in(tmp_path) == tmp_path / "saved_model.pb"
+    assert kind_of(tmp_path / "saved_model.pb") is Kind.SAVED_MODEL
 
 
 def hugging_face(folder: Path, config: dict[str, object], weights: str | None) -> Path:

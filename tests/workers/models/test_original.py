@@ -10,9 +10,12 @@ import pytest
 from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import Classifier
 from config.errors import ConfigError
+from workers.models.bounded import OriginalError
 from workers.models.keras_files import read_keras
-from workers.models.original import TOLERANCE, Original, OriginalError, answers, compare, computes
-from workers.models.original_process import scores_of
+from workers.models.kinds import Kind
+from workers.models.original import TOLERANCE, Original, answers, compare, computes
+from workers.models.original_runs import run
+from workers.models.programs import read_program
 
 SIZE = 64
 OUTPUTS = 3
@@ -67,8 +70,8 @@ def plain() -> Any:
 def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Run originals here: another process would load Keras for each. Its bounds have tests of their own."""
     monkeypatch.setattr(
-        "workers.models.original._run",
-        lambda original, inputs: scores_of(original.path, original.container, tmp_path, inputs),
+        "workers.models.original.scores_of",
+        lambda source, container, inputs: run(source, container, tmp_path, inputs),
     )
 
 
@@ -86,6 +89,14 @@ def test_whole_model_is_equal_to_the_network_that_was_read(
     assert computes(path)
     difference = compare(read(path, network), network, card, TOLERANCE)
     assert 0 <= difference < 1e-5
+
+
+def test_saved_model_is_opened_only_where_it_is_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "saved_model.pb"
+    with pytest.raises(ConfigError, match=r"is a SavedModel.*--trust-pickle.*model\.save\("):
+        read_program(path, Kind.SAVED_MODEL, None, trusted=False)
+    with pytest.raises(ConfigError, match="--weights-key is for PyTorch's files"):
+        read_program(path, Kind.SAVED_MODEL, "ema", trusted=True)
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -116,8 +127,8 @@ def test_model_that_cannot_run_here_is_not_compared(
     path.write_bytes(b"PK\x03\x04")
     with pytest.raises(OriginalError, match="its end is missing"):
         compare(Original(path, "", (0,)), network, card, TOLERANCE)
-    monkeypatch.setattr("workers.models.original._SECONDS", 0.1)
-    with pytest.raises(OriginalError, match=r"did not answer in 0\.1 s"):
+    monkeypatch.setattr("workers.models.bounded._SECONDS", 0.01)
+    with pytest.raises(OriginalError, match=r"did not answer in 0\.01 s"):
         compare(Original(path, "", (0,)), network, card, TOLERANCE)
 
 
