@@ -76,7 +76,8 @@ def compare_aurocs(
         return Comparison(m, n, **areas, difference=difference, reason=reason)
     known = (labels == 0) | (labels == 1)
     clusters = Clusters.of(truth, np.arange(truth.size) if patients is None else patients[known])
-    scaled = clusters.variance(positive, negative)
+    influence = clusters.influence(positive, negative)
+    scaled = influence.variance()
     if scaled is None:
         reason = "the images of a class are of one patient"
         return Comparison(m, n, **areas, difference=difference, reason=reason)
@@ -84,7 +85,7 @@ def compare_aurocs(
     variance = max(0.0, scaled) / unit**2
     freedom = inf
     if clusters.either < truth.size:
-        freedom = clusters.freedom(positive, negative)
+        freedom = influence.freedom()
     half_width = float(t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
     z = difference / variance**0.5 if variance else None
     p: float | None = None

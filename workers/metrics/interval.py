@@ -37,8 +37,8 @@ class Interval:
     `method`: `delong` is the normal interval of DeLong's variance, `obuchowski` the same clustered, where a
     patient has several images; `score` is the one for few cases and for areas near 0 or 1. `rarer`: the
     number of patients of the class that has fewer; `cases`: these times the share of misranked pairs, or of
-    well ranked ones if those are fewer. `influence`:
-    what each patient's images add to the area or take off it, by the patient's number, none after the last.
+    well ranked ones if those are fewer. `influence`: what each patient's images add to the area or take off
+    it, by the patient's number, none after the last.
     """
 
     auroc: float | None = None
@@ -71,11 +71,11 @@ def auroc_interval(
     clusters = Clusters.of(truth, patients)
     if min(clusters.of_positive.size, clusters.of_negative.size) == 1:
         return Interval(area, reason="a class has a single image: no interval")
-    variance = clusters.variance(components.positive, components.negative)
+    influence = clusters.influence(components.positive, components.negative)
+    variance = influence.variance()
     if variance is None:
         which = "positive" if clusters.positive == 1 else "negative"
         return Interval(area, reason=f"the {which} images are of one patient: no interval")
-    influence = clusters.influence(components.positive, components.negative)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     several = clusters.either < patients.size
     rarer = min(clusters.positive, clusters.negative)
@@ -83,11 +83,11 @@ def auroc_interval(
     if cases < _ENOUGH:
         model = _Model.of(truth, scores, clusters)
         low, high = _solved(area, variance, model, z)
-        return Interval(area, low, high, "score", rarer, cases, influence=influence)
+        return Interval(area, low, high, "score", rarer, cases, influence=influence.total())
     half = z * variance**0.5
     low, high = max(0.0, area - half), min(1.0, area + half)
     method: Method = "obuchowski" if several else "delong"
-    return Interval(area, low, high, method, rarer, cases, influence=influence)
+    return Interval(area, low, high, method, rarer, cases, influence=influence.total())
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,9 @@ class _Model:
         if clusters.either == truth.size:
             return cls(m, n, 0.0)
         alike = likeness(truth, scores, clusters)
-        size = 1 + int(max(clusters.of_positive.max(), clusters.of_negative.max()))
-        both = [np.bincount(of, minlength=size) for of in (clusters.of_positive, clusters.of_negative)]
+        both = [
+            np.bincount(of, minlength=clusters.size) for of in (clusters.of_positive, clusters.of_negative)
+        ]
         return cls(
             effective_number(clusters.of_positive, alike),
             effective_number(clusters.of_negative, alike),

@@ -74,43 +74,61 @@ class Clusters:
         counts = (np.count_nonzero(has) for has in (has_positive, has_negative, has_positive | has_negative))
         return cls(*classes, *map(int, counts))
 
-    def variance(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float | None:
-        """Return the variance of an AUROC from its structural components, clustered by patient.
+    @property
+    def size(self) -> int:
+        """One more than the greatest of the patients' numbers."""
+        return 1 + int(max(self.of_positive.max(), self.of_negative.max()))
 
-        `positive` (m,) and `negative` (n,): those of `placements`, or for a paired comparison the differences
-        of two models'. With one image per patient it is DeLong's. None where a class is of one patient.
+    def influence(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> "Influence":
+        """Sum what each image adds to a figure over the images of each patient.
+
+        `positive` (m,) and `negative` (n,): an AUROC's structural components, those of `placements`, or for a
+        paired comparison the differences of two models'.
         """
-        if self.positive == 1 or self.negative == 1:
+        return Influence(
+            self,
+            np.bincount(self.of_positive, positive - positive.mean(), self.size) / positive.size,
+            np.bincount(self.of_negative, negative - negative.mean(), self.size) / negative.size,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What each patient's positive images (`above`) and negative ones (`below`) add to a figure, by number.
+
+    Both are (clusters.size,), take from it where they are negative, and sum to 0.
+    """
+
+    clusters: Clusters
+    above: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+    def total(self) -> NDArray[np.float64]:
+        """Return what all images of each patient add."""
+        return self.above + self.below
+
+    def variance(self) -> float | None:
+        """Return the variance of the figure, clustered by patient; None where a class is of one patient.
+
+        With one image per patient an AUROC's is DeLong's.
+        """
+        positive, negative, either = self.clusters.positive, self.clusters.negative, self.clusters.either
+        if positive == 1 or negative == 1:
             return None
         # Sums of products, not products of vectors: threads of BLAS cost more than they save here.
-        above, below = self._sums(positive, negative)
         return float(
-            self.positive / (self.positive - 1) * (above * above).sum()
-            + self.negative / (self.negative - 1) * (below * below).sum()
-            + 2 * self.either / (self.either - 1) * (above * below).sum()
+            positive / (positive - 1) * (self.above * self.above).sum()
+            + negative / (negative - 1) * (self.below * self.below).sum()
+            + 2 * either / (either - 1) * (self.above * self.below).sum()
         )
 
-    def influence(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return what each patient's images add to the AUROC or take off it, by number; sums to 0."""
-        above, below = self._sums(positive, negative)
-        return above + below
-
-    def freedom(self, positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float:
+    def freedom(self) -> float:
         """Return Welch's degrees of freedom of `variance`, which holds for two patients of each class."""
-        above, below = self._sums(positive, negative)
-        of_positive = float(above @ above) / (self.positive - 1) * self.positive
-        of_negative = float(below @ below) / (self.negative - 1) * self.negative
-        both = of_positive**2 / (self.positive - 1) + of_negative**2 / (self.negative - 1)
-        return (of_positive + of_negative) ** 2 / both if both else float(self.either - 2)
-
-    def _sums(
-        self, positive: NDArray[np.float64], negative: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        size = 1 + int(max(self.of_positive.max(), self.of_negative.max()))
-        return (
-            np.bincount(self.of_positive, positive - positive.mean(), size) / positive.size,
-            np.bincount(self.of_negative, negative - negative.mean(), size) / negative.size,
-        )
+        positive, negative = self.clusters.positive, self.clusters.negative
+        of_positive = float(self.above @ self.above) / (positive - 1) * positive
+        of_negative = float(self.below @ self.below) / (negative - 1) * negative
+        both = of_positive**2 / (positive - 1) + of_negative**2 / (negative - 1)
+        return (of_positive + of_negative) ** 2 / both if both else float(self.clusters.either - 2)
 
 
 def intraclass_correlation(values: NDArray[np.float64], patients: NDArray[np.intp]) -> float:

@@ -45,7 +45,7 @@ def average_precision(
     if truth.all():
         return AveragePrecision(value)
     clusters = Clusters.of(truth, patients)
-    variance = clusters.variance(positive, negative)
+    variance = clusters.influence(positive, negative).variance()
     if positive.size < ENOUGH or variance is None:
         return AveragePrecision(value)
     worth = effective_number(clusters.of_positive, likeness(truth, scores, clusters))

@@ -52,7 +52,7 @@ def variance_of(
     truth: NDArray[np.int64], scores: NDArray[np.int64], patients: NDArray[np.int64]
 ) -> float | None:
     components = placements(truth, scores)
-    return Clusters.of(truth == 1, patients).variance(components.positive, components.negative)
+    return Clusters.of(truth == 1, patients).influence(components.positive, components.negative).variance()
 
 
 @given(images)
