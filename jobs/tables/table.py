@@ -89,7 +89,8 @@ class Layout(ABC, Generic[Row_co]):
 class Table:
     """A CSV on disk: its header is read at once, its rows are streamed on each iteration.
 
-    `what` is the kind of file and `per` what each row is about, for errors.
+    `what` is the kind of file and `per` what each row is about, for errors. `headed`: whether the first line
+    names columns; else the table is a list of images.
     """
 
     def __init__(self, path: Path, what: str, per: str, encoding: str | None = None, root: str = "") -> None:
@@ -107,22 +108,17 @@ class Table:
         if first is None:
             raise TableError(path, "the file is empty", f"{what} has a header and a row for each {per}.")
         self._first = first
-        self._headed = not any(map(_IMAGE_ENDING.search, first[1]))
-        if not self._headed and len(first[1]) > 1:
+        self.headed = not any(map(_IMAGE_ENDING.search, first[1]))
+        if not self.headed and len(first[1]) > 1:
             raise TableError(
                 path,
                 "the first line names an image, so that the columns have no names",
                 "Put a line above it that names them, such as Image,Patient ID,Mass.",
                 first[0],
             )
-        self.names = first[1] if self._headed else ["Image"]
+        self.names = first[1] if self.headed else ["Image"]
         self._reshape: Callable[[Iterator[Record]], Iterator[Record]] | None = None
         self._origins: Mapping[str, str] = {}
-
-    @property
-    def headed(self) -> bool:
-        """Whether the first line names columns; else the table is a list of images."""
-        return self._headed
 
     def reshape(
         self,
@@ -184,12 +180,12 @@ class Table:
         found = self._records()
         if next(found, None) != self._first:
             raise TableError(self.path, "the header changed while the file was in use", "Start again.")
-        return found if self._headed else chain([(self._first[0], list(self._first[1]))], found)
+        return found if self.headed else chain([(self._first[0], list(self._first[1]))], found)
 
     def remarks(self) -> Iterator[str]:
         """Say what is unusual about the file; complete once its cells are counted."""
         yield from self.dialect.remarks()
-        if not self._headed:
+        if not self.headed:
             yield "the first line names an image: the file is read as a list of images without a header"
         if self.odd_names:
             yield (

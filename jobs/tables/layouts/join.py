@@ -25,17 +25,17 @@ def join(shape: Shape, other: Table) -> None:
     found = _rows(other, [other.names.index(name) for name in keys], added)
     places = [shape.header.find(name) for name in keys]
     blank = ("",) * len(added)
-    matched: set[bool] = set()
+    matched = False
     alone = shape.counter(f"rows without anything in {other.path.name}, its columns left blank")
 
     def append(fields: list[str]) -> bool:
-        key = _key(fields, places)
-        cells = found.get(key)
+        nonlocal matched
+        cells = found.get(_key(fields, places))
         fields.extend(blank if cells is None else cells)
         if cells is None:
             alone[""] += 1  # not the key, which may be a patient
         else:
-            matched.add(True)
+            matched = True
         return True
 
     def check() -> None:
@@ -84,15 +84,16 @@ def keep_split(shape: Shape, split: str) -> None:
     if index == ABSENT:
         shape.header.fail(f"--split {split}: no column is 'split'", "Add the table that has it: --join.")
     column = shape.names[index]
-    kept = {"rows": 0}
+    found = False
 
     def wanted(cell: str) -> bool:
+        nonlocal found
         same = cell.strip().casefold() == split.casefold()
-        kept["rows"] += same
+        found = found or same
         return same
 
     def check() -> None:
-        if not kept["rows"]:
+        if not found:
             there = ", ".join(sorted(left))
             raise ColumnError(f"--split {split}: no row is of it", f"There are {there}.", column)
 

@@ -16,7 +16,7 @@ class Readers:
     """How the readers of a table are put together; `rule` is majority, any, all, or the name of a reader."""
 
     def __init__(self, shape: Shape, column: str, rule: str) -> None:
-        """Look at the column of the readers' names, and say how they are put together."""
+        """Look at the column of the readers' names."""
         self._rule = rule
         self._names = shape.readers
         index = shape.header.named(column)
@@ -28,11 +28,12 @@ class Readers:
 
         shape.each(remember)
         shape.checks.append(self._check)
-        shape.notes.append(
-            f"several readers: an image has a label {_WORDS[rule]} (--readers {rule})"
-            if rule in _WORDS
-            else f"several readers: the labels of {shown(rule)} alone (--readers)"
-        )
+
+    def said(self) -> str:
+        """Say how the readers are put together."""
+        if self._rule in _WORDS:
+            return f"several readers: an image has a label {_WORDS[self._rule]} (--readers {self._rule})"
+        return f"several readers: the labels of {shown(self._rule)} alone (--readers)"
 
     def label(self, votes: dict[str, bool]) -> str:
         """Return 1, 0 or blank for one finding of one image from its readers' votes."""

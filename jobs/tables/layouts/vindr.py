@@ -33,9 +33,9 @@ def _reshape(shape: Shape, told: ReadOptions) -> None:
         shape.add("rad_id", [], lambda: "")
         shape.used.add("rad_id")
         readers = Readers(shape, "rad_id", "any")
-        shape.notes.pop()
     else:
         readers = Readers(shape, "rad_id", told.readers)
+        shape.notes.append(readers.said())
     if shape.header.find("class_name") == ABSENT:
         _merge_columns(shape, readers)
     else:
