@@ -87,10 +87,10 @@ def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
         ).all()
 
 
-def localisation_table(database: Database, evaluation_id: int) -> Sequence[tuple[SqlValue, ...]]:
+def localisation_table(database: Database, evaluation_id: int) -> Sequence[SqlRow]:
     """Return the rows of the view `localisation` of an evaluation: finding to reason."""
     with database.read() as connection:
-        rows = connection.execute(
+        return connection.execute(
             text(
                 """
                 SELECT finding, images, hits, pointing, ci_low, ci_high, mean_iou, reason
@@ -99,18 +99,6 @@ def localisation_table(database: Database, evaluation_id: int) -> Sequence[tuple
             ),
             {"evaluation_id": evaluation_id},
         ).all()
-    return [
-        (
-            row.finding,
-            row.images,
-            row.hits,
-            row.pointing,
-            None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
-            row.mean_iou,
-            row.reason,
-        )
-        for row in rows
-    ]
 
 
 @dataclass(frozen=True, slots=True)

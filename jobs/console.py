@@ -63,5 +63,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     out.print(table)
 
 
+def figure(value: float | None, form: str = ".3f") -> str | None:
+    """Return a figure as tables show it; None where there is none."""
+    return None if value is None else format(value, form)
+
+
+def interval(low: float | None, high: float | None) -> str | None:
+    """Return an interval as tables show it; None where there is none."""
+    return None if low is None or high is None else f"{low:.3f} - {high:.3f}"
+
+
 def _shown(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)

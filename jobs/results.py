@@ -5,7 +5,7 @@ from typing import Final
 
 from db import alerts, queries
 from db.database import Database
-from jobs.console import print_table, say, warn
+from jobs.console import figure, interval, print_table, say, warn
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
 
@@ -21,8 +21,8 @@ def print_auc(database: Database, run_id: int) -> None:
                 row.finding,
                 row.n_positive,
                 row.n_negative,
-                None if row.auroc is None else f"{row.auroc:.3f}",
-                None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
+                figure(row.auroc),
+                interval(row.ci_low, row.ci_high),
                 row.ci_method,
                 row.reason,
             )
@@ -41,7 +41,18 @@ def print_localisation(database: Database, evaluation_id: int) -> None:
     """Print how well the maps of an evaluation's run point at the boxes."""
     print_table(
         ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", ""),
-        queries.localisation_table(database, evaluation_id),
+        (
+            (
+                row.finding,
+                row.images,
+                row.hits,
+                row.pointing,
+                interval(row.ci_low, row.ci_high),
+                row.mean_iou,
+                row.reason,
+            )
+            for row in queries.localisation_table(database, evaluation_id)
+        ),
         title="heatmaps against drawn boxes",
     )
 

@@ -9,7 +9,7 @@ from db.comparisons import Comparisons, find_label_set, write_comparison
 from db.database import Connection, Database
 from db.receipts import write_once
 from jobs.commands.session import ready
-from jobs.console import EXIT_USAGE, err, fail, print_table, say
+from jobs.console import EXIT_USAGE, err, fail, figure, print_table, say
 from jobs.tables.labels import OWN
 from workers.evaluation.comparison import SIGNIFICANT, compare_runs
 
@@ -74,21 +74,17 @@ def _print_comparison(database: Database, runs: tuple[int, int], comparisons: Co
                 row["finding"],
                 row["n_positive"],
                 row["n_negative"],
-                _figure(row["auroc_a"]),
-                _figure(row["auroc_b"]),
-                _figure(row["difference"], "+.3f"),
+                figure(row["auroc_a"]),
+                figure(row["auroc_b"]),
+                figure(row["difference"], "+.3f"),
                 None if row["ci_low"] is None else f"{row['ci_low']:+.3f} to {row['ci_high']:+.3f}",
-                _figure(row["p_holm"], ".3g"),
+                figure(row["p_holm"], ".3g"),
                 row["reason"] or _verdict(row["difference"], row["p_holm"]),
             )
             for row in comparisons.rows
         ),
         title=f"AUROC on the {comparisons.images:,} images that both have scored",
     )
-
-
-def _figure(value: float | None, form: str = ".3f") -> str | None:
-    return None if value is None else format(value, form)
 
 
 def _verdict(difference: float | None, p: float | None) -> str | None:

@@ -9,7 +9,7 @@ from db.agreement import images_of, write_agreement
 from db.database import Connection, Database
 from db.evaluations import EvaluationRequest, ask
 from db.receipts import write_once
-from jobs.console import EXIT_USAGE, fail, print_table, say
+from jobs.console import EXIT_USAGE, fail, figure, interval, print_table, say
 from jobs.tables.labels import open_labels, store_labels
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
@@ -55,8 +55,8 @@ def evaluate_readers(
                 row.finding,
                 row.images,
                 row.readers,
-                None if row.kappa is None else f"{row.kappa:.3f}",
-                None if row.ci_low is None else f"{row.ci_low:.3f} - {row.ci_high:.3f}",
+                figure(row.kappa),
+                interval(row.ci_low, row.ci_high),
                 row.reason,
             )
             for row in rows
