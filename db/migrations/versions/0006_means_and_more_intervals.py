@@ -21,14 +21,17 @@ GROUP BY evaluation_id, subgroup
 def upgrade() -> None:
     op.create_table(
         "mean_result",
-        sa.Column("evaluation_id", sa.Integer(), sa.ForeignKey("evaluation.id"), nullable=False),
+        sa.Column("evaluation_id", sa.Integer(), nullable=False),
         sa.Column("subgroup", sa.Text(), nullable=False),
         sa.Column("findings", sa.SmallInteger(), nullable=False),
         sa.Column("mean_auroc", sa.Double(), nullable=True),
         sa.Column("ci_low", sa.Double(), nullable=True),
         sa.Column("ci_high", sa.Double(), nullable=True),
         sa.Column("left_out", sa.Text(), nullable=True),
-        sa.PrimaryKeyConstraint("evaluation_id", "subgroup"),
+        sa.ForeignKeyConstraint(
+            ["evaluation_id"], ["evaluation.id"], name=op.f("fk_mean_result_evaluation_id")
+        ),
+        sa.PrimaryKeyConstraint("evaluation_id", "subgroup", name=op.f("pk_mean_result")),
     )
     op.execute(_EARLIER)
     for table, columns in {

@@ -19,9 +19,7 @@ def upgrade() -> None:
         sa.Column("image_index", sa.Text(), nullable=False),
         sa.Column("view_position", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["manifest_id"], ["manifest.id"], name=op.f("fk_image_left_out_manifest_id_manifest")
-        ),
+        sa.ForeignKeyConstraint(["manifest_id"], ["manifest.id"], name=op.f("fk_image_left_out_manifest_id")),
         sa.PrimaryKeyConstraint("manifest_id", "number", name=op.f("pk_image_left_out")),
         sqlite_with_rowid=False,
     )
@@ -40,10 +38,8 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("measured_at", UtcDateTime(), nullable=False),
         sa.CheckConstraint("statistic IN ('cohen','fleiss')", name=op.f("ck_agreement_result_statistic")),
-        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_result_run_id_run")),
-        sa.ForeignKeyConstraint(
-            ["finding_id"], ["finding.id"], name=op.f("fk_agreement_result_finding_id_finding")
-        ),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name=op.f("fk_agreement_result_run_id")),
+        sa.ForeignKeyConstraint(["finding_id"], ["finding.id"], name=op.f("fk_agreement_result_finding_id")),
         sa.PrimaryKeyConstraint("run_id", "labels", "number", name=op.f("pk_agreement_result")),
     )
 
