@@ -104,9 +104,8 @@ def boxed_findings(connection: Connection, run_id: int, box_set_id: int) -> Sequ
 class ImageMaps:
     """An image of a run's manifest with its maps: float16 bytes (map_height, map_width, findings), C order.
 
-    `patient_id`: as the run's manifest has it. `width` and `height` are the image's, in pixels. These and the
-    maps are None where the image was not scored; the maps
-    also where the run kept none.
+    `patient_id`: as the run's manifest has it. `width` and `height` are the image's, in pixels. They and the
+    maps are None where the image was not scored; the maps also where the run kept none.
     """
 
     image_index: str

@@ -1,6 +1,7 @@
 """How far the readers of a file of labels agree on a run's images, finding by finding."""
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict
 from itertools import combinations
 
 import numpy as np
@@ -43,14 +44,4 @@ def agreements(
 def _row(
     finding: str, statistic: str, pair: tuple[str | None, str | None], readers: int, found: Kappa
 ) -> AgreementRow:
-    return AgreementRow(
-        finding,
-        statistic,
-        *pair,
-        readers=readers,
-        images=found.images,
-        kappa=found.kappa,
-        ci_low=found.ci_low,
-        ci_high=found.ci_high,
-        reason=found.reason,
-    )
+    return AgreementRow(finding, statistic, *pair, readers=readers, **asdict(found))

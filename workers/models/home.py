@@ -57,7 +57,7 @@ def compare_with_home(
             difference=float(f"{largest:.2g}"),
         )
     image, place = np.unravel_index(np.nanargmax(apart), apart.shape)
-    reason = next(_reasons(known, network, card, tolerance), _ELSEWHERE)
+    reason = next(_reasons(known, here, network, card, tolerance), _ELSEWHERE)
     raise ConfigError(
         f"its scores differ from {home.file} by {largest:.2g} in probability: {home.images[image]}, "
         f"{known.findings[place]}: {here[image, place]:.4f} here, {known.theirs[image, place]:.4f} at home; "
@@ -117,10 +117,16 @@ def _pictures(home: HomeScores) -> Iterator[Picture]:
 # --- what would fit ----------------------------------------------------------------------------------------
 
 
-def _reasons(known: _Known, network: KerasModel, card: ClassificationCard, tolerance: float) -> Iterator[str]:
-    """Yield what would make our scores those from home: another order, resize or final ReLU."""
+def _reasons(
+    known: _Known,
+    here: NDArray[np.float64],
+    network: KerasModel,
+    card: ClassificationCard,
+    tolerance: float,
+) -> Iterator[str]:
+    """Yield what would make our scores `here` those from home: another order, resize or final ReLU."""
     # (ours, theirs): the largest difference between two findings' columns
-    apart = np.nanmax(np.abs(known.scores(network, card)[:, :, None] - known.theirs[:, None, :]), axis=0)
+    apart = np.nanmax(np.abs(here[:, :, None] - known.theirs[:, None, :]), axis=0)
     if apart.min(axis=0).max() <= tolerance:
         pairs = zip(known.findings, apart.argmin(axis=0), strict=True)
         swapped = [

@@ -53,7 +53,7 @@ def _missing_class(row: Record) -> str | None:
 
 
 def mean(connection: Connection, evaluation_id: int) -> Record | None:
-    """Read the mean AUROC over the findings with images enough; None if there is no such row."""
+    """Read the mean AUROC over the findings with patients enough; None if there is no such row."""
     rows = read_rows(
         connection,
         """

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +30,7 @@ _UPRIGHT: Final[dict[int, Callable[[Values], Values]]] = {
 def upright(picture: Picture, exif: bytes) -> Picture:
     """Turn or mirror a picture as its Exif says; as it is where that is blank, damaged or says nothing."""
     turn = _UPRIGHT.get(_orientation(exif.removeprefix(_PREFIX)))
-    return picture if turn is None else picture.with_values(np.ascontiguousarray(turn(picture.values)))
+    return picture if turn is None else replace(picture, values=np.ascontiguousarray(turn(picture.values)))
 
 
 def _orientation(tiff: bytes) -> int:

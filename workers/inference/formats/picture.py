@@ -1,7 +1,7 @@
 """A decoded picture, and the checks that every format makes before and while it decodes one."""
 
-from dataclasses import dataclass, replace
-from typing import Final, Self
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +28,6 @@ class Picture:
 
     deep: bool = False
     """Whether it has 16 bits per sample, and nothing in the file says how many of them are used."""
-
-    def with_values(self, values: Values) -> Self:
-        """Return the picture with other values."""
-        return replace(self, values=values)
 
     @property
     def height(self) -> int:
