@@ -1,12 +1,48 @@
-"""From an order to a committed run: its images are looked up before anything is written."""
+"""From a command's options to a committed run: its images are looked up before anything is written."""
+
+from collections.abc import Callable
 
 from config.cards.model import find_model
-from config.settings import Settings
+from config.settings import Settings, load_settings
 from db.database import Database
-from jobs.commands.reading import say_reading
+from jobs.commands.bundles import bundled
+from jobs.commands.options import (
+    BatchOption,
+    BitsOption,
+    HeatmapsOption,
+    ImagesOption,
+    ManifestArgument,
+    MaxMissingOption,
+    ModelOption,
+    RequireLabelsOption,
+)
+from jobs.commands.reading import reads_table, say_reading
 from jobs.console import err, warn
 from jobs.images import look_at_images
 from jobs.submit import Order, commit, read_order
+from jobs.tables.reading import ReadOptions
+
+
+@reads_table
+def _order(
+    manifest: ManifestArgument,
+    images: ImagesOption,
+    read: ReadOptions,
+    model: ModelOption = None,
+    batch_size: BatchOption = 32,
+    heatmaps: HeatmapsOption = "positive",
+    require_labels: RequireLabelsOption = False,
+    max_missing: MaxMissingOption = 0.01,
+    bits: BitsOption = None,
+) -> Order:
+    """Make an order of the options."""
+    name = model or load_settings().model
+    return Order(manifest, images, name, heatmaps, batch_size, read, require_labels, max_missing, bits)
+
+
+def takes_order(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what to score, and how; its argument `order` gets them."""
+    return bundled(command, _order, "order", first=True)
 
 
 def commit_order(database: Database, settings: Settings, order: Order) -> int:

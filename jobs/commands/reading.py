@@ -1,19 +1,20 @@
 """What commands that read a manifest share: the options for its columns, and saying what was taken of it."""
 
-import inspect
 from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, TypeVar
 
 import typer
 
+from jobs.commands.bundles import bundled
 from jobs.commands.options import FindingColumnOption, ImageColumnOption, column_mapping
 from jobs.console import note
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.layouts.known import LAYOUTS, PLAIN
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import Blank, ReadOptions, View, reading_lines
+
+T = TypeVar("T")
 
 
 def _options(
@@ -115,24 +116,9 @@ def _options(
     )
 
 
-_read: Final[Callable[..., ReadOptions]] = _options
-_PARAMETERS: Final = inspect.signature(_options).parameters
-
-
-def reads_table(command: Callable[..., None]) -> Callable[..., None]:
+def reads_table(command: Callable[..., T]) -> Callable[..., T]:
     """Give a command the options for reading a table; its argument `read` gets them as ReadOptions."""
-
-    @wraps(command)
-    def with_options(**given: object) -> None:
-        told = {name: given.pop(name) for name in _PARAMETERS}
-        command(**given, read=_read(**told))
-
-    own = inspect.signature(command).parameters
-    parameters = [parameter for name, parameter in own.items() if name != "read"]
-    merged = inspect.Signature([*parameters, *_PARAMETERS.values()])
-    vars(with_options)["__signature__"] = merged  # what Typer makes its options of
-    with_options.__annotations__ = {name: each.annotation for name, each in merged.parameters.items()}
-    return with_options
+    return bundled(command, _options, "read")
 
 
 def say_reading(manifest: Manifest) -> None:
