@@ -31,13 +31,14 @@ test: install
 test-fast: install
 	$(BIN)/pytest $(AT_A_TIME) -m 'not processes and not tensorflow'
 
-# The original PyTorch libraries take gigabytes, so they have an environment of their own.
-$(PEERS)/.installed: pyproject.toml constraints.txt
+# The original PyTorch libraries take gigabytes, so they have an environment of their own. Where disk is short and
+# nothing comes after, PEERS=.venv adds them to the first one.
+$(PEERS)/.peers: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,peers]'
 	touch $@
 
-test-peers: $(PEERS)/.installed
+test-peers: $(PEERS)/.peers
 	$(PEERS)/bin/pytest tests/peers
 
 lint: install
