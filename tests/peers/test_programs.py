@@ -106,7 +106,8 @@ def test_program_is_equal_to_the_network_that_was_read(
     compared: Callable[[Path], float],
 ) -> None:
     path = saved(write, densenet)
-    assert 0 <= compared(path) < 1e-5
+    # Each engine sums in an order that suits the processor: OpenVINO's graphs were 1.4e-5 off with AVX-512.
+    assert 0 <= compared(path) < TOLERANCE / 2
 
 
 @pytest.mark.usefixtures("in_this_process")
