@@ -3,8 +3,10 @@
 import errno
 import os
 import stat
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceError
@@ -36,10 +38,20 @@ class FolderSource:
         return look_up(self._folder, names)
 
     def read(self, name: str, max_bytes: int) -> bytes:
-        """Read the bytes of one file that really lies below the folder.
+        """Read the bytes of one file that really lies below the folder; see `opened`."""
+        with self.opened(name) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {size:,} bytes")
+            return file.read(size)  # not more, should it grow
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[BinaryIO]:
+        """Open one file that really lies below the folder.
 
         Symbolic links are followed within the folder and refused where they leave it. The opened file is
-        checked once more, so that a link swapped after the first check opens nothing else.
+        checked once more, so that a link swapped after the first check opens nothing else. Raises
+        ImageUnusableError, also where reading it fails.
         """
         root = Path(os.path.realpath(self._folder))
         descriptor = _open_below(root, name)
@@ -52,11 +64,9 @@ class FolderSource:
                 raise ImageUnusableError(Reason.NOT_A_FILE, "is a folder or a device, not a file")
             if status.st_size == 0:
                 raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
-            if status.st_size > max_bytes:
-                raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {status.st_size:,} bytes")
             # Only now, as fdopen refuses a folder with an error of its own.
             with os.fdopen(descriptor, "rb", closefd=False) as file:
-                return file.read(status.st_size)  # not more, should it grow
+                yield file
         except OSError as error:
             raise ImageUnusableError(Reason.UNREADABLE, f"cannot be read: {error.strerror}") from None
         finally:

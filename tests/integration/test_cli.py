@@ -370,7 +370,19 @@ def test_the_help_loads_no_database_and_a_commands_help_no_other_command(nightre
 
 def test_every_commands_help_has_examples(nightread: Nightread) -> None:
     for command in (
-        *("score", "submit", "status", "resume", "cancel", "heatmap", "sql", "worker", "demo", "evaluate"),
+        *(
+            "score",
+            "submit",
+            "manifest",
+            "status",
+            "resume",
+            "cancel",
+            "heatmap",
+            "sql",
+            "worker",
+            "demo",
+            "evaluate",
+        ),
         *(
             "compare",
             "calibrate",

@@ -16,6 +16,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_RUN,
         "Commit a run and print its number; workers elsewhere score it.",
     ),
+    "manifest": Entry(
+        "jobs.commands.manifest",
+        PANEL_RUN,
+        "Make a manifest of a folder: its frontal chest radiographs, with patients, views, ages and UIDs.",
+    ),
     "resume": Entry(
         "jobs.commands.resume",
         PANEL_RUN,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from jobs.tables.columns import ColumnError, Header, shown
-from jobs.tables.layouts import brax, chexpert, covid, mimic, nih, padchest, rsna, vindr
+from jobs.tables.layouts import brax, chexpert, covid, inventory, mimic, nih, padchest, rsna, vindr
 from jobs.tables.layouts.layout import SetLayout
 from jobs.tables.spellings import key_of
 
@@ -17,6 +17,7 @@ LAYOUTS: Final[dict[str, SetLayout]] = {
     "rsna": rsna.LAYOUT,
     "brax": brax.LAYOUT,
     "covid-chestxray": covid.LAYOUT,
+    "inventory": inventory.LAYOUT,
 }
 """The layouts by the names that --layout takes; the first that fits is a table's.
 

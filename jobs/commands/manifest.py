@@ -1,0 +1,93 @@
+"""The command `nightread manifest`: a folder of files becomes a manifest and a list of what is not in it."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.files import write_whole
+from jobs.commands.inventory import look_into, say_inventory
+from jobs.commands.session import quiet_settings
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, say
+from jobs.inventory.inventory import Choice
+from jobs.inventory.pseudonyms import PatientId, UidPolicy
+from jobs.inventory.tables import manifest_csv, skipped_csv
+from jobs.tables.reading import View
+
+app = typer.Typer()
+
+
+@app.command()
+def manifest(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, .csv.")],
+    skipped: Annotated[
+        Path | None,
+        typer.Option(
+            help="List of the files that are not in it, with reasons. Default: beside it, as .skipped.csv."
+        ),
+    ] = None,
+    patient_id: Annotated[
+        PatientId,
+        typer.Option(
+            help="hash: a pseudonym, the same in every run with the key in NIGHTREAD_HOME. keep: as the "
+            "files have it. none: left out."
+        ),
+    ] = "hash",
+    uid: Annotated[
+        UidPolicy, typer.Option(help="keep: as the files have them. hash: others, the same in every run.")
+    ] = "keep",
+    view: Annotated[
+        View, typer.Option(help="frontal passes over laterals and obliques; all keeps every view.")
+    ] = "frontal",
+    only_dicom: Annotated[
+        bool, typer.Option("--only-dicom", help="Pass over PNG and JPEG files, such as previews.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes that read files. Default: one per core.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
+) -> None:
+    """Make a manifest of a folder: its frontal chest radiographs, with patients, views, ages and UIDs.
+
+    Files are known by their content. What is not in the manifest is in a second file with its reason, and
+    both together are all files. Names, birth dates and accession numbers are not read. The manifest is for
+    `nightread score MANIFEST --images FOLDER`.
+
+    Example: nightread manifest /archive/2024 -o 2024.csv
+
+    Example: nightread manifest /media/cd/DICOMDIR -o cd.csv --patient-id keep
+    """
+    settings = quiet_settings()
+    beside = skipped or output.with_suffix(".skipped.csv")
+    _require_writable((output, beside), force=force)
+    inventory = look_into(folder, Choice(any_view=view == "all", only_dicom=only_dicom), jobs)
+    inventory = inventory.identified(settings.home, patient_id, uid)
+    _require_writable((output, beside), force=force)
+    try:
+        write_whole(beside, skipped_csv(inventory))
+        if inventory.films:
+            write_whole(output, manifest_csv(inventory))
+    except OSError as error:
+        fail(f"{output.parent}: cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
+    say_inventory(inventory)
+    say(f"wrote {beside}")
+    if not inventory.films:
+        fail(f"{folder}: none of its files is a frontal radiograph; {beside} says why", EXIT_USAGE)
+    arguments = shlex.join((str(output), "--images", str(inventory.root)))
+    say(f"wrote {output}; to score it: nightread score {arguments}")
+
+
+def _require_writable(files: tuple[Path, Path], *, force: bool) -> None:
+    if files[0].absolute() == files[1].absolute():
+        fail(f"{files[0]} cannot be the manifest and the list of what is not in it", EXIT_USAGE)
+    for file in files:
+        if file.suffix != ".csv":
+            fail(f"{file}: the file's name must end in .csv", EXIT_USAGE)
+        if not file.parent.is_dir():
+            fail(f"{file}: there is no folder {file.parent}; make it first", EXIT_USAGE)
+        if file.is_dir() or (file.exists() and not force):
+            fail(f"{file} is there already; name another, or replace it with --force", EXIT_USAGE)

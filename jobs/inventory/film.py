@@ -1,0 +1,144 @@
+"""One file of a tree: by its first bytes what it is, and by its header whether a manifest has it, and how."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+from config.failures import ImageUnusableError, Reason
+from jobs.inventory.header import HEAD, Header, HeaderError, is_directory, read_header
+from jobs.inventory.selection import MODALITIES, skip_of
+from jobs.inventory.skips import Skip, Skipped
+from jobs.inventory.view import view_of
+from jobs.sources.folder import FolderSource
+from jobs.tables.cells import OLDEST, written_age
+
+KINDS: Final[dict[str, Callable[[bytes], bool]]] = {
+    "PNG": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
+    "JPEG": lambda head: head.startswith(b"\xff\xd8\xff"),
+    "DICOM": lambda head: head.startswith(b"DICM", 128),
+}
+"""What a manifest may name, by a file's first bytes; the kinds of the workers' formats."""
+
+_UNUSABLE: Final = {
+    Reason.EMPTY: Skip.EMPTY,
+    Reason.MISSING: Skip.MISSING,
+    Reason.NOT_A_FILE: Skip.NOT_A_FILE,
+    Reason.OUTSIDE_ROOT: Skip.OUTSIDE_ROOT,
+}
+_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_PHOTOMETRIC: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
+_SPACINGS: Final = ("PixelSpacing", "ImagerPixelSpacing")
+"""The first is calibrated, if the file says so, and the second as it is at the detector."""
+
+
+class Film(NamedTuple):
+    """A file that a manifest has; all but its name is blank where the file does not say it, as in a PNG.
+
+    Each value is of a fixed set, a number, or a UID, so that nothing that a person has typed comes with it,
+    but for `patient_id`. `row_spacing` and `column_spacing`: in mm. `size`: bytes.
+    """
+
+    name: str
+    size: int
+    kind: str
+    patient_id: str = ""
+    view: str = ""
+    age: str = ""
+    sex: str = ""
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_uid: str = ""
+    modality: str = ""
+    rows: int | str = ""
+    columns: int | str = ""
+    photometric: str = ""
+    row_spacing: float | str = ""
+    column_spacing: float | str = ""
+    spacing: str = ""
+    transfer_syntax: str = ""
+
+
+def look_at(root: Path, names: list[str], *, any_view: bool) -> list[Film | Skipped]:
+    """Look into files below a root, in this order."""
+    source = FolderSource(root)
+    return [_look(source, name, any_view=any_view) for name in names]
+
+
+def _look(source: FolderSource, name: str, *, any_view: bool) -> Film | Skipped:
+    try:
+        with source.opened(name) as file:
+            head = file.read(HEAD)
+            kind = next((kind for kind, matches in KINDS.items() if matches(head)), None)
+            if kind is None:
+                return Skipped(name, Skip.NOT_A_PICTURE)
+            size = os.fstat(file.fileno()).st_size
+            if kind != "DICOM":
+                return Film(name, size, kind)
+            if is_directory(head):
+                return Skipped(name, Skip.DICOMDIR)
+            file.seek(0)
+            return _of_header(name, size, file, any_view=any_view)
+    except ImageUnusableError as error:
+        return Skipped(name, _UNUSABLE.get(error.reason, Skip.UNREADABLE))
+
+
+def _of_header(name: str, size: int, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
+    try:
+        header = read_header(file)
+    except HeaderError:
+        return Skipped(name, Skip.UNREADABLE)
+    modality = _known(header.word("Modality"), MODALITIES)
+    view = view_of(header)
+    reason = skip_of(header, view, any_view=any_view)
+    if reason is not None:
+        return Skipped(name, reason, modality)
+    spacing, (row_spacing, column_spacing) = _spacing(header)
+    return Film(
+        name=name,
+        size=size,
+        kind="DICOM",
+        patient_id=next(iter(header.texts("PatientID")), ""),
+        view=view,
+        age=_age(header),
+        sex=_known(header.word("PatientSex"), frozenset("FMO")),
+        study_uid=_uid(header.word("StudyInstanceUID")),
+        series_uid=_uid(header.word("SeriesInstanceUID")),
+        sop_uid=_uid(header.word("SOPInstanceUID")),
+        modality=modality,
+        rows=header.number("Rows") or "",
+        columns=header.number("Columns") or "",
+        photometric=_known(header.word("PhotometricInterpretation"), _PHOTOMETRIC),
+        row_spacing=row_spacing,
+        column_spacing=column_spacing,
+        spacing=spacing,
+        transfer_syntax=_uid(header.transfer_syntax),
+    )
+
+
+def _known(word: str, words: frozenset[str]) -> str:
+    return word if word in words else ""
+
+
+def _uid(word: str) -> str:
+    return word if _UID.fullmatch(word) else ""
+
+
+def _age(header: Header) -> str:
+    """Return an age that a manifest can have: 060Y, 011M, 62."""
+    word = header.word("PatientAge")
+    years = written_age(word)
+    return word if years is not None and years <= OLDEST else ""
+
+
+def _spacing(header: Header) -> tuple[str, tuple[float | str, float | str]]:
+    """Return which spacing a file has, and that of its rows and of its columns."""
+    for keyword in _SPACINGS:
+        try:
+            row, column = map(float, header.texts(keyword))
+        except ValueError:
+            continue
+        if 0 < row < float("inf") and 0 < column < float("inf"):
+            return keyword, (row, column)
+    return "", ("", "")

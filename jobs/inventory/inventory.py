@@ -1,0 +1,177 @@
+"""From a folder to what its manifest has and what it has not: each file is one or the other."""
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from config.failures import ImageUnusableError
+from jobs.errors import AwayError
+from jobs.inventory.directory import named_in
+from jobs.inventory.film import Film, look_at
+from jobs.inventory.pseudonyms import PatientId, UidPolicy, identified, key_of
+from jobs.inventory.skips import Skip, Skipped
+from jobs.inventory.walk import walk
+from jobs.sources.folder import FolderSource
+
+_AT_A_TIME: Final = 64
+"""Files that a process is given at once."""
+
+_ALONE: Final = 512
+"""So few files are read sooner than other processes begin."""
+
+_BLOCK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """The files of a folder, or those that a DICOMDIR names; films and skipped ones by name.
+
+    `root`: the folder that the names are relative to. `alike`: films of which another, different one has the
+    same SOP Instance UID.
+    """
+
+    root: Path
+    films: Sequence[Film]
+    skipped: Sequence[Skipped]
+    alike: int = 0
+
+    @property
+    def found(self) -> int:
+        """All files."""
+        return len(self.films) + len(self.skipped)
+
+    def identified(self, home: Path, patient_id: PatientId, uid: UidPolicy) -> "Inventory":
+        """Return it with patients and UIDs as a manifest shall have them, by the key of the home folder.
+
+        Raises ConfigError where that cannot be used.
+        """
+        key = key_of(home) if "hash" in {patient_id, uid} else b""
+        return replace(self, films=[identified(film, patient_id, uid, key) for film in self.films])
+
+    def reasons(self) -> dict[Skip, int]:
+        """Count the skipped files by reason, the most frequent first."""
+        return dict(Counter(file.reason for file in self.skipped).most_common())
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which files are taken. `any_view`: laterals too. `only_dicom`: PNG and JPEG files are passed over."""
+
+    any_view: bool = False
+    only_dicom: bool = False
+
+
+def take_inventory(
+    path: Path,
+    choice: Choice,
+    processes: int | None = None,
+    found: Callable[[int], None] = lambda _: None,
+    looked: Callable[[int, int], None] = lambda _, __: None,
+) -> Inventory:
+    """Look into all files below a folder, or all that a DICOMDIR names.
+
+    The result does not depend on the number of `processes`, by default one per core. `found` is called with
+    the number of files found so far, then `looked` with how many of them have been looked into, and with all.
+    Raises SourceError or DirectoryError where the path is neither.
+    """
+    root = path if path.is_dir() else path.parent
+    FolderSource(root).require()
+    if path.is_dir():
+        names, skipped = walk(root, found)
+    else:
+        names, skipped = named_in(path)
+    films: list[Film] = []
+    for file in _looked_at(root, names, choice, processes or os.cpu_count() or 1, looked):
+        if isinstance(file, Skipped):
+            skipped.append(file)
+        elif choice.only_dicom and file.kind != "DICOM":
+            skipped.append(Skipped(file.name, Skip.NOT_DICOM))
+        else:
+            films.append(file)
+    return _without_copies(Inventory(root, films, sorted(skipped)))
+
+
+def _looked_at(
+    root: Path, names: list[str], choice: Choice, processes: int, looked: Callable[[int, int], None]
+) -> Iterator[Film | Skipped]:
+    look = partial(look_at, root, any_view=choice.any_view)
+    parts = [names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)]
+    done = 0
+    for files in (
+        map(look, parts) if len(names) <= _ALONE or processes == 1 else _by_many(look, parts, processes)
+    ):
+        yield from files
+        done += len(files)
+        looked(done, len(names))
+
+
+def _by_many(
+    look: Callable[[list[str]], list[Film | Skipped]], parts: list[list[str]], processes: int
+) -> Iterator[list[Film | Skipped]]:
+    # A forked process would have the command's threads' locks, but not the threads.
+    with ProcessPoolExecutor(
+        processes, multiprocessing.get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
+    ) as pool:
+        try:
+            yield from pool.map(look, parts)
+        except BrokenProcessPool:
+            raise AwayError(
+                "a process that reads files was ended from outside; try again, with a smaller --jobs if the "
+                "memory is short"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _without_copies(inventory: Inventory) -> Inventory:
+    """Pass over a film whose bytes another one has, too, and count those that only say so."""
+    by_uid: dict[str, list[Film]] = defaultdict(list)
+    for film in inventory.films:
+        if film.sop_uid:
+            by_uid[film.sop_uid].append(film)
+    source = FolderSource(inventory.root)
+    copies: set[str] = set()
+    alike = 0
+    for films in by_uid.values():
+        seen: set[bytes] = set()
+        for film in films if len(films) > 1 else ():
+            content = _digest(source, film)
+            if content in seen:
+                copies.add(film.name)
+            seen.add(content)
+        alike += len(seen) if len(seen) > 1 else 0
+    return replace(
+        inventory,
+        films=[film for film in inventory.films if film.name not in copies],
+        skipped=sorted(
+            [
+                *inventory.skipped,
+                *(
+                    Skipped(film.name, Skip.DUPLICATE, film.modality)
+                    for film in inventory.films
+                    if film.name in copies
+                ),
+            ]
+        ),
+        alike=alike,
+    )
+
+
+def _digest(source: FolderSource, film: Film) -> bytes:
+    """Return a film's SHA-256; its name, which no other has, where it cannot be read any more."""
+    digest = hashlib.sha256()
+    with suppress(ImageUnusableError), source.opened(film.name) as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+        return digest.digest()
+    return film.name.encode()

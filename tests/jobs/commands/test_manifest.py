@@ -1,0 +1,113 @@
+"""`nightread manifest`: two files that are all files, written whole and never over others."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from films import PATIENT, write_film
+from support import Nightread
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    for number in range(6):
+        write_film(folder / f"IM{number}", ViewPosition=("PA", "AP", "LL")[number % 3])
+    (folder / "notes.txt").write_text("nothing")
+    return folder
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_folder_becomes_a_manifest_and_a_list_of_what_is_not_in_it(
+    nightread: Nightread, archive: Path, tmp_path: Path
+) -> None:
+    done = nightread.call("manifest", archive, "-o", tmp_path / "films.csv")
+    assert done.returncode == 0, done.stderr
+    assert [row["Image Index"] for row in rows(tmp_path / "films.csv")] == ["IM0", "IM1", "IM3", "IM4"]
+    skipped = {row["File"]: row["Reason"] for row in rows(tmp_path / "films.skipped.csv")}
+    assert skipped == {"IM2": "lateral", "IM5": "lateral", "notes.txt": "not_a_picture"}
+    assert "7 files found: 4 kept, 3 skipped" in done.stderr
+    assert "skipped: 2 lateral, 1 not_a_picture" in done.stderr
+    assert f"to score it: nightread score {tmp_path}/films.csv --images {archive}" in done.stdout
+
+
+def test_laterals_are_kept_where_all_views_are_wanted(
+    nightread: Nightread, archive: Path, tmp_path: Path
+) -> None:
+    assert nightread.call("manifest", archive, "-o", tmp_path / "m.csv", "--view", "all").returncode == 0
+    assert [row["View Position"] for row in rows(tmp_path / "m.csv")] == ["PA", "AP", "LATERAL"] * 2
+
+
+def test_a_file_that_is_there_is_not_replaced_unless_told(
+    nightread: Nightread, archive: Path, tmp_path: Path
+) -> None:
+    manifest, skipped = tmp_path / "m.csv", tmp_path / "s.csv"
+    order = ("manifest", archive, "-o", manifest, "--skipped", skipped)
+    for there in (manifest, skipped):
+        there.write_text("mine")
+        refused = nightread.call(*order)
+        assert refused.returncode == 2
+        assert f"{there} is there already" in refused.stderr
+        assert there.read_text() == "mine"
+        assert sorted(tmp_path.glob("*.csv")) == [there]
+        there.unlink()
+    manifest.write_text("mine")
+    assert nightread.call(*order, "--force").returncode == 0
+    assert len(rows(manifest)) == 4
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        ("m.txt", "must end in .csv"),
+        ("nowhere/m.csv", "there is no folder"),
+        ("folder.csv", "is there already"),
+    ],
+)
+def test_a_place_that_cannot_be_written_to_is_refused_first(
+    nightread: Nightread, tmp_path: Path, output: str, says: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    refused = nightread.call("manifest", tmp_path / "gone", "-o", tmp_path / output)
+    assert refused.returncode == 2
+    assert says in refused.stderr
+
+
+def test_a_folder_without_films_ends_with_2_and_says_why(nightread: Nightread, tmp_path: Path) -> None:
+    write_film(tmp_path / "archive" / "IM", Modality="CT", SOPClassUID="1.2.840.10008.5.1.4.1.1.2")
+    done = nightread.call("manifest", tmp_path / "archive", "-o", tmp_path / "m.csv")
+    assert done.returncode == 2
+    assert "none of its files is a frontal radiograph" in done.stderr
+    assert "1 other_modality (1 CT)" in done.stderr
+    assert not (tmp_path / "m.csv").exists()
+    assert rows(tmp_path / "m.skipped.csv") == [{"File": "IM", "Reason": "other_modality", "Modality": "CT"}]
+
+
+@pytest.mark.parametrize("folder", ["gone", "file"])
+def test_a_path_that_is_no_folder_is_one_line(nightread: Nightread, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "file").write_text("hello")
+    done = nightread.call("manifest", tmp_path / folder, "-o", tmp_path / "m.csv")
+    assert done.returncode == 2
+    assert str(tmp_path / folder) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [*tmp_path.glob("*.csv")]
+
+
+def test_patients_are_pseudonyms_unless_told(nightread: Nightread, archive: Path, tmp_path: Path) -> None:
+    seen: dict[str, set[str]] = {}
+    for told in ((), ("--patient-id", "keep"), ("--patient-id", "none"), ("--uid", "hash")):
+        path = tmp_path / f"{'-'.join(('m', *told))}.csv"
+        assert nightread.call("manifest", archive, "-o", path, *told).returncode == 0
+        seen["".join(told[1:])] = {row["Patient ID"] for row in rows(path)}
+        uids = {row["Study Instance UID"] for row in rows(path)}
+        assert (uids == {"1.2.3"}) == ("--uid" not in told)
+    assert seen["keep"] == {PATIENT["PatientID"]}
+    assert seen["none"] == {""}
+    (pseudonym,) = seen[""]
+    assert pseudonym.startswith("p")
+    assert seen["hash"] == {pseudonym}  # the same in every run
+    assert not any(value in path.read_text() for value in PATIENT.values() for path in [tmp_path / "m.csv"])

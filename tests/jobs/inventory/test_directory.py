@@ -1,0 +1,85 @@
+"""A DICOMDIR names files; they are looked into as any, wherever it leads and however it is damaged."""
+
+import io
+from pathlib import Path
+
+import pytest
+from films import PATIENT, film_of, write_film
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
+
+from jobs.inventory.directory import DirectoryError
+from jobs.inventory.inventory import Choice, take_inventory
+from jobs.inventory.skips import Skip
+
+
+def write_directory(path: Path, *names: list[str]) -> Path:
+    """Write a DICOMDIR of a patient with these files, each named part by part."""
+    records = []
+    for parts in [[], *names]:
+        record = Dataset()
+        record.DirectoryRecordType = "IMAGE" if parts else "PATIENT"
+        record.PatientName, record.PatientID = PATIENT["PatientName"], PATIENT["PatientID"]
+        if parts:
+            record.ReferencedFileID = parts
+        records.append(record)
+    directory = Dataset()
+    directory.FileSetID = "CD"
+    directory.DirectoryRecordSequence = records
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.9")
+    stream = io.BytesIO()
+    directory.save_as(stream, enforce_file_format=True)
+    path.write_bytes(stream.getvalue())
+    return path
+
+
+def test_the_files_that_it_names_are_the_inventory(tmp_path: Path) -> None:
+    write_film(tmp_path / "IMAGES" / "IM1")
+    write_film(tmp_path / "images2" / "im2")  # as a mounted CD shows IMAGES2/IM2
+    write_film(tmp_path / "IMAGES" / "UNNAMED")
+    write_film(tmp_path.parent / "outside")
+    path = write_directory(
+        tmp_path / "DICOMDIR",
+        ["IMAGES", "IM1"],
+        ["IMAGES2", "IM2"],
+        ["GONE"],
+        ["..", "outside"],
+    )
+    found = take_inventory(path, Choice())
+    assert [film.name for film in found.films] == ["IMAGES/IM1", "images2/im2"]
+    assert [*found.skipped] == [("../outside", Skip.OUTSIDE_ROOT, ""), ("GONE", Skip.MISSING, "")]
+    assert found.root == tmp_path
+
+
+def test_a_folder_with_one_is_walked_and_it_is_no_picture(tmp_path: Path) -> None:
+    write_film(tmp_path / "IM1")
+    write_film(tmp_path / "UNNAMED")
+    write_directory(tmp_path / "DICOMDIR", ["IM1"])
+    found = take_inventory(tmp_path, Choice())
+    assert [film.name for film in found.films] == ["IM1", "UNNAMED"]
+    assert found.reasons() == {Skip.DICOMDIR: 1}
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", film_of(), film_of(DeflatedExplicitVRLittleEndian), None])
+def test_what_is_neither_folder_nor_directory_is_refused_without_a_value(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    path = write_directory(tmp_path / "DICOMDIR", ["IM1"])
+    path.write_bytes(path.read_bytes()[:400] if content is None else content)
+    try:
+        found = take_inventory(path, Choice())
+    except DirectoryError as error:
+        assert str(path) in str(error)  # noqa: PT017  # either is right where it is cut
+        assert PATIENT["PatientName"] not in str(error)  # noqa: PT017
+    else:
+        assert content is None
+        assert not found.films

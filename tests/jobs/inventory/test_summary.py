@@ -1,0 +1,31 @@
+"""What is said of an inventory adds up."""
+
+from pathlib import Path
+
+from jobs.inventory.film import Film
+from jobs.inventory.inventory import Inventory
+from jobs.inventory.skips import Skip, Skipped
+from jobs.inventory.summary import summary_lines, warning_lines
+
+
+def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
+    films = [Film("a", 1, "DICOM", view="PA"), Film("b", 1, "DICOM", view="PA"), Film("c", 1, "PNG")]
+    skipped = [
+        Skipped("d", Skip.OTHER_MODALITY, "CT"),
+        Skipped("e", Skip.OTHER_MODALITY, "CT"),
+        Skipped("f", Skip.OTHER_MODALITY),
+        Skipped("g", Skip.LATERAL, "DX"),
+    ]
+    inventory = Inventory(tmp_path, films, skipped, alike=2)
+    assert summary_lines(inventory) == [
+        "7 files found: 3 kept, 4 skipped",
+        "kept: 2 PA, 1 of unknown view",
+        "skipped: 3 other_modality (2 CT, 1 unknown), 1 lateral",
+    ]
+    previews, alike = warning_lines(inventory)
+    assert previews.startswith("1 PNG or JPEG files lie among DICOM files")
+    assert alike.startswith("2 films share their SOP Instance UID")
+
+
+def test_an_ordinary_archive_has_no_warning(tmp_path: Path) -> None:
+    assert not [*warning_lines(Inventory(tmp_path, [Film("c", 1, "PNG")], []))]
