@@ -9,6 +9,18 @@ from jobs.submit import Heatmaps
 
 RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")]
 ManifestArgument = Annotated[Path, typer.Argument(help="CSV with one image per row; .csv or .csv.gz.")]
+ArchiveArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MANIFEST|FOLDER",
+        help="CSV with one image per row, .csv or .csv.gz. Or a folder or DICOMDIR, of which a manifest is "
+        "made first, as by `nightread manifest`.",
+    ),
+]
+ArchiveImagesOption = Annotated[
+    str | None,
+    typer.Option(metavar="DIR", help="Folder that the image names are relative to. Needed with a CSV."),
+]
 ImagesOption = Annotated[
     str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")
 ]

@@ -1,17 +1,21 @@
 """From a command's options to a committed run: its images are looked up before anything is written."""
 
 from collections.abc import Callable
+from pathlib import Path
+
+import typer
 
 from config.cards.model import find_model
 from config.settings import Settings, load_settings
 from db.database import Database
 from jobs.commands.bundles import bundled
+from jobs.commands.folder import is_folder
 from jobs.commands.options import (
+    ArchiveArgument,
+    ArchiveImagesOption,
     BatchOption,
     BitsOption,
     HeatmapsOption,
-    ImagesOption,
-    ManifestArgument,
     MaxMissingOption,
     ModelOption,
     RequireLabelsOption,
@@ -25,9 +29,9 @@ from jobs.tables.reading import ReadOptions
 
 @reads_table
 def _order(
-    manifest: ManifestArgument,
-    images: ImagesOption,
+    manifest: ArchiveArgument,
     read: ReadOptions,
+    images: ArchiveImagesOption = None,
     model: ModelOption = None,
     batch_size: BatchOption = 32,
     heatmaps: HeatmapsOption = "positive",
@@ -37,6 +41,15 @@ def _order(
 ) -> Order:
     """Make an order of the options."""
     name = model or load_settings().model
+    if is_folder(manifest):
+        root = manifest if manifest.is_dir() else manifest.parent
+        if images is not None and Path(images).resolve() != root.resolve():
+            raise typer.BadParameter("a folder's files are its images; leave it out", param_hint="--images")
+        images = str(root)
+    elif images is None:
+        raise typer.BadParameter(
+            "name the folder that the names in the table are relative to", param_hint="--images"
+        )
     return Order(manifest, images, name, heatmaps, batch_size, read, require_labels, max_missing, bits)
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from jobs.commands.folder import with_manifest
 from jobs.commands.order import commit_order, takes_order
 from jobs.commands.session import ready
 from jobs.dispatch.follow import finish, work_on
@@ -13,7 +14,7 @@ app = typer.Typer()
 @app.command()
 @takes_order
 def score(order: Order) -> None:
-    """Score all images of a manifest, wait for the end, and print the AUC table.
+    """Score all images of a manifest or folder, wait for the end, and print the AUC table.
 
     Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C leaves
     a run that `nightread resume` continues.
@@ -22,7 +23,10 @@ def score(order: Order) -> None:
     scored; 2: wrong usage.
 
     Example: nightread score Data_Entry_2017.csv --images images/
+
+    Example: nightread score /archive/2024
     """
     settings, database = ready()
+    order, _ = with_manifest(settings, order)
     run_id = commit_order(database, settings, order)
     finish(database, work_on(database, settings, run_id))

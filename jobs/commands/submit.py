@@ -6,6 +6,7 @@ import typer
 
 from db.errors import DatabaseAwayError
 from db.queries import reading_of
+from jobs.commands.folder import with_manifest
 from jobs.commands.order import commit_order, takes_order
 from jobs.commands.session import ready
 from jobs.console import note, print_json, say, warn
@@ -30,8 +31,11 @@ def submit(
     Without NIGHTREAD_BROKER_URL nothing works on it until `nightread resume` is called.
 
     Example: nightread submit manifest.csv --images /archive
+
+    Example: nightread submit /archive/2024 --json
     """
     settings, database = ready()
+    order, counts = with_manifest(settings, order)
     run_id = commit_order(database, settings, order)
     if settings.broker_url is None:
         note(f"no broker is configured; to score it: nightread resume {run_id}")
@@ -41,6 +45,7 @@ def submit(
         except (BrokerAwayError, DatabaseAwayError) as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
     if as_json:
-        print_json({"run_id": run_id, "reading": reading_of(database, run_id)})
+        found = {} if counts is None else {"folder": counts}
+        print_json({"run_id": run_id, "reading": reading_of(database, run_id), **found})
     else:
         say(str(run_id))

@@ -55,7 +55,8 @@ class Inventory:
 
         Raises ConfigError where that cannot be used.
         """
-        key = key_of(home) if "hash" in {patient_id, uid} else b""
+        dicom = any(film.kind == "DICOM" for film in self.films)
+        key = key_of(home) if dicom and "hash" in {patient_id, uid} else b""
         return replace(self, films=[identified(film, patient_id, uid, key) for film in self.films])
 
     def reasons(self) -> dict[Skip, int]:

@@ -9,7 +9,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "score": Entry(
         "jobs.commands.score",
         PANEL_RUN,
-        "Score all images of a manifest, wait for the end, and print the AUC table.",
+        "Score all images of a manifest or folder, wait for the end, and print the AUC table.",
     ),
     "submit": Entry(
         "jobs.commands.submit",
