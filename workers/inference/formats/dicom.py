@@ -26,6 +26,12 @@ _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
 _GREY: Final = ("MONOCHROME1", "MONOCHROME2")
 _COLOUR: Final = ("RGB",)
+_INTERPRETATIONS: Final = (
+    *(*_GREY, "RGB", "PALETTE COLOR", "HSV", "ARGB", "CMYK", "XYB", "YBR_FULL", "YBR_FULL_422"),
+    *("YBR_PARTIAL_420", "YBR_PARTIAL_422", "YBR_ICT", "YBR_RCT"),
+)
+"""Defined terms (PS3.3 C.7.6.3.1.2); another word may be a person's, and is not quoted."""
+
 _JPEG_COLOUR: Final = ("RGB", "YBR_FULL_422")
 """A JPEG's decoder makes RGB of either."""
 _UNCOMPRESSED: Final = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
@@ -76,11 +82,13 @@ def _decode(content: bytes, max_pixels: int) -> Picture:
     syntax = dataset.file_meta.TransferSyntaxUID
     photometric = str(dataset.PhotometricInterpretation)
     if syntax not in (JPEGBaseline8Bit, *_UNCOMPRESSED):
-        raise _unread(f"a DICOM file whose pixels are compressed as {syntax.name}")
+        name = "a syntax unknown to the standard" if syntax.name == str(syntax) else syntax.name
+        raise _unread(f"a DICOM file whose pixels are compressed as {name}")
     as_jpeg = syntax == JPEGBaseline8Bit
     grey = int(dataset.SamplesPerPixel) == 1
     if photometric not in (_GREY if grey else _JPEG_COLOUR if as_jpeg else _COLOUR):
-        raise _unread(f"a DICOM file of photometric interpretation {photometric}")
+        known = photometric if photometric in _INTERPRETATIONS else "unknown to the standard"
+        raise _unread(f"a DICOM file of photometric interpretation {known}")
     if as_jpeg:
         words = _from_jpeg(dataset, max_pixels)
     else:
