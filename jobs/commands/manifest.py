@@ -21,7 +21,10 @@ app = typer.Typer()
 @app.command()
 def manifest(
     folder: Annotated[
-        Path, typer.Argument(help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR.")
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, .csv.")],
     skipped: Annotated[

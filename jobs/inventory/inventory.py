@@ -1,13 +1,9 @@
 """From a folder to what its manifest has and what it has not: each file is one or the other."""
 
 import hashlib
-import multiprocessing
 import os
-import signal
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from config.failures import ImageUnusableError
-from jobs.errors import AwayError
 from jobs.inventory.directory import named_in
 from jobs.inventory.film import Film, look_at
+from jobs.inventory.processes import in_processes
 from jobs.inventory.pseudonyms import PatientId, UidPolicy, identified, key_of
 from jobs.inventory.skips import Skip, Skipped
 from jobs.inventory.walk import walk
@@ -107,31 +103,12 @@ def _looked_at(
 ) -> Iterator[Film | Skipped]:
     look = partial(look_at, root, any_view=choice.any_view)
     parts = [names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)]
+    alone = len(names) <= _ALONE or processes == 1
     done = 0
-    for files in (
-        map(look, parts) if len(names) <= _ALONE or processes == 1 else _by_many(look, parts, processes)
-    ):
+    for files in map(look, parts) if alone else in_processes(look, parts, processes):
         yield from files
         done += len(files)
         looked(done, len(names))
-
-
-def _by_many(
-    look: Callable[[list[str]], list[Film | Skipped]], parts: list[list[str]], processes: int
-) -> Iterator[list[Film | Skipped]]:
-    # A forked process would have the command's threads' locks, but not the threads.
-    with ProcessPoolExecutor(
-        processes, multiprocessing.get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-    ) as pool:
-        try:
-            yield from pool.map(look, parts)
-        except BrokenProcessPool:
-            raise AwayError(
-                "a process that reads files was ended from outside; try again, with a smaller --jobs if the "
-                "memory is short"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _without_copies(inventory: Inventory) -> Inventory:

@@ -1,8 +1,12 @@
 """What a manifest has of one file: of its header only what cannot be a person's words."""
 
+import random
+import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pydicom
 import pytest
 from films import FILM, PATIENT, film_of, write_film
 from picture_support import JPEG, PLAIN
@@ -116,3 +120,38 @@ def test_a_spacing_says_of_which_kind_it_is(
 ) -> None:
     found = film(tmp_path, PixelSpacing=pixel, ImagerPixelSpacing=imager)
     assert (found.spacing, found.row_spacing, found.column_spacing) == expected
+
+
+def test_a_damaged_file_is_a_film_or_has_a_reason_and_raises_nothing(tmp_path: Path) -> None:
+    chosen = random.Random(11)
+    whole = film_of(ImageType=["DERIVED", "PRIMARY"], SeriesDescription="Thorax p.a.", NumberOfFrames="1")
+    outcomes = []
+    for _ in range(600):
+        content = bytearray(whole)
+        for _ in range(chosen.choice((1, 3, 12))):
+            place = chosen.randrange(132, len(content))
+            way = chosen.randrange(4)
+            if way == 0:
+                content[place] = chosen.randrange(256)
+            elif way == 1:
+                content[place : place + 4] = b"\xff\xff\xff\xff"
+            elif way == 2:
+                del content[place : place + chosen.randrange(1, 30)]
+            else:
+                content[place:place] = content[place - chosen.randrange(1, 130) : place]
+        (tmp_path / "film").write_bytes(content)
+        with warnings.catch_warnings(action="error"):
+            outcomes += look(tmp_path, "film")
+    reasons = Counter(found.reason if isinstance(found, Skipped) else None for found in outcomes)
+    assert reasons[None] > 50
+    assert reasons[Skip.UNREADABLE] > 50
+    assert reasons.total() == 600
+
+
+def test_every_file_that_pydicom_is_tested_with_has_an_outcome() -> None:
+    folder = Path(str(pydicom.__file__)).parent / "data" / "test_files"
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(paths) > 100
+    for path in paths:
+        (found,) = look(path.parent, path.name)
+        assert found.name == path.name
