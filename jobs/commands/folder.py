@@ -35,10 +35,9 @@ def with_manifest(settings: Settings, order: Order) -> tuple[Order, Counts | Non
     find_model(order.model, settings.models)  # before what may take long
     # pydicom takes a sixth of a second to import, which other orders need not pay.
     from jobs.commands.inventory import look_into, say_inventory  # noqa: PLC0415
-    from jobs.inventory.inventory import Choice  # noqa: PLC0415
     from jobs.inventory.tables import manifest_csv, skipped_csv  # noqa: PLC0415
 
-    inventory = look_into(order.manifest, Choice(any_view=order.read.view == "all"))
+    inventory = look_into(settings, order.manifest, any_view=order.read.view == "all")
     inventory = inventory.identified(settings.home, "hash", "keep")
     say_inventory(inventory)
     manifest, skipped = manifest_csv(inventory), skipped_csv(inventory)

@@ -4,13 +4,22 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from config.settings import Settings
 from jobs.console import err, note, warn
 from jobs.inventory.inventory import Choice, Inventory, take_inventory
 from jobs.inventory.summary import summary_lines, warning_lines
 
 
-def look_into(folder: Path, choice: Choice, processes: int | None = None) -> Inventory:
+def look_into(
+    settings: Settings,
+    folder: Path,
+    *,
+    any_view: bool,
+    only_dicom: bool = False,
+    processes: int | None = None,
+) -> Inventory:
     """Take the inventory of a folder or DICOMDIR; raises what `take_inventory` raises."""
+    choice = Choice(any_view, only_dicom, (settings.home, settings.overlays, settings.models))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("finding files", total=None)

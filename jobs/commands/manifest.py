@@ -10,7 +10,6 @@ from config.files import write_whole
 from jobs.commands.inventory import look_into, say_inventory
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, say
-from jobs.inventory.inventory import Choice
 from jobs.inventory.pseudonyms import PatientId, UidPolicy
 from jobs.inventory.tables import manifest_csv, skipped_csv
 from jobs.tables.reading import View
@@ -67,7 +66,7 @@ def manifest(
     settings = quiet_settings()
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
-    inventory = look_into(folder, Choice(any_view=view == "all", only_dicom=only_dicom), jobs)
+    inventory = look_into(settings, folder, any_view=view == "all", only_dicom=only_dicom, processes=jobs)
     inventory = inventory.identified(settings.home, patient_id, uid)
     _require_writable((output, beside), force=force)
     try:

@@ -1,6 +1,5 @@
 """One file of a tree: by its first bytes what it is, and by its header whether a manifest has it, and how."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -37,11 +36,10 @@ class Film(NamedTuple):
     """A file that a manifest has; all but its name is blank where the file does not say it, as in a PNG.
 
     Each value is of a fixed set, a number, or a UID, so that nothing that a person has typed comes with it,
-    but for `patient_id`. `row_spacing` and `column_spacing`: in mm. `size`: bytes.
+    but for `patient_id`. `row_spacing` and `column_spacing`: in mm.
     """
 
     name: str
-    size: int
     kind: str
     patient_id: str = ""
     view: str = ""
@@ -73,18 +71,17 @@ def _look(source: FolderSource, name: str, *, any_view: bool) -> Film | Skipped:
             kind = next((kind for kind, matches in KINDS.items() if matches(head)), None)
             if kind is None:
                 return Skipped(name, Skip.NOT_A_PICTURE)
-            size = os.fstat(file.fileno()).st_size
             if kind != "DICOM":
-                return Film(name, size, kind)
+                return Film(name, kind)
             if is_directory(head):
                 return Skipped(name, Skip.DICOMDIR)
             file.seek(0)
-            return _of_header(name, size, file, any_view=any_view)
+            return _of_header(name, file, any_view=any_view)
     except ImageUnusableError as error:
         return Skipped(name, _UNUSABLE.get(error.reason, Skip.UNREADABLE))
 
 
-def _of_header(name: str, size: int, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
+def _of_header(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
     try:
         header = read_header(file)
     except HeaderError:
@@ -97,7 +94,6 @@ def _of_header(name: str, size: int, file: BinaryIO, *, any_view: bool) -> Film 
     spacing, (row_spacing, column_spacing) = _spacing(header)
     return Film(
         name=name,
-        size=size,
         kind="DICOM",
         patient_id=next(iter(header.texts("PatientID")), ""),
         view=view,

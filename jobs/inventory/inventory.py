@@ -62,10 +62,15 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which files are taken. `any_view`: laterals too. `only_dicom`: PNG and JPEG files are passed over."""
+    """Which files are taken.
+
+    `any_view`: laterals too. `only_dicom`: PNG and JPEG files are passed over. `own`: folders of Nightread's
+    that are not walked, as a picture in them is none of the archive's.
+    """
 
     any_view: bool = False
     only_dicom: bool = False
+    own: tuple[Path, ...] = ()
 
 
 def take_inventory(
@@ -84,7 +89,7 @@ def take_inventory(
     root = path if path.is_dir() else path.parent
     FolderSource(root).require()
     if path.is_dir():
-        names, skipped = walk(root, found)
+        names, skipped = walk(root, choice.own, found)
     else:
         names, skipped = named_in(path)
     films: list[Film] = []

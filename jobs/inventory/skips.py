@@ -41,6 +41,8 @@ class Skip(StrEnum):
     """0 bytes."""
     MISSING = "missing"
     """Named in a DICOMDIR, and not there."""
+    NIGHTREADS_OWN = "nightreads_own"
+    """The home folder, or that of overlays or models: its pictures are drawn by Nightread."""
     LINK = "link"
     """A symbolic link to a file or folder of the same tree, which is found at its own place."""
     OUTSIDE_ROOT = "outside_root"

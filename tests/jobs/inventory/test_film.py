@@ -30,7 +30,6 @@ def film(folder: Path, **attributes: Any) -> Film:
 def test_a_film_is_described_by_its_header(tmp_path: Path) -> None:
     assert film(tmp_path) == Film(
         name="film",
-        size=(tmp_path / "film").stat().st_size,
         kind="DICOM",
         patient_id=PATIENT["PatientID"],
         view="PA",

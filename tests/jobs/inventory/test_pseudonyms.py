@@ -11,13 +11,14 @@ import pytest
 
 from config.errors import ConfigError
 from jobs.inventory.film import Film
+from jobs.inventory.processes import in_processes
 from jobs.inventory.pseudonyms import KEY_FILE, identified, key_of
 
 KEY = bytes(range(32))
 
 
 def film(patient: str, uid: str = "1.2.3") -> Film:
-    return Film("film", 1, "DICOM", patient_id=patient, study_uid=uid, series_uid=uid, sop_uid=uid)
+    return Film("film", "DICOM", patient_id=patient, study_uid=uid, series_uid=uid, sop_uid=uid)
 
 
 def pseudonym(patient: str, key: bytes = KEY) -> str:
@@ -57,7 +58,7 @@ def test_the_key_is_made_once_and_closed_to_others(tmp_path: Path) -> None:
 
 
 def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
-    for attempt in range(20):
+    for attempt in range(50):
         barrier = Barrier(8)
 
         def make(home: Path, barrier: Barrier = barrier) -> bytes:
@@ -66,6 +67,11 @@ def test_all_who_make_it_at_once_get_the_same(tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(8) as pool:
             assert len(set(pool.map(make, [tmp_path / f"home-{attempt}"] * 8))) == 1
+
+
+@pytest.mark.processes
+def test_all_processes_that_make_it_at_once_get_the_same(tmp_path: Path) -> None:
+    assert len(set(in_processes(key_of, [tmp_path / "home"] * 8, 4))) == 1
 
 
 @pytest.mark.parametrize("content", ["", "00", "zz" * 32, "00" * 33])

@@ -9,7 +9,7 @@ from jobs.inventory.summary import summary_lines, warning_lines
 
 
 def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
-    films = [Film("a", 1, "DICOM", view="PA"), Film("b", 1, "DICOM", view="PA"), Film("c", 1, "PNG")]
+    films = [Film("a", "DICOM", view="PA"), Film("b", "DICOM", view="PA"), Film("c", "PNG")]
     skipped = [
         Skipped("d", Skip.OTHER_MODALITY, "CT"),
         Skipped("e", Skip.OTHER_MODALITY, "CT"),
@@ -28,4 +28,4 @@ def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
 
 
 def test_an_ordinary_archive_has_no_warning(tmp_path: Path) -> None:
-    assert not [*warning_lines(Inventory(tmp_path, [Film("c", 1, "PNG")], []))]
+    assert not [*warning_lines(Inventory(tmp_path, [Film("c", "PNG")], []))]

@@ -10,7 +10,7 @@ from jobs.inventory.walk import walk
 
 
 def walked(root: Path) -> tuple[list[str], dict[str, Skip]]:
-    names, skipped = walk(root, lambda _: None)
+    names, skipped = walk(root, (), lambda _: None)
     assert len({file.name for file in skipped}) == len(skipped)
     return names, {file.name: file.reason for file in skipped}
 
@@ -77,4 +77,16 @@ def test_a_folder_that_may_not_be_listed_is_a_row(tmp_path: Path, monkeypatch: p
         return listing(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    assert walk(tmp_path, lambda _: None) == (["film"], [Skipped("closed/", Skip.UNREADABLE)])
+    assert walk(tmp_path, (), lambda _: None) == (["film"], [Skipped("closed/", Skip.UNREADABLE)])
+
+
+def test_nightreads_own_folders_are_not_walked(tmp_path: Path) -> None:
+    home = tmp_path / "archive" / "nightread-home"
+    (home / "heatmaps").mkdir(parents=True)
+    (home / "heatmaps" / "overlay.jpg").touch()
+    (tmp_path / "archive" / "film").touch()
+    own = (home, home / "heatmaps")
+    found = (["film"], [Skipped("nightread-home/", Skip.NIGHTREADS_OWN)])
+    assert walk(tmp_path / "archive", own, lambda _: None) == found
+    # Who names what is in it means it: the demo's archive is there.
+    assert walk(home, own, lambda _: None) == ([], [Skipped("heatmaps/", Skip.NIGHTREADS_OWN)])
