@@ -6,7 +6,12 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    ExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 
 PATIENT = {
     "PatientName": "SEEDED^PATIENT",
@@ -59,4 +64,27 @@ def write_film(path: Path, syntax: UID = ExplicitVRLittleEndian, /, **attributes
     path.parent.mkdir(parents=True, exist_ok=True)
     own = {"SOPInstanceUID": f"1.2.{int.from_bytes(path.name.encode()) % 10**30}"}
     path.write_bytes(film_of(syntax, **own | attributes))
+    return path
+
+
+def write_directory(path: Path, *names: list[str]) -> Path:
+    """Write a DICOMDIR of a patient with these files, each named part by part."""
+    records = []
+    for parts in [[], *names]:
+        record = Dataset()
+        record.DirectoryRecordType = "IMAGE" if parts else "PATIENT"
+        record.PatientName, record.PatientID = PATIENT["PatientName"], PATIENT["PatientID"]
+        if parts:
+            record.ReferencedFileID = parts
+        records.append(record)
+    directory = Dataset()
+    directory.FileSetID = "CD"
+    directory.DirectoryRecordSequence = records
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.9")
+    stream = io.BytesIO()
+    directory.save_as(stream, enforce_file_format=True)
+    path.write_bytes(stream.getvalue())
     return path

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from films import PATIENT, write_film
+from films import PATIENT, write_directory, write_film
 from picture_support import PLAIN
 from support import Nightread
 
@@ -79,6 +79,17 @@ def test_a_folder_of_pictures_without_tags_is_scored(nightread: Nightread, tmp_p
     done = nightread.call("submit", tmp_path / "pictures", *STUB, "--json")
     assert json.loads(done.stdout)["folder"]["kept"] == 2
     assert not (nightread.home / "pseudonym.key").exists()
+
+
+def test_what_a_dicomdir_names_is_scored_from_its_folder(nightread: Nightread, archive: Path) -> None:
+    path = write_directory(archive / "DICOMDIR", ["day-0", "IM0"], ["day-1", "IM1"], ["day-0", "IM2"])
+    done = nightread.call("submit", path, *STUB, "--json", "--images", archive)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["folder"]["skipped"] == {"lateral": 1}
+    names = nightread.sql(
+        "SELECT image_index, root FROM image JOIN archive ON archive.id = archive_id ORDER BY 1"
+    )
+    assert names == [{"image_index": name, "root": str(archive)} for name in ("day-0/IM0", "day-1/IM1")]
 
 
 @pytest.mark.parametrize(

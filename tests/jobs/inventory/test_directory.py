@@ -1,45 +1,14 @@
 """A DICOMDIR names files; they are looked into as any, wherever it leads and however it is damaged."""
 
-import io
 from pathlib import Path
 
 import pytest
-from films import PATIENT, film_of, write_film
-from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-)
+from films import PATIENT, film_of, write_directory, write_film
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from jobs.inventory.directory import DirectoryError
 from jobs.inventory.inventory import Choice, take_inventory
 from jobs.inventory.skips import Skip
-
-
-def write_directory(path: Path, *names: list[str]) -> Path:
-    """Write a DICOMDIR of a patient with these files, each named part by part."""
-    records = []
-    for parts in [[], *names]:
-        record = Dataset()
-        record.DirectoryRecordType = "IMAGE" if parts else "PATIENT"
-        record.PatientName, record.PatientID = PATIENT["PatientName"], PATIENT["PatientID"]
-        if parts:
-            record.ReferencedFileID = parts
-        records.append(record)
-    directory = Dataset()
-    directory.FileSetID = "CD"
-    directory.DirectoryRecordSequence = records
-    directory.file_meta = FileMetaDataset()
-    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
-    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.9")
-    stream = io.BytesIO()
-    directory.save_as(stream, enforce_file_format=True)
-    path.write_bytes(stream.getvalue())
-    return path
 
 
 def test_the_files_that_it_names_are_the_inventory(tmp_path: Path) -> None:

@@ -74,3 +74,19 @@ def test_pictures_without_tags_are_kept_unless_only_dicom_is_wanted(tmp_path: Pa
 def test_a_folder_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(SourceError):
         take_inventory(tmp_path / "nowhere" / "folder", Choice())
+
+
+def test_real_films_are_described_as_their_headers_say(real_data: Path) -> None:
+    found = take_inventory(real_data / "dicom", Choice())
+    facts = {
+        film.name: (film.view, film.age, film.sex, film.rows, film.photometric, film.spacing)
+        for film in found.films
+    }
+    assert facts == {
+        "chest_forged_monochrome1_jpeg_baseline.dcm": ("PA", "62", "M", 1024, "MONOCHROME1", "PixelSpacing"),
+        "chest_monochrome1_10bit_explicit_le.dcm": ("PA", "", "", 440, "MONOCHROME1", ""),
+        "chest_monochrome1_15bit_jpeg2000.dcm": ("PA", "", "F", 1955, "MONOCHROME1", ""),
+        "chest_monochrome2_jpeg_baseline.dcm": ("PA", "62", "M", 1024, "MONOCHROME2", "PixelSpacing"),
+    }
+    # One film under both photometric interpretations has one UID, and is no copy.
+    assert (found.found, found.alike) == (4, 2)
