@@ -8,14 +8,14 @@ alike (correlation 0.9); or three of which two are positive (0.5). The same seed
 import argparse
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist, fmean
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from coverage_of_means import boots, briers, errors, fixed_points, overlaps
 from scipy.stats import norm
+from simulated_archives import LAYOUTS, archive
 
 from workers.metrics.compare import compare_aurocs
 from workers.metrics.interval import auroc_interval
@@ -23,46 +23,8 @@ from workers.metrics.mean import ENOUGH, mean_auroc
 from workers.metrics.precision import average_precision
 from workers.metrics.shares import clustered_wilson
 
-NEGATIVES: Final = 200
 POSITIVES: Final = (2, 5, 10, 30, 100, 300)
 AREAS: Final = (0.6, 0.7, 0.8, 0.9, 0.97, 0.995)
-LAYOUTS: Final = {
-    "one image per patient": (0, 0.0),
-    "three alike": (3, 0.9),
-    "three, two of them positive": (2, 0.5),
-}
-"""By name: how many of a patient's three images are positive, 0 for patients with one image; correlation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """Simulated images: truth (N,), patients' numbers (N,), and how alike a patient's images are."""
-
-    truth: NDArray[np.bool_]
-    patients: NDArray[np.intp]
-    correlation: float
-
-    def scores(self, rng: np.random.Generator, area: float) -> NDArray[np.float64]:
-        """Draw scores (N,) with this AUROC."""
-        noise = rng.normal(size=self.truth.size)
-        shared = rng.normal(size=int(self.patients.max()) + 1)[self.patients]
-        spread = self.correlation**0.5 * shared + (1 - self.correlation) ** 0.5 * noise
-        apart = 2**0.5 * NormalDist().inv_cdf(area)
-        drawn: NDArray[np.float64] = spread + apart * self.truth
-        return drawn
-
-
-def archive(layout: str, positives: int, negatives: int = NEGATIVES) -> Archive:
-    """Return the images of a layout, positive ones first."""
-    together, correlation = LAYOUTS[layout]
-    truth = np.arange(positives + negatives) < positives
-    if not together:
-        return Archive(truth, np.arange(truth.size), correlation)
-    of_positive = np.arange(positives) // together
-    # A patient with a positive image has 3 in all; further patients have three negative ones each.
-    beside = np.repeat(np.arange(of_positive[-1] + 1), 3 - together)[:negatives]
-    others = of_positive[-1] + 1 + np.arange(negatives - beside.size) // 3
-    return Archive(truth, np.concatenate([of_positive, beside, others]), correlation)
 
 
 def coverage(layout: str, positives: int, area: float, *, sets: int, seed: int) -> tuple[float | None, str]:
@@ -231,6 +193,11 @@ TABLES: Final[dict[str, Callable[..., None]]] = {
     "shares": shares,
     "precision": precisions,
     "mean": means,
+    "bootstrap": boots,
+    "brier": briers,
+    "iou": overlaps,
+    "ece": errors,
+    "fixed": fixed_points,
 }
 
 

@@ -15,8 +15,11 @@ from db.schema.evaluations import (
     curve_point,
     evaluation,
     evaluation_result,
+    first_images_result,
+    fixed_result,
     localisation_result,
     mean_result,
+    net_benefit_point,
     threshold_result,
 )
 from db.schema.runs import run
@@ -49,6 +52,9 @@ class Figures:
     bins: list[Record] = field(default_factory=list)
     points: list[Record] = field(default_factory=list)
     localisations: list[Record] = field(default_factory=list)
+    fixed: list[Record] = field(default_factory=list)
+    benefits: list[Record] = field(default_factory=list)
+    firsts: list[Record] = field(default_factory=list)
 
     def by_table(self) -> Sequence[tuple[Table, list[Record]]]:
         """Pair each table with its rows."""
@@ -59,6 +65,9 @@ class Figures:
             (calibration_bin, self.bins),
             (curve_point, self.points),
             (localisation_result, self.localisations),
+            (fixed_result, self.fixed),
+            (net_benefit_point, self.benefits),
+            (first_images_result, self.firsts),
         )
 
 

@@ -93,7 +93,8 @@ def localisation_table(database: Database, evaluation_id: int) -> Sequence[SqlRo
         return connection.execute(
             text(
                 """
-                SELECT finding, images, hits, pointing, ci_low, ci_high, mean_iou, reason
+                SELECT finding, images, hits, pointing, ci_low, ci_high,
+                       mean_iou, mean_iou_low, mean_iou_high, reason
                 FROM localisation WHERE evaluation_id = :evaluation_id ORDER BY finding
                 """
             ),

@@ -56,7 +56,7 @@ def _views(dialect: str) -> dict[str, str]:
                model.name AS model, model.sha256 AS model_sha256, v.calibration_error,
                v.bootstrap_low, v.bootstrap_high, v.platt_slope, v.platt_intercept, v.reason,
                v.ci_method, v.patients, v.without_patient,
-               v.average_precision_low, v.average_precision_high
+               v.average_precision_low, v.average_precision_high, v.brier_low, v.brier_high
         FROM evaluation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN finding f ON f.id = v.finding_id
@@ -145,9 +145,60 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN evaluation e ON e.id = c.evaluation_id
         JOIN finding f ON f.id = c.finding_id
         """,
+        "fixed_points": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, v.fixed, v.level,
+               v.threshold, v.value, v.low, v.high, v.reason
+        FROM fixed_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN finding f ON f.id = v.finding_id
+        """,
+        "net_benefit": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, v.threshold, v.tp, v.fp,
+               v.model AS net_benefit, v.everyone AS net_benefit_of_all
+        FROM net_benefit_point v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN finding f ON f.id = v.finding_id
+        """,
+        "first_images": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, v.images, v.positive,
+               v.precision, v.low AS precision_low, v.high AS precision_high, v.lift, v.found
+        FROM first_images_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN finding f ON f.id = v.finding_id
+        """,
+        "operating_points": """
+        SELECT o.run_id, o.chosen_on, e.run_id AS chosen_on_run, f.name AS finding, o.kind, o.threshold,
+               o.tp, o.fp, o.tn, o.fn,
+               o.sensitivity, o.sensitivity_low, o.sensitivity_high,
+               o.specificity, o.specificity_low, o.specificity_high,
+               o.ppv, o.ppv_low, o.ppv_high, o.npv, o.npv_low, o.npv_high,
+               COALESCE(t.sensitivity, CASE v.fixed WHEN 'specificity' THEN v.value ELSE v.level END)
+                 AS sensitivity_when_chosen,
+               COALESCE(t.specificity, CASE v.fixed WHEN 'sensitivity' THEN v.value ELSE v.level END)
+                 AS specificity_when_chosen,
+               o.reason, o.tested_at
+        FROM operating_result o
+        JOIN evaluation e ON e.id = o.chosen_on
+        JOIN finding f ON f.id = o.finding_id
+        LEFT JOIN threshold_result t ON t.evaluation_id = o.chosen_on AND t.finding_id = o.finding_id
+          AND t.subgroup = 'all' AND t.kind = o.kind
+        LEFT JOIN fixed_result v ON v.evaluation_id = o.chosen_on AND v.finding_id = o.finding_id
+          AND o.kind = 'fixed_' || v.fixed
+        """,
+        "sample_size": """
+        SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, v.n_positive,
+               (v.ci_high - v.ci_low) / 2 AS half_width, 0.03 AS wanted,
+               CAST(v.n_positive * (v.ci_high - v.ci_low) * (v.ci_high - v.ci_low) / 0.0036 + 0.5 AS INTEGER)
+                 AS n_positive_needed
+        FROM evaluation_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN finding f ON f.id = v.finding_id
+        WHERE v.subgroup = 'all'
+        """,
         "localisation": """
         SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, f.name AS finding, v.images, v.hits,
-               v.pointing, v.ci_low, v.ci_high, v.mean_iou, v.reason, b.path AS boxes
+               v.pointing, v.ci_low, v.ci_high, v.mean_iou, v.reason, b.path AS boxes,
+               v.mean_iou_low, v.mean_iou_high
         FROM localisation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
         JOIN box_set b ON b.id = e.box_set_id

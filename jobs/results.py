@@ -40,7 +40,7 @@ def print_auc(database: Database, run_id: int) -> None:
 def print_localisation(database: Database, evaluation_id: int) -> None:
     """Print how well the maps of an evaluation's run point at the boxes."""
     print_table(
-        ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", ""),
+        ("finding", "images", "peak in a box", "share", "95% interval", "mean IoU", "95% interval", ""),
         (
             (
                 row.finding,
@@ -49,6 +49,7 @@ def print_localisation(database: Database, evaluation_id: int) -> None:
                 row.pointing,
                 interval(row.ci_low, row.ci_high),
                 row.mean_iou,
+                interval(row.mean_iou_low, row.mean_iou_high),
                 row.reason,
             )
             for row in queries.localisation_table(database, evaluation_id)

@@ -97,6 +97,8 @@ evaluation_result = Table(
     Column("without_patient", Integer),
     Column("average_precision_low", Double),
     Column("average_precision_high", Double),
+    Column("brier_low", Double),
+    Column("brier_high", Double),
     CheckConstraint("ci_method IN ('delong','obuchowski','score')", name="ci_method"),
 )
 
@@ -160,6 +162,56 @@ localisation_result = Table(
     Column("images", Integer, nullable=False),  # with a map and a box of this finding
     Column("hits", Integer, nullable=False),  # whose map's peak lies in a box
     *(Column(name, Double) for name in ("pointing", "ci_low", "ci_high", "mean_iou")),
+    Column("reason", Text),
+    Column("mean_iou_low", Double),
+    Column("mean_iou_high", Double),
+)
+
+fixed_result = Table(
+    "fixed_result",
+    metadata,
+    reference("evaluation_id", "evaluation.id", primary_key=True),
+    reference("finding_id", "finding.id", primary_key=True),
+    Column("fixed", Text, primary_key=True),  # which of the two is at least the level; the other is the value
+    Column("level", Double, nullable=False),
+    *(Column(name, Double) for name in ("threshold", "value", "low", "high")),
+    Column("reason", Text),
+    CheckConstraint("fixed IN ('specificity','sensitivity')", name="fixed"),
+)
+
+net_benefit_point = Table(
+    "net_benefit_point",
+    metadata,
+    reference("evaluation_id", "evaluation.id", primary_key=True),
+    reference("finding_id", "finding.id", primary_key=True),
+    Column("threshold", Double, primary_key=True),
+    *(Column(name, Integer, nullable=False) for name in ("tp", "fp")),
+    *(Column(name, Double, nullable=False) for name in ("model", "everyone")),
+)
+
+first_images_result = Table(
+    "first_images_result",
+    metadata,
+    reference("evaluation_id", "evaluation.id", primary_key=True),
+    reference("finding_id", "finding.id", primary_key=True),
+    Column("images", Integer, primary_key=True, autoincrement=False),
+    Column("positive", Integer, nullable=False),
+    Column("precision", Double, nullable=False),
+    *(Column(name, Double) for name in ("low", "high", "lift", "found")),
+)
+
+operating_result = Table(
+    "operating_result",
+    metadata,
+    reference("run_id", "run.id", primary_key=True),
+    reference("chosen_on", "evaluation.id", primary_key=True),
+    reference("finding_id", "finding.id", primary_key=True),
+    Column("kind", Text, primary_key=True),
+    reference("label_manifest_id", "manifest.id"),
+    Column("tested_at", UtcDateTime, nullable=False),
+    Column("threshold", Double, nullable=False),
+    *(Column(name, Integer) for name in _CALLS),
+    *(Column(name, Double) for name in _SHARES),
     Column("reason", Text),
 )
 

@@ -64,6 +64,8 @@ def test_labels_boxes_comparison_and_calibration_become_rows(scored: Nightread, 
         (("evaluate", "1", "--sensitivity", "95"), "not above 0 and at most 1"),
         (("evaluate", "1", "--boxes", labels), "radiologists.csv, line 1"),
         (("compare", "1", "2", "--label-set", "truth"), "they used: manifest, readers"),
+        (("thresholds", "1", "--chosen-on", "1"), "120 images in common"),
+        (("thresholds", "1", "--chosen-on", "2"), "are of two models"),
         (("calibrate", "2", "--evaluation", "3"), "of another model than run 2"),
     ):
         wrong = scored.run(*arguments)

@@ -71,6 +71,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Evaluate a run again: with corrected labels, a bootstrap, another threshold, or drawn boxes.",
     ),
+    "thresholds": Entry(
+        "workers.commands.thresholds",
+        PANEL_ASK,
+        "Test thresholds on images that had no part in choosing them.",
+    ),
     "compare": Entry(
         "workers.commands.compare",
         PANEL_ASK,

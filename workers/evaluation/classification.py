@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from db.database import Database, Record
 from db.evaluations import EvaluationClaim, Figures
 from db.scores import UNKNOWN, LabelledScores, read_scores
+from workers.evaluation.clinical import add_clinical
 from workers.evaluation.localisation import localise_run
 from workers.metrics.calibration import bin_intervals, fit_platt
 from workers.metrics.curves import precision_recall, roc
@@ -61,6 +62,7 @@ def figures_of(
             if subgroup == ALL:
                 row |= _platt(of, p)
                 _add_plots(figures, finding.finding_id, of, p, patients.numbers, summary)
+                add_clinical(figures, finding.finding_id, of, p, patients.numbers)
             figures.results.append(row)
             figures.thresholds.extend(
                 key | {"kind": kind} | asdict(calls) for kind, calls in summary.calls.items()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from workers.inference.peak import locate
 from workers.inference.region import Region
+from workers.metrics.averages import mean_interval
 from workers.metrics.shares import clustered_wilson
 
 LEVEL: Final = 0.5
@@ -41,7 +42,7 @@ class LocalisationSummary:
     """A finding's maps against its boxes; None, with the reason, where no image could be judged.
 
     `n`: the images that could be judged. `pointing`: the share of hits; Wilson's 95% interval, by patient.
-    `mean_iou`: over the same images.
+    `mean_iou`: over the same images; its interval, by patient, needs 30 patients.
     """
 
     n: int
@@ -50,6 +51,8 @@ class LocalisationSummary:
     ci_low: float | None
     ci_high: float | None
     mean_iou: float | None
+    mean_iou_low: float | None
+    mean_iou_high: float | None
     reason: str | None = None
 
 
@@ -115,11 +118,14 @@ def summarise_localisations(
         if result.hit is not None and result.iou is not None
     ]
     if not judged:
-        return LocalisationSummary(0, 0, None, None, None, None, "no image with a map and a box")
+        return LocalisationSummary(0, 0, None, None, None, None, None, None, "no image with a map and a box")
     whose, hit, iou = map(np.array, zip(*judged, strict=True))
     hits = int(hit.sum())
     low, high = clustered_wilson(np.bincount(whose[hit], minlength=whose.max() + 1), np.bincount(whose))
-    return LocalisationSummary(len(judged), hits, hits / len(judged), low, high, float(iou.mean()))
+    iou_low, iou_high = mean_interval(iou, whose)
+    return LocalisationSummary(
+        len(judged), hits, hits / len(judged), low, high, float(iou.mean()), iou_low, iou_high
+    )
 
 
 def _inside(boxes: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:

@@ -28,13 +28,23 @@ def wilson(part: float, whole: float) -> Bounds:
 def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bounds:
     """Return Wilson's 95% interval of a share of images, for as many independent ones as they are worth.
 
-    `parts` (K,) out of `wholes` (K,): each patient's images. How alike they are is the correlation of two
-    images of a patient, drawn towards 1 with few patients, and 1 where the share is 0 or 1.
+    `parts` (K,) out of `wholes` (K,): each patient's images.
+    """
+    part, whole = int(parts.sum()), int(wholes.sum())
+    worth = independent(parts, wholes)
+    return wilson(part if worth == whole else part / whole * worth, worth)
+
+
+def independent(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> float:
+    """Return how many independent images are worth as much as these, as `clustered_wilson` takes them.
+
+    How alike they are is the correlation of two images of a patient, drawn towards 1 with few patients, and 1
+    where the share is 0 or 1.
     """
     part, whole = int(parts.sum()), int(wholes.sum())
     pairs = int((wholes * (wholes - 1)).sum())
     if not pairs:
-        return wilson(part, whole)
+        return whole
     share = part / whole
     spread = share * (1 - share)
     alike = 1.0
@@ -43,5 +53,4 @@ def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bou
         alike = min(1.0, max(0.0, (float((apart * apart).sum()) - whole * spread) / (pairs * spread)))
         patients = int(np.count_nonzero(wholes))
         alike = (patients * alike + _ALIKE) / (patients + _ALIKE)
-    worth = whole / (1 + alike * pairs / whole)
-    return wilson(share * worth, worth)
+    return whole / (1 + alike * pairs / whole)

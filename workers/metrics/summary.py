@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.metrics.averages import brier_interval
 from workers.metrics.bootstrap import bootstrap_auroc
 from workers.metrics.calibration import Calibration, calibrate
 from workers.metrics.interval import Interval, Method, auroc_interval
@@ -27,7 +28,7 @@ class FindingSummary:
     `bootstrap_high`: that of resampled patients, where asked for and where there are cases enough.
     `average_precision`: the step-wise area under the precision-recall curve, with its 95% interval. From
     `sensitivity` to `f1`: with `probability >= threshold` called positive. `brier`: the mean squared distance
-    of probability and label; `calibration_error`: the expected one over 20 bins.
+    of probability and label, with its 95% interval; `calibration_error`: the expected one over 20 bins.
     """
 
     n_positive: int
@@ -48,6 +49,8 @@ class FindingSummary:
     npv: float | None
     f1: float | None
     brier: float | None
+    brier_low: float | None
+    brier_high: float | None
     calibration_error: float | None
     bootstrap_low: float | None
     bootstrap_high: float | None
@@ -95,6 +98,7 @@ def summarise(
         known, p, card=threshold, wanted_sensitivity=wanted_sensitivity, patients=whose.numbers
     )
     calibration = calibrate(known, p)
+    brier_low, brier_high = brier_interval(truth, p, whose.numbers)
     at_card = calls["card"]
     reasons = [missing_class(truth) or area.reason]
     low = high = None
@@ -125,6 +129,8 @@ def summarise(
         npv=at_card.npv,
         f1=at_card.f1,
         brier=calibration.brier,
+        brier_low=brier_low,
+        brier_high=brier_high,
         calibration_error=calibration.expected_error,
         bootstrap_low=low,
         bootstrap_high=high,

@@ -128,7 +128,7 @@ def at_thresholds(
         asked: dict[Kind, float | None] = {"card": card, "0.5": 0.5, "youden": None, "sensitivity": None}
         return {kind: Confusion(cut, reason=unusable) for kind, cut in asked.items()}
     whose = _known_patients(labels, patients)
-    cuts, hits, false_alarms = _cuts(truth, p)
+    cuts, hits, false_alarms = cuts_of(truth, p)
     n_positive, n_negative = int(hits[-1]), int(false_alarms[-1])
 
     def at(cut: float | None, reason: str | None) -> Confusion:
@@ -150,10 +150,10 @@ def at_thresholds(
     }
 
 
-def _cuts(
+def cuts_of(
     truth: NDArray[np.bool_], p: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the distinct probabilities from high to low, and the true and false positives at each."""
+    """Return the distinct scores (N,) from high to low, and the true and false positives at each."""
     order = np.argsort(-p, kind="stable")
     falling = p[order]
     last_of_equals = np.append(falling[1:] != falling[:-1], True)

@@ -33,7 +33,8 @@ def aucs(connection: Connection, evaluation_id: int, findings: Sequence[str]) ->
         """
         SELECT subgroup, finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision,
                threshold, sensitivity, specificity, brier, calibration_error, bootstrap_low, bootstrap_high,
-               reason, ci_method, patients, without_patient, average_precision_low, average_precision_high
+               reason, ci_method, patients, without_patient, average_precision_low, average_precision_high,
+               brier_low, brier_high
         FROM auc WHERE evaluation_id = :evaluation_id
         """,
         evaluation_id=evaluation_id,

@@ -12,7 +12,8 @@ def localisation(connection: Connection, evaluation_id: int, findings: Sequence[
     rows = read_rows(
         connection,
         """
-        SELECT finding, images, hits, pointing, ci_low, ci_high, mean_iou, reason, boxes
+        SELECT finding, images, hits, pointing, ci_low, ci_high, mean_iou, mean_iou_low, mean_iou_high,
+               reason, boxes
         FROM localisation WHERE evaluation_id = :evaluation_id
         """,
         evaluation_id=evaluation_id,

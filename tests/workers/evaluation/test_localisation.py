@@ -110,6 +110,7 @@ def test_a_hot_place_in_the_box_is_a_hit_and_beside_it_is_none(archive: Archive)
     low, high = wilson(2, 2)
     (row,) = archive.judged(run_id, on).values()
     assert row.pop("mean_iou") > 0.5
+    assert (row.pop("mean_iou_low"), row.pop("mean_iou_high")) == (None, None)  # two patients
     assert row == {"images": 2, "hits": 2, "pointing": 1.0, "ci_low": low, "ci_high": high, "reason": None}
     (row,) = archive.judged(run_id, off).values()
     assert (row["images"], row["hits"], row["pointing"], row["mean_iou"]) == (1, 0, 0.0, 0.0)

@@ -189,6 +189,8 @@ def test_summary_of_seven_images_worked_by_hand() -> None:
         "npv": 3 / 4,
         "f1": pytest.approx(2 / 3),
         "brier": pytest.approx((0.1**2 + 0.5**2 + 0.6**2 + 0.5**2 + 0.3**2 + 0.4**2 + 0.1**2) / 7),
+        "brier_low": None,
+        "brier_high": None,
         # 0.4 and 0.5 share their two bins, of 20, by two images each; the others have a bin to themselves.
         "calibration_error": pytest.approx((0.1 + abs(1 - 2 * 0.5) + abs(1 - 2 * 0.4) + 0.3 + 0.1) / 7),
         "bootstrap_low": None,
