@@ -192,7 +192,11 @@ class Database:
             reason = away_reason(cause, file or self.where, asked_to_write=asked_to_write)
             if reason is not None:
                 raise DatabaseAwayError(reason) from error
-            if isinstance(cause, sqlite3.OperationalError) and "no such table" in str(cause):
+            if (
+                asked_to_write
+                and isinstance(cause, sqlite3.OperationalError)
+                and "no such table" in str(cause)
+            ):
                 raise DatabaseError(
                     f"{self.where} has no Nightread tables; run: nightread db upgrade"
                 ) from error

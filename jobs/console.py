@@ -1,7 +1,9 @@
 """Output to terminals and pipes: every line and table that a command prints passes through here."""
 
+import csv
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Final, NoReturn
 
@@ -14,6 +16,9 @@ from rich.text import Text
 EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SOME_FAILED: Final = 3
+
+REPLACING: Final = ", replacing the file that was there"
+"""Said of a file that is written where one was."""
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -59,8 +64,29 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     for column in columns:
         table.add_column(Text(column))
     for row in rows:
-        table.add_row(*("" if value is None else Text(_shown(value)) for value in row))
+        table.add_row(*(Text(_text(value)) for value in row))
     out.print(table)
+
+
+def print_delimited(columns: Sequence[str], rows: Iterable[Sequence[object]], delimiter: str) -> None:
+    """Print whole values for another program: a header, then a line per row; NULL is an empty field."""
+    writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def print_readable(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows for a person: as a table where the terminal is wide enough, else each row as a list."""
+    widths = [max(len(name), *(len(_text(row[n])) for row in rows), 0) for n, name in enumerate(columns)]
+    if sum(widths) + 3 * len(widths) + 1 <= out.width:
+        print_table(columns, rows)
+        return
+    if not rows:
+        say(f"no rows; columns: {', '.join(columns)}")
+    for number, row in enumerate(rows, start=1):
+        say(f"--- {number} of {len(rows)}", style="dim")
+        for name, value in zip(columns, row, strict=True):
+            say(f"{name:<{max(map(len, columns))}}  {_text(value)}".rstrip())
 
 
 def figure(value: float | None, form: str = ".3f") -> str | None:
@@ -73,5 +99,7 @@ def interval(low: float | None, high: float | None) -> str | None:
     return None if low is None or high is None else f"{low:.3f} - {high:.3f}"
 
 
-def _shown(value: object) -> str:
+def _text(value: object) -> str:
+    if value is None:
+        return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
