@@ -79,6 +79,17 @@ def add(
             help="Resize to it, then cut out the middle of --size: 256 for Resize(256), CenterCrop(224).",
         ),
     ] = None,
+    ten_crops: Annotated[
+        bool,
+        typer.Option(
+            "--ten-crops",
+            help="With --resize-first: the mean score of middle and corners, also mirrored.",
+        ),
+    ] = False,
+    standardize: Annotated[
+        bool,
+        typer.Option("--standardize", help="By each image's own mean and std, in place of --mean and --std."),
+    ] = False,
     factor: Annotated[
         float | None,
         typer.Option(help="Grey values 0-255 are multiplied by it first. Default: the layout's, or 1."),
@@ -143,6 +154,8 @@ def add(
         "--resize": resize,
         "--center-crop": center_crop,
         "--resize-first": resize_first,
+        "--ten-crops": ten_crops or None,
+        "--standardize": standardize or None,
         "--factor": factor,
         "--mean": mean,
         "--std": std,
@@ -181,6 +194,8 @@ def add(
                 resize=resize,
                 center_crop=center_crop,
                 resize_first=sides(resize_first),
+                ten_crops=ten_crops or None,
+                standardize=standardize or None,
                 factor=factor,
                 mean=numbers("--mean", mean),
                 std=numbers("--std", std),
