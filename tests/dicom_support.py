@@ -1,0 +1,69 @@
+"""DICOM files that tests make: a film of any words and attributes, in any transfer syntax."""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import (
+    UID,
+    ComputedRadiographyImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+)
+
+TWELVE = (np.arange(13 * 17, dtype=np.uint16) * 18 % 4096).reshape(13, 17)
+PATIENT = "SEEDED^PATIENT"
+
+
+def written(pixels: bytes, syntax: UID = ExplicitVRLittleEndian, /, **attributes: Any) -> bytes:
+    """A DICOM file of these pixels; attributes by their keywords, None leaves one out."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = ComputedRadiographyImageStorage, UID("1.2.3.4")
+    dataset.PatientName = PATIENT
+    for keyword, value in attributes.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    dataset.add_new("PixelData", "OB" if attributes["BitsAllocated"] == 8 else "OW", pixels)
+    dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
+
+
+def film(pixels: NDArray[Any], syntax: UID = ExplicitVRLittleEndian, /, **attributes: Any) -> bytes:
+    """A grey film; `pixels` are its stored words, whatever their sign."""
+    wide = pixels.dtype.itemsize == 2
+    facts: dict[str, Any] = {
+        "Rows": pixels.shape[0],
+        "Columns": pixels.shape[1],
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 16 if wide else 8,
+        "BitsStored": 12 if wide else 8,
+        "HighBit": 11 if wide else 7,
+        "PixelRepresentation": 0,
+    }
+    order = pixels.dtype.newbyteorder("big" if syntax == ExplicitVRBigEndian else "little")
+    words = pixels.astype(order).tobytes()
+    return written(words + b"\0" * (len(words) % 2), syntax, **facts | attributes)
+
+
+def compressed(frame: bytes, syntax: UID = JPEGBaseline8Bit, fragments: int = 1, **attributes: Any) -> bytes:
+    facts: dict[str, Any] = {
+        "Rows": 13,
+        "Columns": 17,
+        "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2",
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+        "PixelRepresentation": 0,
+    }
+    return written(encapsulate([frame], fragments_per_frame=fragments), syntax, **facts | attributes)
