@@ -19,7 +19,7 @@ from db.database import Database
 from db.errors import DatabaseAwayError
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
-from jobs.dispatch.broker import Broker
+from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
 from jobs.results import print_auc, print_failures
@@ -45,6 +45,22 @@ def _pace(speed: float | None, total: float | None, completed: float) -> str:
     return f"{speed:.1f} images/s, {left} left" if left else f"{speed:.1f} images/s"
 
 
+class _Waiting:
+    """Says what is waited for, once until it answers again."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said = False
+
+    def say(self, error: Exception) -> None:
+        if not self._said:
+            self._console.print(f"waiting: {error}", style="yellow", markup=False, highlight=False)
+        self._said = True
+
+    def end(self) -> None:
+        self._said = False
+
+
 def follow(
     database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
 ) -> queries.Progress:
@@ -59,19 +75,21 @@ def follow(
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
         said = time.monotonic()
-        away = False
+        waiting = _Waiting(console)
         while True:
             try:
-                tick()
+                try:
+                    tick()
+                    waiting.end()
+                except BrokerAwayError as error:
+                    # What the workers have already goes on, and a run may end.
+                    waiting.say(error)
                 now = queries.progress(database, run_id)
             except DatabaseAwayError as error:
                 # It answered when this began: the workers wait for it as well.
-                if not away:
-                    console.print(f"waiting: {error}", style="yellow", markup=False, highlight=False)
-                away = True
+                waiting.say(error)
                 time.sleep(_AWAY_SECONDS)
                 continue
-            away = False
             done = now.scored + now.failed
             bar.update(task, description=_description(now), total=now.images, completed=done)
             if now.settled:
@@ -124,6 +142,9 @@ def work_on(database: Database, settings: Settings, run_id: int) -> queries.Prog
             interrupt.check()
             watch()
             reconcile(database, broker, settings)
+            if broker.away:
+                # A tick that has nothing to send would not see whether it is back.
+                broker.require_writable()
 
         return _followed(database, run_id, tick)
 

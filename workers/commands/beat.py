@@ -30,11 +30,13 @@ def beat(
     settings = load_settings()
     import_module("workers.runtime.lifecycle")  # sets up the logging
     from workers.runtime.app import app as celery
-    from workers.runtime.beat import EndingBeat
+    from workers.runtime.beat import EndingBeat, PatientScheduler
 
     celery.conf.beat_sync_every = 1
     with _own_schedule(schedule or settings.home / "beat-schedule") as kept:
-        EndingBeat(app=celery, schedule=str(kept), loglevel=settings.log_level).run()
+        EndingBeat(
+            app=celery, schedule=str(kept), scheduler=PatientScheduler, loglevel=settings.log_level
+        ).run()
 
 
 @contextmanager
