@@ -17,6 +17,16 @@ from pydicom.uid import (
 )
 
 TWELVE = (np.arange(13 * 17, dtype=np.uint16) * 18 % 4096).reshape(13, 17)
+OVERLAY = {
+    "OverlayRows": (0x60000010, "US"),
+    "OverlayColumns": (0x60000011, "US"),
+    "OverlayType": (0x60000040, "CS"),
+    "OverlayOrigin": (0x60000050, "SS"),
+    "OverlayBitsAllocated": (0x60000100, "US"),
+    "OverlayBitPosition": (0x60000102, "US"),
+}
+"""Tag and VR of an overlay's elements, which pydicom sets by no keyword."""
+
 PATIENT = "SEEDED^PATIENT"
 
 
@@ -26,7 +36,9 @@ def written(pixels: bytes, syntax: UID = ExplicitVRLittleEndian, /, **attributes
     dataset.SOPClassUID, dataset.SOPInstanceUID = ComputedRadiographyImageStorage, UID("1.2.3.4")
     dataset.PatientName = PATIENT
     for keyword, value in attributes.items():
-        if value is not None:
+        if keyword in OVERLAY:
+            dataset.add_new(*OVERLAY[keyword], value)
+        elif value is not None:
             setattr(dataset, keyword, value)
     dataset.add_new("PixelData", "OB" if attributes["BitsAllocated"] == 8 else "OW", pixels)
     dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
