@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -79,3 +80,13 @@ def compressed(frame: bytes, syntax: UID = JPEGBaseline8Bit, fragments: int = 1,
         "PixelRepresentation": 0,
     }
     return written(encapsulate([frame], fragments_per_frame=fragments), syntax, **facts | attributes)
+
+
+def run_lengths(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode the bytes (rows, columns, n) of a frame: runs of what repeats, else of what does not."""
+    segments = [bytes(imagecodecs.packbits_encode(pixels[..., n].tobytes())) for n in range(pixels.shape[2])]
+    segments = [segment + b"\0" * (len(segment) % 2) for segment in segments]
+    starts = np.cumsum([64, *map(len, segments)])[:-1]
+    header = np.zeros(16, dtype="<u4")
+    header[: len(starts) + 1] = [len(segments), *starts]
+    return header.tobytes() + b"".join(segments)
