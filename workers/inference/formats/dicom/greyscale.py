@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from config.films import Greyscale
+
 Table = NDArray[np.float64]
 """A value per stored value, the stored value's bits being the index."""
 
@@ -28,24 +30,28 @@ def stored_values(bits: int, *, signed: bool) -> NDArray[np.int64]:
 
 def display_table(
     dataset: Dataset, stored: NDArray[np.int64], present: Callable[[], NDArray[np.bool_]]
-) -> Table:
-    """Return what is shown for each stored value, 0 (black) to 255 (white).
+) -> tuple[Table, Greyscale]:
+    """Return what is shown for each stored value, 0 (black) to 255 (white), and what made it so.
 
     `present` counts which patterns the picture has, padding aside; it is asked without a usable window only:
     their smallest value is black then, and their largest white. Where 8 bits are stored it is the smallest
     and largest possible value, since such a picture was made for a screen.
     """
     values = _of_modality(dataset, stored)
-    shown = _through_lut(dataset, values)
+    shown, greyscale = _through_lut(dataset, values), Greyscale.VOI_LUT
     if shown is None:
-        shown = _through_window(dataset, values)
+        shown, greyscale = _through_window(dataset, values), Greyscale.WINDOW
     if shown is None:
-        shown = _stretched(values, values if values.size <= _SCREEN_VALUES else values[present()])
+        for_a_screen = values.size <= _SCREEN_VALUES
+        shown = _stretched(values, values if for_a_screen else values[present()])
+        greyscale = Greyscale.AS_STORED if for_a_screen else Greyscale.NO_WINDOW
+        if any(dataset.get(name) not in (None, "") for name in ("WindowCenter", "WindowWidth")):
+            greyscale = Greyscale.BAD_WINDOW
     shape = str(dataset.get("PresentationLUTShape", "IDENTITY"))
     # A MONOCHROME1 film says INVERSE as well, where it says it at all: that is one inversion and not two.
     if dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE":
         shown = _WHITE - shown
-    return shown
+    return shown, greyscale
 
 
 def _of_modality(dataset: Dataset, stored: NDArray[np.int64]) -> Table:

@@ -17,6 +17,7 @@ from picture_support import LIMIT
 from PIL import Image
 from pydicom import Dataset
 
+from config.films import Spacing
 from workers.inference.formats.decode import decode
 
 Words = NDArray[Any]
@@ -220,3 +221,54 @@ def test_a_table_begins_where_its_descriptor_says_and_goes_on_with_its_ends() ->
     entries = list(range(10, 266 - 10)) + [250] * 10
     shown = decode(film(inputs, VOILUTSequence=[lut(256, 8, entries)]), LIMIT).values
     assert shown.round().tolist() == [[10, 10, 10, 11, 250, 250, 250, 250]]
+
+
+@pytest.mark.parametrize(
+    ("pixels", "attributes", "greyscale"),
+    [
+        (TEN, {"WindowCenter": 500, "WindowWidth": 900}, "window"),
+        (TEN, {"VOILUTSequence": [lut(0, 8, curve(256, 255))]}, "voi_lut"),
+        (TEN, {}, "no_window"),
+        (TEN, {"WindowCenter": "", "WindowWidth": ""}, "no_window"),
+        (TEN, {"WindowCenter": 500, "WindowWidth": 0}, "bad_window"),
+        (TEN, {"WindowCenter": 500}, "bad_window"),
+        (EIGHT, {}, "as_stored"),
+        (EIGHT, {"WindowCenter": 500, "WindowWidth": 0}, "bad_window"),
+    ],
+)
+def test_a_picture_says_what_made_greys_of_its_values(
+    pixels: Words, attributes: dict[str, Any], greyscale: str
+) -> None:
+    read = decode(film(pixels, **attributes), LIMIT).film
+    assert read is not None
+    assert (read.greyscale, read.padded, read.spacing) == (greyscale, False, None)
+
+
+def test_padding_is_said_where_a_pixel_has_it() -> None:
+    for value, padded in ((3, True), (1024, False)):
+        read = decode(film(TEN, PixelPaddingValue=value), LIMIT).film
+        assert read is not None
+        assert read.padded is padded
+
+
+@pytest.mark.parametrize(
+    ("attributes", "spacing"),
+    [
+        ({"PixelSpacing": [0.2, 0.1]}, Spacing(0.2, 0.1, "PixelSpacing")),
+        ({"ImagerPixelSpacing": [0.2, 0.1]}, Spacing(0.2, 0.1, "ImagerPixelSpacing")),
+        (
+            {"PixelSpacing": [0.2, 0.1], "ImagerPixelSpacing": [0.3, 0.3]},
+            Spacing(0.2, 0.1, "PixelSpacing"),
+        ),
+        ({"PixelSpacing": [0, 0], "ImagerPixelSpacing": [0.3, 0.3]}, Spacing(0.3, 0.3, "ImagerPixelSpacing")),
+        ({"PixelSpacing": [0.2]}, None),
+        ({"PixelSpacing": ""}, None),
+        ({}, None),
+    ],
+)
+def test_the_distance_of_pixels_is_read_where_it_is_one(
+    attributes: dict[str, Any], spacing: Spacing | None
+) -> None:
+    read = decode(film(TEN, **attributes), LIMIT).film
+    assert read is not None
+    assert read.spacing == spacing
