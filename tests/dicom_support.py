@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -17,6 +18,16 @@ from pydicom.uid import (
 )
 
 TWELVE = (np.arange(13 * 17, dtype=np.uint16) * 18 % 4096).reshape(13, 17)
+OVERLAY = {
+    "OverlayRows": (0x60000010, "US"),
+    "OverlayColumns": (0x60000011, "US"),
+    "OverlayType": (0x60000040, "CS"),
+    "OverlayOrigin": (0x60000050, "SS"),
+    "OverlayBitsAllocated": (0x60000100, "US"),
+    "OverlayBitPosition": (0x60000102, "US"),
+}
+"""Tag and VR of an overlay's elements, which pydicom sets by no keyword."""
+
 PATIENT = "SEEDED^PATIENT"
 
 
@@ -26,7 +37,9 @@ def written(pixels: bytes, syntax: UID = ExplicitVRLittleEndian, /, **attributes
     dataset.SOPClassUID, dataset.SOPInstanceUID = ComputedRadiographyImageStorage, UID("1.2.3.4")
     dataset.PatientName = PATIENT
     for keyword, value in attributes.items():
-        if value is not None:
+        if keyword in OVERLAY:
+            dataset.add_new(*OVERLAY[keyword], value)
+        elif value is not None:
             setattr(dataset, keyword, value)
     dataset.add_new("PixelData", "OB" if attributes["BitsAllocated"] == 8 else "OW", pixels)
     dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
@@ -67,3 +80,13 @@ def compressed(frame: bytes, syntax: UID = JPEGBaseline8Bit, fragments: int = 1,
         "PixelRepresentation": 0,
     }
     return written(encapsulate([frame], fragments_per_frame=fragments), syntax, **facts | attributes)
+
+
+def run_lengths(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode the bytes (rows, columns, n) of a frame: runs of what repeats, else of what does not."""
+    segments = [bytes(imagecodecs.packbits_encode(pixels[..., n].tobytes())) for n in range(pixels.shape[2])]
+    segments = [segment + b"\0" * (len(segment) % 2) for segment in segments]
+    starts = np.cumsum([64, *map(len, segments)])[:-1]
+    header = np.zeros(16, dtype="<u4")
+    header[: len(starts) + 1] = [len(segments), *starts]
+    return header.tobytes() + b"".join(segments)

@@ -138,7 +138,7 @@ class ClassificationScorer:
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
         if held.heatmaps == "none":
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
-            return Classification(image_id, picture.width, picture.height, scores)
+            return Classification(image_id, picture.width, picture.height, scores, film=picture.film)
         region = visible_region(self.card.pixels, picture.width, picture.height)
         scores = tuple(
             self._located(
@@ -155,6 +155,7 @@ class ClassificationScorer:
             scores,
             maps=maps.astype("<f2").tobytes(),
             map_shape=(maps.shape[0], maps.shape[1]),
+            film=picture.film,
         )
 
     def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:

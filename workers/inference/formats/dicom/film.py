@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from config.failures import ImageUnusableError, Reason
+from config.films import Film, Spacing
 from workers.inference.formats.dicom.codecs import find_codec
 from workers.inference.formats.dicom.frame import Frame, Words, read_frame, require_colours
 from workers.inference.formats.dicom.greyscale import display_table, stored_values
@@ -32,7 +33,8 @@ def _decode(content: bytes, max_pixels: int) -> Picture:
         raise ImageUnusableError(Reason.DAMAGED, "its pixels are not those that its header says")
     if frame.grey:
         return _shown(header.dataset, frame, words)
-    return Picture(words.astype(np.uint8, copy=False))
+    film = Film(None, padded=False, spacing=_spacing(header.dataset))
+    return Picture(words.astype(np.uint8, copy=False), film=film)
 
 
 def _shown(dataset: Dataset, frame: Frame, words: Words) -> Picture:
@@ -44,12 +46,13 @@ def _shown(dataset: Dataset, frame: Frame, words: Words) -> Picture:
     def present() -> NDArray[np.bool_]:
         return (np.bincount(patterns.ravel(), minlength=stored.size) > 0) & ~padding
 
-    table = display_table(dataset, stored, present)
+    table, greyscale = display_table(dataset, stored, present)
     table[padding] = 0
+    film = Film(greyscale, bool(padding.any() and padding[patterns].any()), _spacing(dataset))
     # Where nothing lies between two greys, the picture is that of an 8-bit PNG, and is resized as that is.
     if np.array_equal(table, table.round()):
-        return Picture(np.asarray(np.take(table.astype(np.uint8), patterns), dtype=np.uint8))
-    return Picture(np.asarray(np.take(table.astype(np.float32), patterns), dtype=np.float32))
+        return Picture(np.asarray(np.take(table.astype(np.uint8), patterns), dtype=np.uint8), film=film)
+    return Picture(np.asarray(np.take(table.astype(np.float32), patterns), dtype=np.float32), film=film)
 
 
 def _padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -59,3 +62,15 @@ def _padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_]:
     first = int(dataset.PixelPaddingValue)
     last = int(dataset.get("PixelPaddingRangeLimit", first))
     return (stored >= min(first, last)) & (stored <= max(first, last))
+
+
+def _spacing(dataset: Dataset) -> Spacing | None:
+    """Return the distance of pixels, in the patient before that on the detector; None where it is unknown."""
+    for source in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            down, across = (float(distance) for distance in dataset.get(source) or ())
+        except (TypeError, ValueError):  # de-identified files have texts and single numbers here
+            continue
+        if min(down, across) > 0 and np.isfinite([down, across]).all():
+            return Spacing(down, across, source)
+    return None

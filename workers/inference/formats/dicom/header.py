@@ -3,6 +3,7 @@
 import io
 import logging
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from workers.inference.formats.picture import MOST_PARTS, ends_early
 # pydicom's warnings and log lines quote what a file says, which may be a patient's name.
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 logging.getLogger("pydicom").disabled = True
+warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 _META: Final = 132
 """Bytes before the file's meta information: a preamble and a magic word."""

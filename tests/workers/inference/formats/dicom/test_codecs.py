@@ -11,7 +11,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from dicom_support import TWELVE, compressed, film
+from dicom_support import TWELVE, compressed, film, run_lengths
 from dicom_tools import LOSSLESS, LOSSY, LOSSY_OF_BYTES, Rewrite, ran, require_programs
 from numpy.typing import NDArray
 from picture_support import COLOUR, GREY, LIMIT, reason_of, values
@@ -161,16 +161,6 @@ def test_real_films_have_the_same_pixels_in_each(name: str, real_data: Path, tmp
 
 
 # --- frames made here, without other programs --------------------------------------------------------------
-
-
-def run_lengths(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode the bytes (rows, columns, n) of a frame: runs of what repeats, else of what does not."""
-    segments = [bytes(imagecodecs.packbits_encode(pixels[..., n].tobytes())) for n in range(pixels.shape[2])]
-    segments = [segment + b"\0" * (len(segment) % 2) for segment in segments]
-    starts = np.cumsum([64, *map(len, segments)])[:-1]
-    header = np.zeros(16, dtype="<u4")
-    header[: len(starts) + 1] = [len(segments), *starts]
-    return header.tobytes() + b"".join(segments)
 
 
 DEEP = {"BitsAllocated": 16, "BitsStored": 12, "HighBit": 11}
