@@ -84,7 +84,14 @@ class Database:
             if parsed.database is None:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
             # It will hold patients' data: a folder that we make is closed to the machine's other users.
-            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = Path(parsed.database).parent
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseError(
+                    f"{folder} cannot be made: {error.strerror or error}; NIGHTREAD_HOME names the folder of "
+                    "an embedded database, NIGHTREAD_DATABASE_URL another one"
+                ) from error
             # A pre-ping would waste time here: there is no server that could have gone away.
             self.engine = create_engine(
                 parsed, hide_parameters=True, connect_args={"check_same_thread": False}

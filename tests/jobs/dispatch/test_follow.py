@@ -1,6 +1,5 @@
 """What a person sees while a run is worked on, and how the command ends; without pauses."""
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
@@ -19,7 +18,7 @@ from db.schema.runs import run
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
 from jobs.dispatch import follow as module
-from jobs.dispatch.follow import _InterruptHandler, _pace, finish, follow
+from jobs.dispatch.follow import _pace, finish, follow
 
 
 @pytest.fixture(autouse=True)
@@ -101,15 +100,6 @@ def test_the_pace_is_images_per_second_and_the_time_left(
     speed: float | None, total: float | None, completed: float, shown: str
 ) -> None:
     assert _pace(speed, total, completed) == shown
-
-
-def test_an_interrupt_that_python_forgot_is_remembered() -> None:
-    interrupt = _InterruptHandler()
-    interrupt.check()
-    with pytest.raises(KeyboardInterrupt):
-        interrupt(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        interrupt.check()
 
 
 # --- the end -----------------------------------------------------------------------------------------------
