@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS
 from workers.models.torch_names import State, shapes
 from workers.models.trees import Found, find_network
 
 PATH = Path("model.pth")
-TRUNK = [name for name, _ in shapes(3, 1) if name.startswith("features.")]
+TRUNK = [name for name, _ in shapes(DEPTHS["densenet121"], 3, 1) if name.startswith("features.")]
 
 
 def renamed(name: str, style: str) -> str:
