@@ -62,6 +62,26 @@ def _layers(graph: Graph) -> Iterator[Layer]:
                 kernel = _constant(operation, 1)
                 turned = operation.get_attributes()["transpose_b"]
                 yield _DENSE, {"kernel": kernel.T if turned else kernel} | _bias(operation)
+            case "Multiply":
+                yield from _product_and_sum(operation)
+
+
+def _product_and_sum(operation: Graph) -> Iterator[Layer]:
+    """Yield a batch norm that an exporter has computed as far as it can: x * factor + shift per channel."""
+    sources = [operation.input_value(place).get_node() for place in (0, 1)]
+    factors = [_value(source) for source in sources]
+    kinds = {source.get_type_name() for source in sources}
+    shift = _added(operation.output(0))
+    # What follows a convolution or a dense layer was read as its bias.
+    if kinds & {"Convolution", "MatMul"} or shift is None:
+        return
+    for factor in factors:
+        if factor is not None and 1 < factor.size == shift.size:
+            zeros = np.zeros(factor.size)
+            yield (
+                _NORM,
+                {"gamma": factor.ravel(), "beta": shift, "mean": zeros, "variance": zeros + 1 - _EPSILON},
+            )
 
 
 def _constant(operation: Graph, place: int) -> NDArray[np.float64]:
