@@ -16,7 +16,10 @@ from config.cards.card import (
 )
 
 ARCHITECTURES: Final[dict[str, str]] = {
-    "densenet121": "workers.inference.networks.densenet121",
+    "densenet121": "workers.inference.networks.densenet",
+    "densenet161": "workers.inference.networks.densenet",
+    "densenet169": "workers.inference.networks.densenet",
+    "densenet201": "workers.inference.networks.densenet",
 }
 """The networks that a card may name, each with its module, which only a worker's process loads."""
 

@@ -128,7 +128,7 @@ def add(
     provenance: Annotated[str | None, typer.Option(help="For the card: who trained it, and on what.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: what may be done with it.")] = None,
 ) -> None:
-    """Add a model of your own: PyTorch's or Keras' weights of DenseNet-121, or a whole model folder.
+    """Add a model of your own: PyTorch's or Keras' weights of a DenseNet, or a whole model folder.
 
     A model that does not fit its card or layout is refused in one line, and nothing of it is kept.
 

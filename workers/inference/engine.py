@@ -77,7 +77,8 @@ class OpenVINOEngine:
             from openvino import properties
         except ImportError as error:
             raise ConfigError(
-                f"OpenVINO is not installed ({error}); install nightread[openvino], or unset NIGHTREAD_ENGINE"
+                f"OpenVINO is not installed ({error}); in Nightread's folder run: .venv/bin/python -m pip "
+                "install --constraint constraints.txt --editable '.[openvino]', or unset NIGHTREAD_ENGINE"
             ) from error
         _load_tensorflow(threads)
         self.name = "openvino-bf16" if half else "openvino"

@@ -19,6 +19,7 @@ from config.cards.classification import Preprocessing
 from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
 from config.errors import ConfigError
 from workers.inference.engine import TensorFlowEngine
+from workers.inference.networks.depths import DEPTHS
 from workers.inference.weights import file_sha256
 from workers.models.check import check_network, original_in
 from workers.models.folder import write_model
@@ -89,8 +90,9 @@ def add_weights(
     with _writing(models_dir), _one_line(source):
         facts: CardFields = {
             "name": name,
-            "description": options.description or layout.description,
-            "architecture": "densenet121",
+            "description": options.description
+            or layout.description.format(DEPTHS[imported.architecture].name),
+            "architecture": imported.architecture,
             "findings": findings,
             "thresholds": _thresholds(imported, layout, options),
             "pixels": _pixels(imported.channels, layout, options),

@@ -106,7 +106,7 @@ def read_from_arrays(
     monkeypatch: pytest.MonkeyPatch, arrays: list[NDArray[np.float32]], **facts: Any
 ) -> None:
     """Let a file hold these arrays, for what only PyTorch's files say and this environment cannot write."""
-    imported = ForeignWeights(arrays, arrays[0].shape[2], len(arrays[-1]), **facts)
+    imported = ForeignWeights("densenet121", arrays, arrays[0].shape[2], len(arrays[-1]), **facts)
     monkeypatch.setattr(add, "_read", lambda *_arguments, **_options: imported)
 
 
@@ -598,10 +598,10 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     done = command("list")
     assert done.exit_code == 0
     assert re.search(
-        r"handed-on\W+yours\W+14\W+yes\W+not compared\W+" + card_of(folder).sha256[:12],
+        r"handed-on\W+yours\W+densenet121\W+14\W+yes\W+not compared\W+" + card_of(folder).sha256[:12],
         done.stdout,
     )
-    assert re.search(r"untrained\W+shipped\W+14\W+no\W", done.stdout)
+    assert re.search(r"untrained\W+shipped\W+densenet121\W+14\W+no\W", done.stdout)
 
     (models / "broken").mkdir()
     (models / "broken" / "card.yaml").write_text("name: broken\n", encoding="utf-8")
