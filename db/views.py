@@ -188,11 +188,13 @@ def _views(dialect: str) -> dict[str, str]:
         LEFT JOIN schedule_due d ON d.schedule_id = s.id
         """,
         "alerts": """
-        SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at, e.run_id,
+        SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at,
+               COALESCE(e.run_id, d.run_id) AS run_id,
                a.evaluation_id, a.comparison_id, a.message, a.delivered_at
         FROM alert a
         JOIN schedule s ON s.id = a.schedule_id
         LEFT JOIN evaluation e ON e.id = a.evaluation_id
+        LEFT JOIN schedule_due d ON d.schedule_id = a.schedule_id AND d.due_at = a.due_at
         """,
     }
 

@@ -20,7 +20,7 @@ app = typer.Typer()
 def resume(
     run: RunArgument,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Score the failed images of a complete run again.")
+        bool, typer.Option("--failed", help="Score the failed images of a complete or failed run again.")
     ] = False,
     reason: Annotated[
         Reason | None, typer.Option(help="With --failed: only images that failed for this reason.")
@@ -28,7 +28,7 @@ def resume(
 ) -> None:
     """Continue a run that was stopped or cancelled, and wait for its end. Nothing is scored twice.
 
-    With --failed, the images of a complete run that failed are tried again in the same run, once their files,
+    With --failed, the images of a run that failed are tried again in the same run, once their files,
     the folder or the disk are mended. Their failures stay in the view `earlier_failures`.
 
     Example: nightread resume 7

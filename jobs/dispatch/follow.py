@@ -189,6 +189,8 @@ def _require_model(database: Database, settings: Settings, run: queries.Progress
 
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
     """Print a settled run's figures and exit with the code that says how it ended."""
+    if ended.status == RunStatus.FAILED:
+        print_failures(database, ended.run_id)
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
@@ -200,6 +202,4 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
         highlight=False,
     )
-    if ended.failed and not ended.scored:
-        fail(f"run {ended.run_id}: none of its images could be scored", EXIT_INCOMPLETE)
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 import db.upgrade
 from db.database import Database
@@ -108,4 +109,9 @@ def test_an_older_database_keeps_its_rows(database_url: str) -> None:
         # The finding that was there keeps its id, and the published figures hang on it.
         published = text("SELECT COUNT(*) FROM published_auroc WHERE finding_id = 1")
         assert connection.execute(published).scalar() == 6
+    with database.write() as connection:
+        connection.execute(text("UPDATE run SET status = 'failed'"))
+    for wrong in ("status = 'lost'", "heatmaps = 'some'"):
+        with pytest.raises(IntegrityError, match="ck_run"), database.write() as connection:
+            connection.execute(text(f"UPDATE run SET {wrong}"))
     database.dispose()

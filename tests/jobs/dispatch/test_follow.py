@@ -126,9 +126,10 @@ def test_a_complete_run_with_failed_images_ends_with_a_code_of_its_own(sqlite: D
 def test_a_run_of_which_nothing_could_be_scored_is_no_success(
     sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"status": RunStatus.COMPLETE, "scored": 0, "failed": 4}
+    why = "none of its 4 images could be scored"
+    facts = {"status": RunStatus.FAILED, "scored": 0, "failed": 4, "message": why}
     assert end_of(sqlite, run_id, **facts) == EXIT_INCOMPLETE
-    assert "none of its images could be scored" in capsys.readouterr().err
+    assert f"run {run_id} is failed: {why}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.BROKEN])
