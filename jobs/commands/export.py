@@ -9,7 +9,7 @@ import typer
 from db import queries
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, say
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, say, shown
 from jobs.export import FORMATS, Format, What, write_csv, write_file
 
 app = typer.Typer()
@@ -57,10 +57,10 @@ def export(
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its rows so far")
-    with err.status(f"exporting {what}") as status:
+    with err.status(shown(f"exporting {what}")) as status:
 
         def progress_of(rows: int) -> None:
-            status.update(f"exporting {what}: {rows:,} rows")
+            status.update(shown(f"exporting {what}: {rows:,} rows"))
 
         if format_ is None or to_stdout:
             with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:

@@ -7,7 +7,7 @@ import typer
 
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, say
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, say, shown
 from jobs.report.page import write_report
 
 app = typer.Typer()
@@ -37,7 +37,7 @@ def report(
     settings, database = ready()
     replaced = output.exists()
     try:
-        with err.status(f"writing {output}"):
+        with err.status(shown(f"writing {output}")):
             written = write_report(database, settings, run, output)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)

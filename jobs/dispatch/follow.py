@@ -17,7 +17,7 @@ from db import queries
 from db.database import Database
 from db.errors import DatabaseAwayError
 from db.states import RunStatus
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, out
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, out, shown
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
@@ -54,7 +54,7 @@ class _Waiting:
 
     def say(self, error: Exception) -> None:
         if not self._said:
-            self._console.print(f"waiting: {error}", style="yellow", markup=False, highlight=False)
+            self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
         self._said = True
 
     def end(self) -> None:

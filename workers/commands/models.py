@@ -13,7 +13,7 @@ from config.settings import load_settings
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
-from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, warn
+from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, shown, warn
 from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
 from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
 from workers.models.add import add_folder, add_weights
@@ -167,7 +167,7 @@ def add(
         "--licence": licence,
     }
     settings, database = ready()
-    with err.status(f"reading and checking {source}"):
+    with err.status(shown(f"reading and checking {source}")):
         source = weights_in(source) or source
         if source.is_dir():
             for_weights = [option for option, value in given.items() if value is not None]
