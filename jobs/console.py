@@ -100,7 +100,7 @@ def print_delimited(columns: Sequence[str], rows: Iterable[Sequence[object]], de
     writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
     writer.writerow(columns)
     if sys.stdout.isatty():
-        rows = ([_text(value) for value in row] for row in rows)
+        rows = ([plain(value) if isinstance(value, str) else value for value in row] for row in rows)
     writer.writerows(rows)
 
 
