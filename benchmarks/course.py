@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from config.cards.model import SHIPPED, read_model, require_classifier
-from workers.inference.networks.densenet121 import build
+from workers.inference.networks.densenet import build
 from workers.inference.pixels import prepare, test_pattern
 from workers.inference.weights import load_weights
 

@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from fuzz.corpus import SCORED, Sample, faults, read_in_child, samples  # noqa: E402
+from fuzz.dicom_corpus import dicom_samples  # noqa: E402
 from support import READ_REASONS  # noqa: E402
+
+KINDS = {"png": "PNG", "nih": "PNG", "jpeg": "JPEG", "pneumonia": "JPEG", "dicom": "DICOM"}
+"""What a file was made from, by the beginning of its name."""
 
 OUTCOMES = [SCORED, "truncated", "damaged", "wrong_format", "too_large"]
 
@@ -36,9 +40,8 @@ def read(made: list[Sample], counts: dict[str, Counter[str]], keep: Path | None)
                 continue
             reading = night.readings[sample.name]
             source, mutation = (*sample.name.split("."), "")[:2]
-            kind = "JPEG" if source.startswith(("jpeg", "pneumonia")) else "PNG"
-            drawn = source.startswith(("png", "nih", "jpeg", "pneumonia")) and mutation
-            counts[f"{kind}: {mutation}" if drawn else "strangers"][reading.outcome] += 1
+            kind = KINDS.get(source.partition("-")[0])
+            counts[f"{kind}: {mutation}" if kind and mutation else "strangers"][reading.outcome] += 1
             fault = faults(sample, reading, night.readings)
             if fault:
                 wrong.append(fault)
@@ -63,7 +66,8 @@ def main() -> None:
     for seed in count(order.seed):
         if files >= order.files:
             break
-        made = list(samples(seed, 3, Path(real) if real else None))
+        folder = Path(real) if real else None
+        made = [*samples(seed, 3, folder), *dicom_samples(seed, 3, folder)]
         found = read(made, counts, order.keep)
         files, wrong = files + len(made), wrong + found[0]
         grown, longest = max(grown, found[1]), max(longest, found[2])

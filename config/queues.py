@@ -60,6 +60,8 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, object]:
         "broker_connection_retry": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A server that is full or a replica counts as lost, too.
+        "broker_channel_error_retry": True,
         "broker_connection_timeout": 5,
         # Results are in SQL; the messages are {"batch_id": n} and nothing else is understood.
         "task_ignore_result": True,

@@ -104,7 +104,7 @@ class Settings(BaseSettings):
         Literal["tensorflow", "openvino", "openvino-bf16"],
         Field(
             description="What runs the network: tensorflow (CPU or GPU), or for CPUs openvino, which needs "
-            "nightread[openvino]; openvino-bf16 is faster and less exact."
+            "the extra openvino; openvino-bf16 is faster and less exact."
         ),
     ] = "tensorflow"
     threads: Annotated[

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from sqlalchemy import Connection, literal, or_, select, update
+from sqlalchemy import Connection, and_, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.comparisons import Comparisons, write_comparison
@@ -13,7 +13,7 @@ from db.database import Database, clock
 from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.runs import model, run
-from db.schema.schedules import alert, schedule
+from db.schema.schedules import alert, schedule, schedule_due
 from db.states import EvaluationState
 
 log = logging.getLogger(__name__)
@@ -123,6 +123,14 @@ def raise_unevaluated(connection: Connection, schedule_id: int, evaluation_id: i
     _raise(connection, "failed", schedule_id, message, evaluation_id=evaluation_id)
 
 
+def raise_unscored(connection: Connection, schedule_id: int, run_id: int, message: str) -> None:
+    """Write that a schedule's run could score nothing; once, no matter how often the run is tried again."""
+    due_at = connection.execute(
+        select(schedule_due.c.due_at).where(schedule_due.c.run_id == run_id)
+    ).scalar_one_or_none()
+    _raise(connection, "failed", schedule_id, message, due_at=due_at)
+
+
 def _raise(connection: Connection, kind: str, schedule_id: int, message: str, **about: object) -> None:
     added = connection.execute(
         upsert(alert)
@@ -140,13 +148,17 @@ _SHOWN: Final = (
         alert.c.kind,
         schedule.c.name,
         alert.c.message,
-        evaluation.c.run_id,
+        func.coalesce(evaluation.c.run_id, schedule_due.c.run_id),
         alert.c.evaluation_id,
         alert.c.raised_at,
         alert.c.tries,
     )
     .join(schedule, schedule.c.id == alert.c.schedule_id)
     .outerjoin(evaluation, evaluation.c.id == alert.c.evaluation_id)
+    .outerjoin(
+        schedule_due,
+        and_(schedule_due.c.schedule_id == alert.c.schedule_id, schedule_due.c.due_at == alert.c.due_at),
+    )
     .order_by(alert.c.id)
 )
 

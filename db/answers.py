@@ -1,11 +1,14 @@
 """Answers from the views: the text of a query and its values in, rows out; for reports, exports, people."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Final
 
-from sqlalchemy import BindParameter, Text, bindparam, collate, column, select, table, text
+from sqlalchemy import BindParameter, Text, bindparam, collate, column, inspect, select, table, text
 
+from db.away import is_refused_change
 from db.database import Connection, Database, DriverError, Record, SqlRow, SqlValue
 from db.errors import DatabaseError
 from db.schema.base import UtcDateTime
@@ -19,8 +22,13 @@ _SORT_KIB: Final = 8_192
 """SQLite sorts in memory up to the size of its cache, and on disk beyond it."""
 
 
+_NO_VIEW: Final = re.compile(r"no such table: (\S+)|relation \"(.+?)\" does not exist")
+_NO_COLUMN: Final = re.compile(r"no such column: (\S+)|column \"?(.+?)\"? does not exist")
+"""As SQLite and PostgreSQL (with English messages) say it."""
+
+
 class QueryError(DatabaseError):
-    """The database refuses a person's query; the message is its own."""
+    """The database refuses a person's query; the message is its own, or says what there is instead."""
 
 
 def ask(database: Database, query: str) -> tuple[list[str], Sequence[SqlRow]]:
@@ -32,7 +40,40 @@ def ask(database: Database, query: str) -> tuple[list[str], Sequence[SqlRow]]:
                 raise QueryError("this is not a query: it returns no rows")
             return list(result.keys()), result.fetchall()
     except DriverError as error:
-        raise QueryError(str(error.orig).strip()) from error
+        raise QueryError(_explained(database, query, error)) from error
+
+
+def columns_of_views(database: Database) -> dict[str, list[str]]:
+    """Return the views that people query, by name, with their columns in order."""
+    with database.read() as connection:
+        found = inspect(connection)
+        names = sorted(found.get_view_names())
+        return {name: [field["name"] for field in found.get_columns(name)] for name in names}
+
+
+def _explained(database: Database, query: str, error: DriverError) -> str:
+    """Say what a query did wrong: a name that is not there is answered with those that are."""
+    cause = error.orig or error
+    message = str(cause).strip()
+    if is_refused_change(cause):
+        return f"sql only reads: {message}"
+    if found := _NO_VIEW.search(message):
+        views = columns_of_views(database)
+        name = found[1] or found[2]
+        return f"there is no view {name}{_near(name, views)}; there are {', '.join(views)}"
+    if found := _NO_COLUMN.search(message):
+        name = (found[1] or found[2]).rpartition(".")[2]
+        views = columns_of_views(database)
+        asked = {view: views[view] for view in re.findall(r"\w+", query.lower()) if view in views}
+        there = "; ".join(f"{view} has {', '.join(fields)}" for view, fields in asked.items())
+        near = _near(name, [field for fields in asked.values() for field in fields])
+        return f"there is no column {name}{near}" + (f"; {there}" if there else "")
+    return message
+
+
+def _near(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name.lower(), dict.fromkeys(names), n=2)
+    return f" (perhaps {' or '.join(near)})" if near else ""
 
 
 def read_rows(connection: Connection, query: str, moments: Sequence[str] = (), **values: object) -> Rows:

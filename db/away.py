@@ -64,6 +64,14 @@ def away_reason(error: BaseException, where: str, *, asked_to_write: bool = True
     return f"the database cannot go on now: {reason}" if passes else None
 
 
+def is_refused_change(error: BaseException) -> bool:
+    """Return whether a read-only transaction refused a statement for what it does."""
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_AUTH}
+    return _state(error) == "25006"
+
+
 def _state(error: BaseException) -> str | None:
     """Return an error's SQLSTATE, or 08000 where no server spoke: it is not reached, or went away."""
     state: str | None = getattr(error, "sqlstate", None)

@@ -6,6 +6,7 @@ from typing import Self
 
 from sqlalchemy import Connection
 
+from config.films import Film
 from db.database import insert_rows
 from db.outcomes import BatchKeys
 from db.schema.runs import image_result, score
@@ -25,7 +26,10 @@ class FindingScore:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """An image's answer by a classifying network; `maps` are float16 bytes (*map_shape, findings)."""
+    """An image's answer by a classifying network; `maps` are float16 bytes (*map_shape, findings).
+
+    `film`: what a DICOM file says of its picture, None for other files.
+    """
 
     image_id: int
     width: int
@@ -33,6 +37,7 @@ class Classification:
     scores: tuple[FindingScore, ...]
     maps: bytes | None = None
     map_shape: tuple[int, int] | None = None
+    film: Film | None = None
 
     @classmethod
     def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
@@ -50,6 +55,11 @@ class Classification:
                 "maps",
                 "map_height",
                 "map_width",
+                "greyscale",
+                "padded",
+                "spacing_down",
+                "spacing_across",
+                "spacing",
             ),
             (
                 (
@@ -61,6 +71,7 @@ class Classification:
                     classification.height,
                     classification.maps,
                     *(classification.map_shape or (None, None)),
+                    *_of_film(classification.film),
                 )
                 for classification in outcomes
             ),
@@ -96,3 +107,13 @@ class Classification:
                 for value in classification.scores
             ),
         )
+
+
+def _of_film(film: Film | None) -> tuple[str | None, bool | None, float | None, float | None, str | None]:
+    """Give a film's columns: greyscale, padded, spacing down and across, and which spacing it is."""
+    if film is None:
+        return None, None, None, None, None
+    spacing = film.spacing
+    if spacing is None:
+        return film.greyscale, film.padded, None, None, None
+    return film.greyscale, film.padded, spacing.down, spacing.across, spacing.source

@@ -84,7 +84,14 @@ class Database:
             if parsed.database is None:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
             # It will hold patients' data: a folder that we make is closed to the machine's other users.
-            Path(parsed.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = Path(parsed.database).parent
+            try:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseError(
+                    f"{folder} cannot be made: {error.strerror or error}; NIGHTREAD_HOME names the folder of "
+                    "an embedded database, NIGHTREAD_DATABASE_URL another one"
+                ) from error
             # A pre-ping would waste time here: there is no server that could have gone away.
             self.engine = create_engine(
                 parsed, hide_parameters=True, connect_args={"check_same_thread": False}
@@ -192,7 +199,11 @@ class Database:
             reason = away_reason(cause, file or self.where, asked_to_write=asked_to_write)
             if reason is not None:
                 raise DatabaseAwayError(reason) from error
-            if isinstance(cause, sqlite3.OperationalError) and "no such table" in str(cause):
+            if (
+                asked_to_write
+                and isinstance(cause, sqlite3.OperationalError)
+                and "no such table" in str(cause)
+            ):
                 raise DatabaseError(
                     f"{self.where} has no Nightread tables; run: nightread db upgrade"
                 ) from error

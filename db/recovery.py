@@ -6,12 +6,13 @@ from sqlalchemy import Connection, and_, exists, func, insert, select, update
 
 from config.failures import Reason, Stage
 from db import leases
+from db.alerts import raise_unscored
 from db.database import Database, clock
 from db.outcomes import BatchKeys, Failed
 from db.schema.archives import manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, run
-from db.states import OPEN_BATCHES, BatchState, RunStatus
+from db.states import OPEN_BATCHES, BatchState, ImageStatus, RunStatus
 
 
 def expire_leases(database: Database, max_attempts: int) -> int:
@@ -99,7 +100,7 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
 
     The caller commits its own batch first, so of two batches that end at the same time the later one sees
     both; the UPDATE of the run's status lets one of them win. The images' outcomes are counted against the
-    manifest first: a run with a gap is marked broken, never complete.
+    manifest first: a run with a gap is marked broken, never complete, and one without any score failed.
     """
     work_left = exists().where(batch.c.run_id == run.c.id, batch.c.state.in_(OPEN_BATCHES))
     finished = [run.c.status == RunStatus.RUNNING, ~work_left]
@@ -126,6 +127,16 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
                     update(run).where(run.c.id == row.id).values(status=RunStatus.BROKEN, message=message)
                 )
                 continue
+            why = _why_nothing_is_scored(connection, row.id)
+            if why is not None:
+                connection.execute(
+                    update(run)
+                    .where(run.c.id == row.id)
+                    .values(status=RunStatus.FAILED, message=why, finished_at=datetime.now(UTC))
+                )
+                if row.schedule_id is not None:
+                    raise_unscored(connection, row.schedule_id, row.id, f"run {row.id}: {why}")
+                continue
             due.append(
                 connection.execute(
                     insert(evaluation)
@@ -140,3 +151,39 @@ def close_finished(database: Database, run_id: int | None = None) -> list[int]:
                 ).scalar_one()
             )
     return due
+
+
+def _why_nothing_is_scored(connection: Connection, run_id: int) -> str | None:
+    """Say why a run whose images have their outcomes has no score; None where it has one, or had no image.
+
+    A run of what is new in an archive counts the scores of the earlier runs that its evaluation uses.
+    """
+    of_run = select(run.c.manifest_id, run.c.model_id, run.c.only_new).where(run.c.id == run_id)
+    manifest_id, model_id, only_new = connection.execute(of_run).one()
+    scored = select(image_result.c.image_id).where(image_result.c.status == ImageStatus.SCORED).limit(1)
+    if only_new:
+        scored = (
+            scored.join(run, run.c.id == image_result.c.run_id)
+            .join(manifest_row, manifest_row.c.image_id == image_result.c.image_id)
+            .where(run.c.model_id == model_id, manifest_row.c.manifest_id == manifest_id)
+        )
+    else:
+        scored = scored.where(image_result.c.run_id == run_id)
+    if connection.execute(scored).first() is not None:
+        return None
+    images = func.count().label("images")
+    reasons = connection.execute(
+        select(image_result.c.stage, image_result.c.reason, images)
+        .where(image_result.c.run_id == run_id)
+        .group_by(image_result.c.stage, image_result.c.reason)
+        .order_by(images.desc(), image_result.c.reason)
+    ).all()
+    if not reasons:
+        return None
+    most = reasons[0]
+    mended = f"nightread resume {run_id} --failed"
+    way = "import a file that has scores" if most.stage == Stage.IMPORT else f"once that is mended: {mended}"
+    return (
+        f"none of its {sum(row.images for row in reasons):,} images could be scored; the commonest reason is "
+        f"{most.reason} ({most.images:,}). See: nightread failures {run_id}; {way}"
+    )

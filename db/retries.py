@@ -1,6 +1,7 @@
-"""Score a complete run's failed images again, in the same run, with the failures kept in its history."""
+"""Score an ended run's failed images again, in the same run, with the failures kept in its history."""
 
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
@@ -16,13 +17,15 @@ from db.schema.evaluations import evaluation
 from db.schema.runs import batch, earlier_failure, image_result, run
 from db.states import ImageStatus, RunStatus
 
+_ENDED: Final = (RunStatus.COMPLETE, RunStatus.FAILED)
+
 
 def retry_failed(database: Database, run_id: int, reason: Reason | None = None) -> int:
-    """Make a complete run's failed images due again, those of one reason or all; returns how many.
+    """Make an ended run's failed images due again, those of one reason or all; returns how many.
 
     The run is `running` again until they are scored and it is evaluated once more. 0, and nothing changed,
     where there is nothing to try again: scores that an imported file lacks are not a worker's to find.
-    Raises UnknownRunError for a run that is not there, and DatabaseError for one that is not complete.
+    Raises UnknownRunError for a run that is not there, and DatabaseError for one that has not ended.
     """
     status = progress(database, run_id).status
     return write_once(database, lambda connection: _reopen(connection, run_id, reason, status))
@@ -37,17 +40,17 @@ def _reopen(connection: Connection, run_id: int, reason: Reason | None, status: 
     if reason is not None:
         failed = and_(failed, image_result.c.reason == reason)
     count: int = connection.execute(select(func.count()).where(failed)).scalar_one()
-    if count == 0 and status == RunStatus.COMPLETE:
+    if count == 0 and status in _ENDED:
         return 0
-    # Of two that ask at the same time one waits here for the other, and finds the run not complete.
+    # Of two that ask at the same time one waits here for the other, and finds the run running.
     reopened = connection.execute(
         update(run)
-        .where(run.c.id == run_id, run.c.status == RunStatus.COMPLETE)
-        .values(status=RunStatus.RUNNING, finished_at=None)
+        .where(run.c.id == run_id, run.c.status.in_(_ENDED))
+        .values(status=RunStatus.RUNNING, finished_at=None, message=None)
     )
     if reopened.rowcount != 1:
         raise DatabaseError(
-            f"run {run_id} is {status}; its failed images can be scored again once it is complete"
+            f"run {run_id} is {status}; its failed images can be scored again once it has ended"
         )
     # The run will have another closing evaluation; the earlier one stays as any other does.
     connection.execute(

@@ -16,6 +16,9 @@ class RunStatus(StrEnum):
     COMPLETE = "complete"
     """The closing evaluation is written."""
 
+    FAILED = "failed"
+    """None of its images could be scored: there is nothing to evaluate; its failures can be retried."""
+
     CANCELLED = "cancelled"
     """Its owner stopped it; it can be resumed."""
 

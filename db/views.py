@@ -89,7 +89,9 @@ def _views(dialect: str) -> dict[str, str]:
         "heatmaps": """
         SELECT s.run_id, i.image_index, f.name AS finding, s.peak_x, s.peak_y,
                s.box_x, s.box_y, s.box_width, s.box_height, s.overlay_path,
-               t.width AS image_width, t.height AS image_height, s.probability, m.threshold
+               t.width AS image_width, t.height AS image_height, s.probability, m.threshold,
+               s.box_width * t.spacing_across AS box_width_mm, s.box_height * t.spacing_down AS box_height_mm,
+               t.spacing
         FROM score s
         JOIN run ON run.id = s.run_id
         JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
@@ -97,6 +99,13 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN image i ON i.id = s.image_id
         JOIN finding f ON f.id = s.finding_id
         WHERE t.maps IS NOT NULL
+        """,
+        "films": """
+        SELECT t.run_id, i.image_index, t.width, t.height, t.greyscale, t.padded,
+               t.spacing_down, t.spacing_across, t.spacing
+        FROM image_result t
+        JOIN image i ON i.id = t.image_id
+        WHERE t.padded IS NOT NULL
         """,
         "evaluations": """
         SELECT e.id AS evaluation_id, e.run_id, e.state, e.evaluated_at, e.label_set,
@@ -230,11 +239,13 @@ def _views(dialect: str) -> dict[str, str]:
         LEFT JOIN schedule_due d ON d.schedule_id = s.id
         """,
         "alerts": """
-        SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at, e.run_id,
+        SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at,
+               COALESCE(e.run_id, d.run_id) AS run_id,
                a.evaluation_id, a.comparison_id, a.message, a.delivered_at
         FROM alert a
         JOIN schedule s ON s.id = a.schedule_id
         LEFT JOIN evaluation e ON e.id = a.evaluation_id
+        LEFT JOIN schedule_due d ON d.schedule_id = a.schedule_id AND d.due_at = a.due_at
         """,
     }
 

@@ -18,6 +18,9 @@ from db.answers import AT_ONCE, streamed
 from db.database import Database, SqlValue
 
 Format = Literal["csv", "parquet"]
+FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".parquet": "parquet"}
+"""By the ending of a file's name."""
+
 What = Literal["scores", "failures", "heatmaps", "auc"]
 Row = tuple[SqlValue, ...]
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, insert, inspect, text, update
 from support import LEASE, ROOT, STUB_CARD, score_batches, write_card
 
 from config.failures import Reason, Stage
+from config.films import Film, Greyscale, Spacing
 from config.settings import ENVIRONMENT_PREFIX, Settings
 from db import evaluations, queries, recovery
 from db.boxes import Box, find_or_write_boxes
@@ -92,12 +93,14 @@ def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) ->
 
 
 def drawn(answer: Classification) -> Classification:
-    """As a network's worker leaves it: an overlay for each finding over its threshold."""
+    """As a network's worker leaves it: an overlay per finding over its threshold; half are DICOM files."""
     scores = (
         replace(score, overlay_path=f"{score.finding}.jpg") if score.probability >= 0.5 else score
         for score in answer.scores
     )
-    return replace(answer, scores=tuple(scores))
+    spacing = Spacing(0.143, 0.143, "ImagerPixelSpacing")
+    film = Film(Greyscale.WINDOW, padded=False, spacing=spacing) if answer.image_id % 2 else None
+    return replace(answer, scores=tuple(scores), film=film)
 
 
 def drawn_or_damaged(answer: Outcome) -> Outcome:

@@ -16,7 +16,10 @@ from config.cards.card import (
 )
 
 ARCHITECTURES: Final[dict[str, str]] = {
-    "densenet121": "workers.inference.networks.densenet121",
+    "densenet121": "workers.inference.networks.densenet",
+    "densenet161": "workers.inference.networks.densenet",
+    "densenet169": "workers.inference.networks.densenet",
+    "densenet201": "workers.inference.networks.densenet",
 }
 """The networks that a card may name, each with its module, which only a worker's process loads."""
 
@@ -26,7 +29,10 @@ Side = Annotated[int, Field(ge=32, le=2048)]
 
 
 class Preprocessing(Frozen):
-    """How a decoded picture becomes the network's input: x = (value * factor - mean) / std."""
+    """How a decoded picture becomes the network's input: x = (value * factor - mean) / std.
+
+    With `standardize`, mean and std are the input's own.
+    """
 
     size: Annotated[int, Field(ge=32, le=2048, description="Height and width of the input, pixels.")]
     channels: Literal[1, 3]
@@ -62,6 +68,21 @@ class Preprocessing(Frozen):
             "Resize(256) or Resize((256, 256)), and CenterCrop. None: it is resized to the input's size."
         ),
     ] = None
+    ten_crops: Annotated[
+        bool,
+        Field(
+            description="Whether not the middle alone of a picture that is resized first is scored, but its "
+            "corners, too, and the five of its mirror image, as torchvision's TenCrop cuts them: a "
+            "probability is the mean of ten. Maps are the middle's."
+        ),
+    ] = False
+    standardize: Annotated[
+        bool,
+        Field(
+            description="Whether each input is standardised by the mean and the standard deviation of its "
+            "own values, all channels together, as tf.image.per_image_standardization does."
+        ),
+    ] = False
 
     least_side: Annotated[
         int, Field(ge=1, description="A picture with a side of fewer pixels is no radiograph, and fails.")
@@ -85,6 +106,8 @@ class Preprocessing(Frozen):
     @model_validator(mode="after")
     def _middle_lies_inside(self) -> Self:
         if self.resize_first is None:
+            if self.ten_crops:
+                raise ValueError("ten_crops are cut out of a larger picture; resize_first says how large")
             return self
         sides = self.resize_first if isinstance(self.resize_first, tuple) else (self.resize_first,)
         if min(sides) < self.size:
@@ -93,6 +116,12 @@ class Preprocessing(Frozen):
             )
         if self.center_crop:
             raise ValueError("center_crop and resize_first are two ways to cut out the middle; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _one_standardisation(self) -> Self:
+        if self.standardize and (set(self.mean), set(self.std)) != ({0.0}, {1.0}):
+            raise ValueError("standardize takes the input's own mean and std; mean must be 0 and std 1")
         return self
 
 

@@ -114,6 +114,11 @@ image_result = Table(
     Column("stage", Text),
     Column("reason", Text),
     Column("message", Text),
+    Column("greyscale", Text),  # what made greys of a DICOM film's values: config.films; NULL of other files
+    Column("padded", Boolean),  # whether a DICOM film has padding; NULL of other files
+    Column("spacing_down", Double),  # millimetres from one pixel to the next; NULL where it is not known
+    Column("spacing_across", Double),
+    Column("spacing", Text),  # the element that says it
     CheckConstraint(
         f"(status = '{ImageStatus.SCORED}' AND reason IS NULL)"
         f" OR (status = '{ImageStatus.FAILED}' AND reason IS NOT NULL)",

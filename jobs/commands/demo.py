@@ -14,7 +14,7 @@ from db.states import RunStatus
 from jobs.commands.options import ModelOption
 from jobs.commands.session import ready
 from jobs.console import err, out, print_table, say
-from jobs.dispatch.follow import finish, work_on
+from jobs.dispatch.follow import claimed, finish
 from jobs.phantoms.archive import plan_archive, write_archive
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
@@ -83,8 +83,9 @@ def demo(
         )
     say(f"{images} phantoms: {manifest}")
     order = Order(manifest, archive / "images", model or settings.model)
-    run_id = submit(database, settings, order)
-    ended = work_on(database, settings, run_id)
+    with claimed(database, settings) as place:
+        run_id = submit(database, settings, order)
+        ended = place.work_on(run_id)
     if ended.status == RunStatus.COMPLETE:
         _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)

@@ -9,8 +9,8 @@ import typer
 from db import queries
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
-from jobs.export import Format, What, write_csv, write_file
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, say, shown
+from jobs.export import FORMATS, Format, What, write_csv, write_file
 
 app = typer.Typer()
 
@@ -19,9 +19,18 @@ app = typer.Typer()
 def export(
     run: RunArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="File to write, .csv or .parquet; - is standard output.")
-    ],
-    format_: Annotated[Format, typer.Option("--format", help="Parquet keeps the columns' types.")] = "csv",
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File to write, .csv or .parquet; - is standard output. Default: run-RUN.csv, or such as "
+            "run-RUN-failures.csv with --what.",
+        ),
+    ] = None,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", help="Default: as the file's name ends. Parquet keeps the columns' types."),
+    ] = None,
     what: Annotated[What, typer.Option(help="The view whose rows are written.")] = "scores",
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image, with one column of probabilities per finding.")
@@ -30,43 +39,50 @@ def export(
     """Write a run's rows to a CSV or Parquet file, ordered by image and finding.
 
     It needs little memory, whatever their number. A file that is there already is replaced once the new one
-    is whole.
+    is whole, which is said.
 
-    Example: nightread export 7 --format parquet -o scores.parquet
+    Example: nightread export 7 -o scores.parquet
 
     Example: nightread export 7 --wide -o - | head
     """
+    output = output or Path(f"run-{run}{'' if what == 'scores' else f'-{what}'}.{format_ or 'csv'}")
     to_stdout = str(output) == "-"
     if wide and what != "scores":
         fail(f"--wide is for scores; {what} have rows of their own", EXIT_USAGE)
     if not to_stdout:
-        _require_writable(output, format_)
-    elif format_ != "csv":
+        format_ = _format_of(output, format_)
+    elif format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
     _, database = ready()
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its rows so far")
-    with err.status(f"exporting {what}") as status:
+    with err.status(shown(f"exporting {what}")) as status:
 
         def progress_of(rows: int) -> None:
-            status.update(f"exporting {what}: {rows:,} rows")
+            status.update(shown(f"exporting {what}: {rows:,} rows"))
 
-        if to_stdout:
+        if format_ is None or to_stdout:
             with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:
                 write_csv(database, run, stream, what=what, wide=wide, progress=progress_of)
             return
+        replaced = output.exists()
         try:
             count = write_file(database, run, output, format_, what=what, wide=wide, progress=progress_of)
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    say(f"wrote {output}: {count:,} rows")
+    say(f"wrote {output}: {count:,} rows{REPLACING if replaced else ''}")
 
 
-def _require_writable(output: Path, format_: Format) -> None:
-    if output.suffix.lower() != f".{format_}":
-        fail(f"{output}: with --format {format_} the file's name must end in .{format_}", EXIT_USAGE)
+def _format_of(output: Path, asked: Format | None) -> Format:
+    """Return the format of a file that can be written; the command ends if it cannot."""
+    named = FORMATS.get(output.suffix.lower())
+    if asked and named != asked:
+        fail(f"{output}: with --format {asked} the file's name must end in .{asked}", EXIT_USAGE)
+    if named is None:
+        fail(f"{output}: the file's name must end in .csv or .parquet", EXIT_USAGE)
     if not output.parent.is_dir():
         fail(f"{output}: there is no folder {output.parent}; make it first", EXIT_USAGE)
     if output.exists() and not output.is_file():
         fail(f"{output} is there and no file; name another", EXIT_USAGE)
+    return named

@@ -21,7 +21,7 @@ from jobs.commands.options import (
     RequireLabelsOption,
 )
 from jobs.commands.reading import reads_table, say_reading
-from jobs.console import err, warn
+from jobs.console import err, shown, warn
 from jobs.images import look_at_images
 from jobs.submit import Order, commit, read_order
 from jobs.tables.reading import ReadOptions
@@ -63,7 +63,7 @@ def commit_order(database: Database, settings: Settings, order: Order) -> int:
 
     Raises OrderError where too many of its images are not there.
     """
-    with err.status(f"reading {order.manifest}") as status:
+    with err.status(shown(f"reading {order.manifest}")) as status:
         manifest, facts = read_order(settings, order)
         said: tuple[str, ...] = ()
         if find_model(order.model, settings.models).card.reads_images:
@@ -74,7 +74,7 @@ def commit_order(database: Database, settings: Settings, order: Order) -> int:
             order,
             manifest,
             facts,
-            lambda rows: status.update(f"reading {order.manifest}: {rows:,} rows"),
+            lambda rows: status.update(shown(f"reading {order.manifest}: {rows:,} rows")),
         )
     say_reading(manifest)
     for line in said:

@@ -7,7 +7,7 @@ import typer
 
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, say
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, say, shown
 from jobs.report.page import write_report
 
 app = typer.Typer()
@@ -17,23 +17,28 @@ app = typer.Typer()
 def report(
     run: RunArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Page to write; an existing one is replaced.")
-    ],
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Page to write; one that is there is replaced. Default: run-RUN.html."
+        ),
+    ] = None,
 ) -> None:
     """Write a run's report: one HTML file with its figures, curves and overlays, to read, print or send.
 
     It needs no network and no other file. An unfinished run has one too, with its results so far.
 
-    Example: nightread report 7 -o run-7.html
+    Example: nightread report 7 -o july.html
     """
+    output = output or Path(f"run-{run}.html")
     if not output.parent.is_dir():
         fail(f"{output}: there is no folder {output.parent}; make it first", EXIT_USAGE)
     if output.is_dir():
         fail(f"{output} is a folder; name the file to write", EXIT_USAGE)
     settings, database = ready()
+    replaced = output.exists()
     try:
-        with err.status(f"writing {output}"):
+        with err.status(shown(f"writing {output}")):
             written = write_report(database, settings, run, output)
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    say(f"wrote {output} ({written / 1e6:.1f} MB)")
+    say(f"wrote {output} ({written / 1e6:.1f} MB){REPLACING if replaced else ''}")

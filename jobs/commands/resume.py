@@ -11,7 +11,7 @@ from db.states import RunStatus
 from jobs.commands.options import RunArgument
 from jobs.commands.session import ready
 from jobs.console import note
-from jobs.dispatch.follow import finish, work_on
+from jobs.dispatch.follow import claimed, finish
 
 app = typer.Typer()
 
@@ -20,7 +20,7 @@ app = typer.Typer()
 def resume(
     run: RunArgument,
     failed: Annotated[
-        bool, typer.Option("--failed", help="Score the failed images of a complete run again.")
+        bool, typer.Option("--failed", help="Score the failed images of a complete or failed run again.")
     ] = False,
     reason: Annotated[
         Reason | None, typer.Option(help="With --failed: only images that failed for this reason.")
@@ -28,7 +28,7 @@ def resume(
 ) -> None:
     """Continue a run that was stopped or cancelled, and wait for its end. Nothing is scored twice.
 
-    With --failed, the images of a complete run that failed are tried again in the same run, once their files,
+    With --failed, the images of a run that failed are tried again in the same run, once their files,
     the folder or the disk are mended. Their failures stay in the view `earlier_failures`.
 
     Example: nightread resume 7
@@ -38,13 +38,13 @@ def resume(
     if reason is not None and not failed:
         raise typer.BadParameter("goes with --failed", param_hint="--reason")
     settings, database = ready()
-    if failed:
-        count = retry_failed(database, run, reason)
-        note(f"run {run}: {count:,} failed images are scored again" if count else _nothing(run, reason))
-    if runs.resume(database, run):
-        finish(database, work_on(database, settings, run))
-    ended = queries.progress(database, run)
-    if not failed and ended.status == RunStatus.COMPLETE:
+    with claimed(database, settings) as place:
+        if failed:
+            count = retry_failed(database, run, reason)
+            note(f"run {run}: {count:,} failed images are scored again" if count else _nothing(run, reason))
+        worked = runs.resume(database, run)
+        ended = place.work_on(run) if worked else queries.progress(database, run)
+    if not (failed or worked) and ended.status == RunStatus.COMPLETE:
         note(f"run {run} is complete already: there was nothing to do")
         if ended.failed:
             note(f"to score its {ended.failed:,} failed images again: nightread resume {run} --failed")

@@ -25,7 +25,7 @@ from jobs.commands.options import (
 )
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import ready
-from jobs.console import err, print_table, say, warn
+from jobs.console import err, print_table, say, shown, warn
 from jobs.schedules.schedule import (
     Action,
     Evaluate,
@@ -188,7 +188,7 @@ def add_evaluate(
 
 def _require_readable(manifest: Manifest) -> None:
     """Read a manifest to its end, and say what is taken of it; TableError at the first bad row."""
-    with err.status(f"reading {manifest.path}"):
+    with err.status(shown(f"reading {manifest.path}")):
         for _ in manifest:
             pass
     say_reading(manifest)

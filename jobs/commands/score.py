@@ -5,7 +5,7 @@ import typer
 from jobs.commands.folder import with_manifest
 from jobs.commands.order import commit_order, takes_order
 from jobs.commands.session import ready
-from jobs.dispatch.follow import finish, work_on
+from jobs.dispatch.follow import claimed, finish
 from jobs.submit import Order
 
 app = typer.Typer()
@@ -16,8 +16,8 @@ app = typer.Typer()
 def score(order: Order) -> None:
     """Score all images of a manifest or folder, wait for the end, and print the AUC table.
 
-    Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C leaves
-    a run that `nightread resume` continues.
+    Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C, a
+    termination and a closed terminal leave a run that `nightread resume` continues.
 
     Exit code 0: every row scored; 3: complete, some images failed; 1: not complete, or no image could be
     scored; 2: wrong usage.
@@ -27,6 +27,7 @@ def score(order: Order) -> None:
     Example: nightread score /archive/2024
     """
     settings, database = ready()
-    order, _ = with_manifest(settings, order)
-    run_id = commit_order(database, settings, order)
-    finish(database, work_on(database, settings, run_id))
+    with claimed(database, settings) as place:
+        order, _ = with_manifest(settings, order)
+        ended = place.work_on(commit_order(database, settings, order))
+    finish(database, ended)

@@ -10,7 +10,7 @@ from jobs.commands.folder import with_manifest
 from jobs.commands.order import commit_order, takes_order
 from jobs.commands.session import ready
 from jobs.console import note, print_json, say, warn
-from jobs.dispatch.broker import Broker, BrokerAwayError
+from jobs.dispatch.broker import Broker, BrokerAwayError, BrokerError
 from jobs.dispatch.reconcile import top_up
 from jobs.submit import Order
 
@@ -42,7 +42,7 @@ def submit(
     else:
         try:
             top_up(database, Broker.connect(settings.broker_url.get_secret_value(), settings.tick_seconds))
-        except (BrokerAwayError, DatabaseAwayError) as error:
+        except (BrokerAwayError, BrokerError, DatabaseAwayError) as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
     if as_json:
         found = {} if counts is None else {"folder": counts}

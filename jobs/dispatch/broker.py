@@ -1,20 +1,31 @@
 """Messages to the workers: wake-up calls that carry a batch's id and nothing else."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
 
 from celery import Celery
-from kombu.exceptions import OperationalError
 
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
 from db.ledger import Announcement
-from jobs.errors import AwayError
+from jobs.dispatch.away import away_reason, is_brokers
+from jobs.errors import AwayError, InputError
 
 log = logging.getLogger(__name__)
 
+_AWAY_SECONDS: Final = 2.0
+_PROBE: Final = "nightread.probe"
+"""The key by which it is asked whether the broker takes what is written."""
+
 
 class BrokerAwayError(AwayError):
-    """The broker does not answer; what was not sent stays in the ledger and is sent later."""
+    """The broker does not answer or takes nothing; what was not sent stays in the ledger until it does."""
+
+
+class BrokerError(InputError):
+    """The broker refuses what Nightread asks of it, for a reason that no waiting mends."""
 
 
 class Broker:
@@ -23,6 +34,8 @@ class Broker:
     def __init__(self, app: Celery) -> None:
         """Use the broker of a Celery app."""
         self._app = app
+        self.away = False
+        """Whether it did not answer, or took nothing, when it was last asked."""
 
     @classmethod
     def connect(cls, url: str, tick_seconds: float) -> "Broker":
@@ -46,23 +59,57 @@ class Broker:
         self._send(EVALUATE, {"evaluation_id": evaluation_id}, f"run {run_id}, evaluation {evaluation_id}")
 
     def _send(self, task: str, arguments: Mapping[str, object], shown: str) -> None:
-        try:
+        with self._explained():
             self._app.send_task(
                 task, kwargs=arguments, argsrepr=shown, kwargsrepr="{}", retry_policy=SUBMIT_RETRY
             )
-        except OperationalError as error:
-            raise BrokerAwayError(f"the broker at {self.where} does not answer: {error}") from error
 
     def is_drained(self) -> bool:
         """Return whether no batch waits in the broker; BrokerAwayError if it does not answer."""
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            with connection.channel() as channel:
+                size: int = channel.queue_declare(SCORE_QUEUE, passive=False).message_count
+                return size == 0
+
+    def require_writable(self) -> None:
+        """Raise BrokerAwayError or BrokerError unless the broker takes what is written."""
+        with self._explained(), self._app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+            with connection.channel() as channel:
+                channel.client.set(_PROBE, "1", ex=1)
+
+    def wait_until_writable(self) -> None:
+        """Return once the broker takes what is written; the log says once what is waited for."""
+        said = None
+        while True:
+            try:
+                self.require_writable()
+            except BrokerAwayError as error:
+                if str(error) != said:
+                    log.warning("waiting: %s", error)
+                said = str(error)
+                time.sleep(_AWAY_SECONDS)
+            else:
+                return
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Sort the errors of the broker's connection: BrokerAwayError and BrokerError."""
         try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=5)
-                with connection.channel() as channel:
-                    size: int = channel.queue_declare(SCORE_QUEUE, passive=False).message_count
-                    return size == 0
-        except (OperationalError, ConnectionError) as error:
-            raise BrokerAwayError(f"the broker at {self.where} does not answer: {error}") from error
+            yield
+            self.away = False
+        except Exception as error:
+            if not is_brokers(error):
+                raise
+            reason = away_reason(error, self.where)
+            self.away = reason is not None
+            if reason is not None:
+                raise BrokerAwayError(reason) from error
+            raise BrokerError(
+                f"the broker at {self.where} does not serve Nightread, which needs a Redis or Valkey of its "
+                f"own: {error}"
+            ) from error
 
     @property
     def where(self) -> str:

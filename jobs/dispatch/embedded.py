@@ -40,7 +40,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class EmbeddedError(InputError):
-    """The private worker refuses to run, or keeps dying; its log says what has to change."""
+    """The home folder cannot be used, or the private worker refuses to run or keeps dying; it says why."""
 
 
 class EmbeddedAwayError(AwayError):
@@ -48,15 +48,16 @@ class EmbeddedAwayError(AwayError):
 
 
 class EmbeddedStack:
-    """A Valkey on a unix socket and a worker connected to it, for as long as the `with` block lasts.
+    """A Valkey on a unix socket and a worker connected to it, until the end of the `with` block.
 
-    Both end with us, however we end: the kernel sends them a signal when this process dies.
+    The block begins with the home folder claimed and nothing started, so that a command can be refused
+    before it commits a run. Both end with us, however we end: the kernel sends them a signal when this
+    process dies.
     """
 
-    def __init__(self, settings: Settings, model: str) -> None:
-        """Prepare; nothing is started before the `with` block."""
-        self._settings = settings
-        self._model = model
+    def __init__(self, settings: Settings) -> None:
+        """Prepare; nothing is claimed before the `with` block."""
+        self._model = ""
         self._home = settings.home.absolute()
         self._socket_dir: Path | None = None
         self._undo = ExitStack()
@@ -83,18 +84,28 @@ class EmbeddedStack:
 
     def __enter__(self) -> Self:
         with ExitStack() as undo:
-            self._take_lock(undo)
-            for folder in ("logs", "valkey"):
-                (self._home / folder).mkdir(parents=True, exist_ok=True)
-            # A socket's path is limited to about 100 characters, which a home folder's path may well exceed.
-            self._socket_dir = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-")))
-            undo.callback(lambda: _stop(self._valkey))
-            self._start_valkey()
-            # Undone first: the worker ends its batch, or gives it back, while its queue is still running.
-            undo.callback(lambda: _stop(self._worker))
-            self._start_worker()
+            try:
+                self._take_lock(undo)
+                for folder in ("logs", "valkey"):
+                    (self._home / folder).mkdir(parents=True, exist_ok=True)
+                # A socket's path is limited to about 100 characters, which that of a home may well exceed.
+                self._socket_dir = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="nightread-")))
+            except OSError as error:
+                raise EmbeddedError(
+                    f"{error.filename or self._home} cannot be used: {error.strerror or error}; "
+                    "NIGHTREAD_HOME and TMPDIR name the folders"
+                ) from error
             self._undo = undo.pop_all()
         return self
+
+    def start(self, model: str) -> None:
+        """Start the server and a worker that has this model."""
+        self._model = model
+        self._undo.callback(lambda: _stop(self._valkey))
+        self._start_valkey()
+        # Undone first: the worker ends its batch, or gives it back, while its queue is still running.
+        self._undo.callback(lambda: _stop(self._worker))
+        self._start_worker()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,10 +1,9 @@
 """Working on a run until it ends: the ledger is kept moving, with a live bar or an occasional line."""
 
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-from types import FrameType
 from typing import Final, NoReturn
 
 from rich.console import Console
@@ -18,10 +17,11 @@ from db import queries
 from db.database import Database
 from db.errors import DatabaseAwayError
 from db.states import RunStatus
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, out
-from jobs.dispatch.broker import Broker
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, out, shown
+from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
+from jobs.dispatch.stopping import Stopping, stopping
 from jobs.results import print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
@@ -45,6 +45,22 @@ def _pace(speed: float | None, total: float | None, completed: float) -> str:
     return f"{speed:.1f} images/s, {left} left" if left else f"{speed:.1f} images/s"
 
 
+class _Waiting:
+    """Says what is waited for, once until it answers again."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said = False
+
+    def say(self, error: Exception) -> None:
+        if not self._said:
+            self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
+        self._said = True
+
+    def end(self) -> None:
+        self._said = False
+
+
 def follow(
     database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
 ) -> queries.Progress:
@@ -59,19 +75,21 @@ def follow(
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
         said = time.monotonic()
-        away = False
+        waiting = _Waiting(console)
         while True:
             try:
-                tick()
+                try:
+                    tick()
+                    waiting.end()
+                except BrokerAwayError as error:
+                    # What the workers have already goes on, and a run may end.
+                    waiting.say(error)
                 now = queries.progress(database, run_id)
             except DatabaseAwayError as error:
                 # It answered when this began: the workers wait for it as well.
-                if not away:
-                    console.print(f"waiting: {error}", style="yellow", markup=False, highlight=False)
-                away = True
+                waiting.say(error)
                 time.sleep(_AWAY_SECONDS)
                 continue
-            away = False
             done = now.scored + now.failed
             bar.update(task, description=_description(now), total=now.images, completed=done)
             if now.settled:
@@ -91,52 +109,68 @@ def _description(now: queries.Progress) -> str:
     return f"run {now.run_id}: {now.status}{failed}"
 
 
-class _InterruptHandler:
-    """Handles Ctrl-C as Python does, and remembers it.
+class Workplace:
+    """What working on a run takes; `claimed` makes it."""
 
-    A KeyboardInterrupt raised in a finalizer is printed by Python and forgotten.
-    """
+    def __init__(self, database: Database, settings: Settings, stop: Stopping, stack: EmbeddedStack) -> None:
+        """Use the configured broker, or our own queue and worker where there is none."""
+        self._database = database
+        self._settings = settings
+        self._stop = stop
+        self._stack = stack
+        self.run_id: int | None = None
+        """The run that is worked on, once there is one."""
 
-    def __init__(self) -> None:
-        self._came = False
+    def work_on(self, run_id: int) -> queries.Progress:
+        """Keep a run moving until it ends."""
+        self.run_id = run_id
+        if self._settings.broker_url is not None:
+            url = self._settings.broker_url.get_secret_value()
+            return self._move(run_id, Broker.connect(url, self._settings.tick_seconds), lambda: None)
+        run = queries.progress(self._database, run_id)
+        _require_model(self._database, self._settings, run)
+        self._stack.start(run.model)
+        broker = Broker.connect(self._stack.broker_url, self._settings.tick_seconds)
+        return self._move(run_id, broker, self._stack.watch)
 
-    def __call__(self, _number: int, _frame: FrameType | None) -> NoReturn:
-        self._came = True
-        raise KeyboardInterrupt
-
-    def check(self) -> None:
-        """Raise KeyboardInterrupt if Ctrl-C was pressed."""
-        if self._came:
-            raise KeyboardInterrupt
-
-
-def work_on(database: Database, settings: Settings, run_id: int) -> queries.Progress:
-    """Keep a run moving until it ends, with our own queue and worker where no broker is configured.
-
-    Ctrl-C ends the process and leaves a run that can be resumed.
-    """
-    interrupt = _InterruptHandler()
-
-    def move(url: str, watch: Callable[[], None]) -> queries.Progress:
-        broker = Broker.connect(url, settings.tick_seconds)
-
+    def _move(self, run_id: int, broker: Broker, watch: Callable[[], None]) -> queries.Progress:
         def tick() -> None:
-            interrupt.check()
+            self._stop.check()
             watch()
-            reconcile(database, broker, settings)
+            reconcile(self._database, broker, self._settings)
+            if broker.away:
+                # A tick that has nothing to send would not see whether it is back.
+                broker.require_writable()
 
-        return _followed(database, run_id, tick)
+        try:
+            return follow(self._database, run_id, err, tick)
+        except KeyboardInterrupt:
+            note("stopping; the batches under way are finished first (Ctrl-C again: at once)")
+            raise
 
+
+@contextmanager
+def claimed(database: Database, settings: Settings) -> Iterator[Workplace]:
+    """Claim what working on a run takes, before a run is committed; refused where another command has it.
+
+    Ctrl-C, SIGTERM and SIGHUP end the block and the process in order: batches under way are finished, what
+    was started is stopped, temporary files are removed, and a run is left that can be resumed. Raises
+    EmbeddedError and EmbeddedAwayError.
+    """
+    place = None
     try:
-        signal.signal(signal.SIGINT, interrupt)
-        if settings.broker_url is not None:
-            return move(settings.broker_url.get_secret_value(), lambda: None)
-        run = queries.progress(database, run_id)
-        _require_model(database, settings, run)
-        with EmbeddedStack(settings, run.model) as stack:
-            return move(stack.broker_url, stack.watch)
+        with ExitStack() as undo:
+            stop = undo.enter_context(stopping(settings.home.absolute() / "logs" / "stopped.log"))
+            stack = EmbeddedStack(settings)
+            if settings.broker_url is None:
+                undo.enter_context(stack)
+            place = Workplace(database, settings, stop, stack)
+            yield place
     except KeyboardInterrupt:
-        err.print(f"run {run_id} is not complete; to go on: nightread resume {run_id}", highlight=False)
+        if place and place.run_id:
+            note(f"run {place.run_id} is not complete; to go on: nightread resume {place.run_id}")
+        else:
+            note("stopped before anything was scored; nightread status shows the runs that there are")
         raise SystemExit(EXIT_INCOMPLETE) from None
 
 
@@ -153,18 +187,10 @@ def _require_model(database: Database, settings: Settings, run: queries.Progress
         )
 
 
-def _followed(database: Database, run_id: int, tick: Callable[[], None]) -> queries.Progress:
-    try:
-        return follow(database, run_id, err, tick)
-    except KeyboardInterrupt:
-        err.print(
-            "stopping; the batches under way are finished first (Ctrl-C again: at once)", highlight=False
-        )
-        raise
-
-
 def finish(database: Database, ended: queries.Progress) -> NoReturn:
     """Print a settled run's figures and exit with the code that says how it ended."""
+    if ended.status == RunStatus.FAILED:
+        print_failures(database, ended.run_id)
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
@@ -176,6 +202,4 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
         highlight=False,
     )
-    if ended.failed and not ended.scored:
-        fail(f"run {ended.run_id}: none of its images could be scored", EXIT_INCOMPLETE)
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

@@ -17,15 +17,16 @@ log = logging.getLogger(__name__)
 def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
 
-    If the broker is away this is only logged: the ledger is brought forward anyway, and the next call sends.
-    The schedules come last, so that nothing waits for their manifests and webhook; the next call announces
-    what they start.
+    The ledger is brought forward even if the broker is away: then BrokerAwayError is raised at the end, and
+    the next call sends. The schedules come last, so that nothing waits for their manifests and webhook; the
+    next call announces what they start.
     """
     expired = recovery.expire_leases(database, settings.max_attempts)
     expired += evaluations.expire_evaluations(database, settings.max_attempts)
     if expired:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
     recovery.close_finished(database)
+    away = None
     try:
         # A worker whose children still load their model holds messages that are no longer in the queue; only
         # after a lease's lifetime does an empty queue show that they are lost.
@@ -36,10 +37,12 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
         top_up(database, broker)
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
     except BrokerAwayError as error:
-        log.warning("%s", error)
+        away = error
     now = datetime.now(UTC)
     schedules.tick(database, settings, now)
     alerts.deliver(database, settings, now)
+    if away is not None:
+        raise away
 
 
 def top_up(database: Database, broker: Broker) -> int:

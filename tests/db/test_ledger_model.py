@@ -147,15 +147,15 @@ class LedgerMachine(RuleBasedStateMachine):
             if evaluating:
                 self._complete_evaluation(evaluating)
         for run_id, night in self.nights.items():
-            if night.status == "complete":
+            if night.status in {"complete", "failed"}:
                 self._retry_failed(run_id, night)
 
     def _retry_failed(self, run_id: int, night: Night) -> None:
         failed = sorted(row for row, status in night.ended.items() if status == "failed")
         assert retries.retry_failed(self.database, run_id) == len(failed)
         if failed:
+            night.earlier += night.evaluated
             night.status, night.evaluation, night.evaluated = "running", None, 0
-            night.earlier += 1
             for row in failed:
                 del night.ended[row]
             for piece in self.of(run_id):
@@ -391,6 +391,9 @@ class LedgerMachine(RuleBasedStateMachine):
             if night.status == "running" and only in {None, id_} and not self.open_batches(id_)
         ]
         due = recovery.close_finished(self.database, only)
+        for id_ in [id_ for id_ in finished if "scored" not in self.nights[id_].ended.values()]:
+            self.nights[id_].status = "failed"
+            finished.remove(id_)
         assert len(due) == len(finished)
         with self.database.read() as connection:
             made = connection.execute(select(evaluation).where(evaluation.c.id.in_(due))).all()
@@ -564,7 +567,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (shown.scored, shown.failed) == (ended.count("scored"), ended.count("failed"))
             assert shown.pending == night.images - len(ended)
             assert night.evaluated == (night.status == "complete")
-            if night.status in {"evaluating", "complete", "broken"}:
+            if night.status in {"evaluating", "complete", "failed", "broken"}:
                 assert not self.open_batches(run_id)
                 assert shown.pending == 0
         with self.database.read() as connection:
@@ -596,12 +599,15 @@ class LedgerMachine(RuleBasedStateMachine):
             assert evaluations.complete_evaluation(self.database, evaluating, Figures())
         for run_id, night in self.nights.items():
             ended = queries.progress(self.database, run_id)
+            assert ended.scored + ended.failed == night.images
+            if ended.scored == 0:
+                assert ended.status == "failed"
+                continue
             failed = any(
                 piece.state == "failed" for piece in self.evaluations.values() if piece.run == run_id
             )
             spent = self._evaluation_state(run_id) == "failed"
             assert ended.status == ("broken" if failed or spent else "complete")
-            assert ended.scored + ended.failed == night.images
 
     def _evaluation_state(self, run_id: int) -> str:
         with self.database.read() as connection:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from support import close_run, make_run, score_batches
 
 from config.failures import Reason, Stage
-from db import queries
+from db import queries, recovery
 from db.classifications import Classification
 from db.database import Database
 from db.errors import DatabaseError, UnknownRunError
@@ -105,10 +105,37 @@ def test_a_run_without_failures_of_a_reason_is_left_complete(database: Database,
     assert queries.progress(database, run_id).status == RunStatus.COMPLETE
 
 
-def test_a_run_that_is_not_complete_or_not_there_is_refused(database: Database, run_id: int) -> None:
+def test_a_run_that_has_not_ended_or_is_not_there_is_refused(database: Database, run_id: int) -> None:
     assert retry_failed(database, run_id) == 8
     with pytest.raises(DatabaseError, match=f"run {run_id} is running"):
         retry_failed(database, run_id)
     with pytest.raises(UnknownRunError, match="no run 99"):
         retry_failed(database, 99)
     assert rows(database, "SELECT COUNT(*) FROM earlier_failures") == [(8,)]
+
+
+def all_missing(outcome: Outcome) -> Outcome:
+    return Failed(outcome.image_id, Stage.READ, Reason.MISSING, "there is no such file")
+
+
+def test_a_run_of_which_nothing_was_scored_has_failed_and_is_opened_again(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = make_run(database, tmp_path, IMAGES, batch_size=4)
+    score_batches(database, tmp_path / "models", run_id, all_missing)
+    assert recovery.close_finished(database, run_id) == [], "there is nothing to evaluate"
+    progress = queries.progress(database, run_id)
+    assert (progress.status, progress.failed) == (RunStatus.FAILED, IMAGES)
+    assert progress.finished_at is not None
+    assert "23 images" in str(progress.message)
+    assert "missing (23)" in str(progress.message)
+    assert f"nightread resume {run_id} --failed" in str(progress.message)
+    assert retry_failed(database, run_id, Reason.DAMAGED) == 0
+    assert queries.progress(database, run_id).status == RunStatus.FAILED
+
+    assert retry_failed(database, run_id) == IMAGES
+    assert queries.progress(database, run_id).message is None
+    score_batches(database, tmp_path / "models", run_id)
+    close_run(database, run_id)
+    progress = queries.progress(database, run_id)
+    assert (progress.status, progress.scored, progress.failed) == (RunStatus.COMPLETE, IMAGES, 0)

@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
 import db.upgrade
 from db.database import Database
@@ -26,6 +27,7 @@ PUBLIC = {
     "left_out": "run_id image_index view_position reason",
     "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
     "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
+    "films": "run_id image_index width height greyscale padded spacing_down spacing_across spacing",
     "evaluations": "evaluation_id run_id state evaluated_at label_set labels labels_sha256",
     "auc_mean": "run_id evaluation_id evaluated_at label_set subgroup findings mean_auroc",
     "thresholds": "run_id evaluation_id evaluated_at label_set subgroup finding kind threshold tp fp tn fn",
@@ -112,4 +114,9 @@ def test_an_older_database_keeps_its_rows(database_url: str) -> None:
         # The finding that was there keeps its id, and the published figures hang on it.
         published = text("SELECT COUNT(*) FROM published_auroc WHERE finding_id = 1")
         assert connection.execute(published).scalar() == 6
+    with database.write() as connection:
+        connection.execute(text("UPDATE run SET status = 'failed'"))
+    for wrong in ("status = 'lost'", "heatmaps = 'some'"):
+        with pytest.raises(IntegrityError, match="ck_run"), database.write() as connection:
+            connection.execute(text(f"UPDATE run SET {wrong}"))
     database.dispose()

@@ -318,8 +318,27 @@ def test_a_second_score_in_the_same_home_is_refused_and_told_why(
     with (nightread.home / "embedded.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = nightread.run("score", manifest, "--images", tmp_path, *STUB)
-    assert done.returncode == 1, "the run is committed, and is to be waited for"
-    assert "another nightread" in done.stderr
+        again = nightread.run("resume", "1")
+    for refused in (done, again):
+        assert refused.returncode == 1, "it is to be waited for"
+        assert "another nightread" in refused.stderr
+    assert nightread.sql("SELECT run_id FROM progress") == []
+    assert nightread.sql("SELECT id FROM manifest") == []
+
+
+@pytest.mark.parametrize("command", [("status",), ("beat",), ("score", "m.csv", "--images", ".")])
+def test_a_home_that_cannot_be_made_is_said_in_one_line(
+    nightread: Nightread, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "file").touch()
+    nightread.environment |= {
+        "NIGHTREAD_HOME": str(tmp_path / "file" / "home"),
+        "NIGHTREAD_BROKER_URL": "redis://127.0.0.1:1/0",
+    }
+    done = nightread.run(*command)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{tmp_path}/file/home cannot be made: Not a directory; NIGHTREAD_HOME names" in line
 
 
 def test_no_log_names_a_patient(nightread: Nightread, tmp_path: Path) -> None:

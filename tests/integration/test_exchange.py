@@ -229,7 +229,7 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
     for arguments, says in (
         (("9", "-o", tmp_path / "out.csv"), "there is no run 9"),
         (("1", "-o", tmp_path / "out.txt"), "must end in .csv"),
-        (("1", "-o", tmp_path / "out.parquet"), "--format csv"),
+        (("1", "--format", "csv", "-o", tmp_path / "out.parquet"), "--format csv"),
         (("1", "--format", "parquet", "-o", tmp_path / "out.csv"), "must end in .parquet"),
         (("1", "--format", "parquet", "-o", "-"), "standard output"),
         (("1", "-o", tmp_path / "nowhere" / "out.csv"), "there is no folder"),
@@ -242,6 +242,24 @@ def test_wrong_exports_are_one_line_and_exit_2(imported: Nightread, tmp_path: Pa
         assert says in done.stderr, (arguments, done.stderr)
         assert done.stderr.count("\n") == 1
         assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_format_follows_from_the_name_and_a_name_from_run_and_rows(
+    imported: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for arguments, name in (
+        (("-o", "scores.PARQUET"), "scores.PARQUET"),
+        ((), "run-1.csv"),
+        (("--format", "parquet", "--what", "auc"), "run-1-auc.parquet"),
+    ):
+        first = imported.call("export", "1", *arguments)
+        assert first.returncode == 0, first.stderr
+        assert f"wrote {name}: " in first.stdout
+        assert "replacing" not in first.stdout
+        with Path(name).open("rb") as file:
+            assert (file.read(4) == b"PAR1") == name.lower().endswith("parquet")
+    assert ", replacing the file that was there" in imported.call("export", "1").stdout
 
 
 MEASURE = """

@@ -121,13 +121,28 @@ def score_under_way(
     return database, process, psutil.Process(process.pid).children(recursive=True)
 
 
-def test_ctrl_c_leaves_a_resumable_run_and_no_process(nightread: Nightread, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "log"),
+    [
+        (signal.SIGINT, "score.0.log"),
+        (signal.SIGTERM, "score.0.log"),
+        (signal.SIGHUP, "logs/stopped.log"),  # as when a terminal is closed: nothing can be said there
+    ],
+)
+def test_a_stopped_command_leaves_a_resumable_run_no_process_and_no_file(
+    nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, log: str
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     database, process, family = score_under_way(nightread, tmp_path)
     assert family
-    process.send_signal(signal.SIGINT)
+    assert list(temporary.iterdir())
+    process.send_signal(number)
     assert process.wait(timeout=60) == 1
-    assert "nightread resume 1" in (nightread.home / "score.0.log").read_text()
+    assert "nightread resume 1" in (nightread.home / log).read_text()
     assert psutil.wait_procs(family, timeout=10)[1] == []
+    assert list(temporary.iterdir()) == []
     assert 0 < queries.progress(database, 1).scored < 1_000
     resumed = nightread.run("resume", "1")
     assert resumed.returncode == 0, resumed.stderr

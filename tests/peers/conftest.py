@@ -33,9 +33,9 @@ def small_card(untrained: Classifier) -> ClassificationCard:
 @pytest.fixture(scope="session")
 def small_network(tensorflow: Any, small_card: ClassificationCard) -> Any:
     assert tensorflow
-    from workers.inference.networks import densenet121
+    from workers.inference.networks import densenet
 
-    return densenet121.build(small_card)
+    return densenet.build(small_card)
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ def ours(
 ) -> Answers:
     assert tensorflow
     from workers.inference import gradcam
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     card = card_of(untrained, case.pixels, imported.outputs)
     network = densenet.build(card)
@@ -479,8 +479,6 @@ def test_damaged_pickle_is_refused(torchvision_network: Any, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("densenet169", "is a DenseNet-169"),
-        ("densenet161", "is a DenseNet-161"),
         ("resnet18", "is a ResNet"),
         ("efficientnet_b0", "is an EfficientNet"),
         ("vit_b_16", "is a ViT"),

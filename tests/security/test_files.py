@@ -7,7 +7,6 @@ tested in tests/workers/outputs/test_overlays.py and tests/jobs/report/test_page
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +53,8 @@ def test_the_folder_of_a_new_database_is_closed_to_others(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("_umask")
 def test_the_folder_of_a_new_queue_is_closed_to_others(tmp_path: Path) -> None:
     home = tmp_path / "nightread-home"
-    stack = EmbeddedStack(Settings(home=home), "stub")
-    with ExitStack() as undo:
-        stack._take_lock(undo)
+    with EmbeddedStack(Settings(home=home)):
+        pass
     assert stat.S_IMODE(home.stat().st_mode) == 0o700
 
 

@@ -12,6 +12,7 @@ import typer
 
 from config.settings import load_settings
 from jobs.commands.options import NEEDS_BROKER
+from jobs.console import EXIT_USAGE, fail
 
 app = typer.Typer()
 
@@ -30,11 +31,13 @@ def beat(
     settings = load_settings()
     import_module("workers.runtime.lifecycle")  # sets up the logging
     from workers.runtime.app import app as celery
-    from workers.runtime.beat import EndingBeat
+    from workers.runtime.beat import EndingBeat, PatientScheduler
 
     celery.conf.beat_sync_every = 1
     with _own_schedule(schedule or settings.home / "beat-schedule") as kept:
-        EndingBeat(app=celery, schedule=str(kept), loglevel=settings.log_level).run()
+        EndingBeat(
+            app=celery, schedule=str(kept), scheduler=PatientScheduler, loglevel=settings.log_level
+        ).run()
 
 
 @contextmanager
@@ -43,7 +46,14 @@ def _own_schedule(wanted: Path) -> Iterator[Path]:
 
     Two beats with one file take it for corrupted, and the second removes it from under the first.
     """
-    wanted.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        wanted.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fail(
+            f"{wanted.parent} cannot be made: {error.strerror or error}; NIGHTREAD_HOME names the folder, or "
+            "--schedule another file",
+            EXIT_USAGE,
+        )
     with wanted.with_name(f".{wanted.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

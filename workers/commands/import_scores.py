@@ -11,7 +11,7 @@ from db.imports import open_evaluation
 from db.receipts import patiently
 from jobs.commands.options import ImageColumnOption, column_mapping
 from jobs.commands.session import ready
-from jobs.console import err, say
+from jobs.console import err, say, shown
 from jobs.dispatch.follow import finish
 from jobs.imports import ImportedRun, ImportOrder, import_scores
 from workers.commands.evaluation import evaluate_now
@@ -48,7 +48,7 @@ def import_scores_(
     """
     settings, database = ready()
     order = ImportOrder(scores, name, labels, images, image_column, column_mapping(finding_column))
-    with err.status(f"reading {scores}"):
+    with err.status(shown(f"reading {scores}")):
         imported = import_scores(database, order)
     _say(imported, order)
     patiently(partial(recovery.close_finished, database, imported.run_id))

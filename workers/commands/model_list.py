@@ -9,7 +9,7 @@ from config.settings import Settings
 
 SHORT_HASH: Final = 12
 
-COLUMNS: Final = ("name", "where", "findings", "trained", "compared", "sha256", "description")
+COLUMNS: Final = ("name", "where", "network", "findings", "trained", "compared", "sha256", "description")
 
 Entry = dict[str, Any]
 """A model as --json lists it."""
@@ -27,6 +27,7 @@ def entry_of(name: str, settings: Settings) -> Entry:
         return entry | {"error": str(error)}
     network = card if isinstance(card, ClassificationCard) else None
     return entry | {
+        "network": network.architecture if network else None,
         "findings": list(card.findings),
         "trained": card.trained,
         "imported": network is not None and network.weights is not None and network.training is None,
@@ -41,10 +42,11 @@ def entry_of(name: str, settings: Settings) -> Entry:
 def row_of(entry: Entry) -> tuple[object, ...]:
     """Return an entry as a row of the table with these COLUMNS."""
     if "error" in entry:
-        return entry["name"], entry["where"], "", "", "", "", f"error: {entry['error']}"
+        return entry["name"], entry["where"], "", "", "", "", "", f"error: {entry['error']}"
     return (
         entry["name"],
         entry["where"],
+        entry["network"] or "",
         len(entry["findings"]),
         "yes" if entry["trained"] else "no",
         _compared(entry),

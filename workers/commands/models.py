@@ -13,7 +13,7 @@ from config.settings import load_settings
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
-from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, warn
+from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, shown, warn
 from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
 from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
 from workers.models.add import add_folder, add_weights
@@ -79,6 +79,17 @@ def add(
             help="Resize to it, then cut out the middle of --size: 256 for Resize(256), CenterCrop(224).",
         ),
     ] = None,
+    ten_crops: Annotated[
+        bool,
+        typer.Option(
+            "--ten-crops",
+            help="With --resize-first: the mean score of middle and corners, also mirrored.",
+        ),
+    ] = False,
+    standardize: Annotated[
+        bool,
+        typer.Option("--standardize", help="By each image's own mean and std, in place of --mean and --std."),
+    ] = False,
     factor: Annotated[
         float | None,
         typer.Option(help="Grey values 0-255 are multiplied by it first. Default: the layout's, or 1."),
@@ -117,7 +128,7 @@ def add(
     provenance: Annotated[str | None, typer.Option(help="For the card: who trained it, and on what.")] = None,
     licence: Annotated[str | None, typer.Option(help="For the card: what may be done with it.")] = None,
 ) -> None:
-    """Add a model of your own: PyTorch's or Keras' weights of DenseNet-121, or a whole model folder.
+    """Add a model of your own: PyTorch's or Keras' weights of a DenseNet, or a whole model folder.
 
     A model that does not fit its card or layout is refused in one line, and nothing of it is kept.
 
@@ -143,6 +154,8 @@ def add(
         "--resize": resize,
         "--center-crop": center_crop,
         "--resize-first": resize_first,
+        "--ten-crops": ten_crops or None,
+        "--standardize": standardize or None,
         "--factor": factor,
         "--mean": mean,
         "--std": std,
@@ -154,7 +167,7 @@ def add(
         "--licence": licence,
     }
     settings, database = ready()
-    with err.status(f"reading and checking {source}"):
+    with err.status(shown(f"reading and checking {source}")):
         source = weights_in(source) or source
         if source.is_dir():
             for_weights = [option for option, value in given.items() if value is not None]
@@ -181,6 +194,8 @@ def add(
                 resize=resize,
                 center_crop=center_crop,
                 resize_first=sides(resize_first),
+                ten_crops=ten_crops or None,
+                standardize=standardize or None,
                 factor=factor,
                 mean=numbers("--mean", mean),
                 std=numbers("--std", std),

@@ -134,7 +134,9 @@ def train_(
         mean, std = sampled_statistics(learned.names, picture, pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
-        pixels = begin.card.pixels.model_copy(update={"size": size or begin.card.pixels.size})
+        # It learns the middle, and is validated and scored on it.
+        changes = {"size": size or begin.card.pixels.size, "ten_crops": False}
+        pixels = begin.card.pixels.model_copy(update=changes)
         if channels not in {None, pixels.channels}:
             fail(f"--channels: model {start} takes {pixels.channels}, and its weights with it", EXIT_USAGE)
     plan = Plan(

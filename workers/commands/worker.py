@@ -6,17 +6,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from types import FrameType
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from config.cards.model import find_model
+from config.logs import configure_logging
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
 from jobs.commands.options import NEEDS_BROKER
 from jobs.commands.session import open_database
-from jobs.console import EXIT_USAGE
 
 app = typer.Typer()
 
@@ -53,14 +52,16 @@ def worker(
     find_model(settings.model, settings.models)
     open_database(settings).dispose()
 
+    from jobs.dispatch.broker import Broker
     from workers.runtime import lifecycle
     from workers.runtime.app import app as celery
 
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+    configure_logging(settings.log_level)
+    # Before the children load their models, for which they might wait in vain.
+    Broker(celery).wait_until_writable()
+    for number, code in lifecycle.EXITS.items():
         # Celery's own shutdown would wait for children that have not finished starting.
-        os._exit(EXIT_USAGE)
-
-    signal.signal(lifecycle.REFUSED, end)
+        signal.signal(number, lambda *_, code=code: os._exit(code))
     count, _ = lifecycle.children_and_threads(settings)
     _run_until_stopped(
         celery.worker_main,

@@ -13,7 +13,7 @@ from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.inference.devices import prepare_gpus
 from workers.inference.networks.network import Tensor, TensorFunction, network_of
-from workers.inference.pixels import prepare, test_pattern
+from workers.inference.pixels import prepare_views, test_pattern
 from workers.inference.weights import load_weights
 
 GOLDEN_TOLERANCE: Final = 1e-4
@@ -77,7 +77,8 @@ class OpenVINOEngine:
             from openvino import properties
         except ImportError as error:
             raise ConfigError(
-                f"OpenVINO is not installed ({error}); install nightread[openvino], or unset NIGHTREAD_ENGINE"
+                f"OpenVINO is not installed ({error}); in Nightread's folder run: .venv/bin/python -m pip "
+                "install --constraint constraints.txt --editable '.[openvino]', or unset NIGHTREAD_ENGINE"
             ) from error
         _load_tensorflow(threads)
         self.name = "openvino-bf16" if half else "openvino"
@@ -115,9 +116,24 @@ def make_engine(kind: EngineKind, model: Classifier, *, threads: int = 1, maps: 
     return OpenVINOEngine(model, threads=threads, maps=maps, half=kind == "openvino-bf16")
 
 
+def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
+    """Score pictures of one or several views each: (N, views, size, size, channels), as `prepare_views` has.
+
+    A probability is the mean of the views'; the maps are those of the first.
+    """
+    pictures, count = views.shape[:2]
+    inputs = views.reshape(-1, *views.shape[2:])
+    parts = [
+        engine.infer(inputs[start : start + engine.batch]) for start in range(0, len(inputs), engine.batch)
+    ]
+    probabilities = np.concatenate([part.probabilities for part in parts])
+    maps = np.concatenate([part.maps for part in parts])
+    return Inference(probabilities.reshape(pictures, count, -1).mean(axis=1), maps[::count])
+
+
 def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> None:
     """Raise ConfigError unless the engine gives the card's golden scores for the test pattern."""
-    found = engine.infer(prepare(test_pattern(card.pixels.size), card.pixels)[None])
+    found = infer_views(engine, prepare_views(test_pattern(card.pixels.size), card.pixels)[None])
     for name, ours, golden in zip(card.findings, found.probabilities[0], card.golden, strict=True):
         # Written so that a NaN is a difference too.
         if not abs(float(ours) - golden) <= tolerance:

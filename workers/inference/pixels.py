@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 
 from config.cards.classification import Preprocessing
 from workers.inference.formats.picture import Picture, Values, is_grey
-from workers.inference.region import middle, resized_shape, visible_region
+from workers.inference.region import five_crops, middle, resized_shape, visible_region
 
 _PILLOW: Final = {
     "nearest": Image.Resampling.NEAREST,
@@ -29,7 +29,31 @@ _GAUSSIAN_REACH: Final = 4.0  # standard deviations, as scipy.ndimage.gaussian_f
 
 
 def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
-    """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std."""
+    """Crop, resize and scale a picture: (size, size, channels) float32, (value * factor - mean) / std.
+
+    Of a card with ten crops it is the middle.
+    """
+    return _prepared(_as_channels(picture, pixels), pixels, None)
+
+
+def prepare_views(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
+    """Return what a picture's score is the mean of: (views, size, size, channels), the first from `prepare`.
+
+    It is the only one, or ten: the middle and the four corners, then those of the picture's mirror image.
+    """
+    if not pixels.ten_crops:
+        return prepare(picture, pixels)[None]
+    values = _as_channels(picture, pixels)
+    across, down = resized_shape(pixels, picture.width, picture.height)
+    places = five_crops(pixels.size, across, down)
+    seen = [_prepared(values, pixels, place) for place in places]
+    # Not the mirror image of each: where the middle is not whole pixels from the sides, it is another one.
+    seen += [_prepared(values, pixels, (across - pixels.size - left, top))[:, ::-1] for left, top in places]
+    return np.stack(seen)
+
+
+def _as_channels(picture: Picture, pixels: Preprocessing) -> Values:
+    """Return a picture's values, cropped, in colour only for a network that takes it."""
     values: Values = picture.values
     if pixels.center_crop:
         seen = visible_region(pixels, picture.width, picture.height)
@@ -37,7 +61,12 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
     if not is_grey(values) and pixels.channels == 1:
         # Pillow's conversion keeps greys as they are: a colour picture of greys becomes the grey picture.
         values = np.asarray(Image.fromarray(values).convert("L"))
-    resized = _resize(values, pixels)
+    return values
+
+
+def _prepared(values: Values, pixels: Preprocessing, place: tuple[int, int] | None) -> NDArray[np.float32]:
+    """Resize values and scale the part at a `place`, (left, top), or in the middle."""
+    resized = _resize(values, pixels, place)
     scale = np.float32(pixels.factor) / np.asarray(pixels.std, dtype=np.float32)
     shift = np.asarray(pixels.mean, dtype=np.float32) / np.asarray(pixels.std, dtype=np.float32)
     prepared = np.empty((pixels.size, pixels.size, pixels.channels), dtype=np.float32)
@@ -45,7 +74,15 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
         # Plane by plane: NumPy's loop over an innermost axis of three takes three times as long.
         plane = resized if is_grey(resized) else resized[..., channel]
         np.subtract(plane * scale[channel], shift[channel], out=prepared[..., channel])
-    return prepared
+    return _standardised(prepared) if pixels.standardize else prepared
+
+
+def _standardised(prepared: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return (x - mean) / std of all values; TensorFlow keeps the divisor of an even picture above 0."""
+    std = max(prepared.std(dtype=np.float64), prepared.size**-0.5)
+    standardised: NDArray[np.float32] = (prepared - prepared.mean(dtype=np.float64)).astype(np.float32)
+    standardised /= np.float32(std)
+    return standardised
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +99,10 @@ class _Axis:
         return slice(self.start, self.start + self.count)
 
 
-def _resize(values: Values, pixels: Preprocessing) -> NDArray[np.float32]:
+def _resize(values: Values, pixels: Preprocessing, place: tuple[int, int] | None) -> NDArray[np.float32]:
     height, width = values.shape[:2]
     across, down = resized_shape(pixels, width, height)
-    left, top = middle(pixels.size, across, down)
+    left, top = place or middle(pixels.size, across, down)
     rows, columns = _Axis(height, down, top, pixels.size), _Axis(width, across, left, pixels.size)
     if (height, width) == (down, across):
         values = values[rows.kept, columns.kept]

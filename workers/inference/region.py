@@ -31,8 +31,16 @@ def middle(size: int, width: int, height: int) -> tuple[int, int]:
     return round((width - size) / 2), round((height - size) / 2)
 
 
+def five_crops(size: int, width: int, height: int) -> list[tuple[int, int]]:
+    """Return (left, top) of the middle and of the four corners, size x size, row by row."""
+    corners = [(left, top) for top in (0, height - size) for left in (0, width - size)]
+    return [middle(size, width, height), *corners]
+
+
 def visible_region(pixels: Preprocessing, width: int, height: int) -> Region:
     """Return what a card's network sees of a picture (width x height): all of it, or its middle.
+
+    Of ten crops it is the middle, too, of which the maps are.
 
     Where a resized picture's middle is cut out, the region is that in the picture itself, in whole pixels.
     """

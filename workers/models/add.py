@@ -19,6 +19,7 @@ from config.cards.classification import Preprocessing
 from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
 from config.errors import ConfigError
 from workers.inference.engine import TensorFlowEngine
+from workers.inference.networks.depths import DEPTHS
 from workers.inference.weights import file_sha256
 from workers.models.check import check_network, original_in
 from workers.models.folder import write_model
@@ -89,8 +90,9 @@ def add_weights(
     with _writing(models_dir), _one_line(source):
         facts: CardFields = {
             "name": name,
-            "description": options.description or layout.description,
-            "architecture": "densenet121",
+            "description": options.description
+            or layout.description.format(DEPTHS[imported.architecture].name),
+            "architecture": imported.architecture,
             "findings": findings,
             "thresholds": _thresholds(imported, layout, options),
             "pixels": _pixels(imported.channels, layout, options),
@@ -219,14 +221,15 @@ def _thresholds(imported: ForeignWeights, layout: Layout, options: ImportOptions
 def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocessing:
     given = {
         field: getattr(options, field)
-        for field in ("size", "resize", "center_crop", "resize_first", "factor")
+        for field in ("size", "resize", "center_crop", "resize_first", "ten_crops", "standardize", "factor")
         if getattr(options, field) is not None
     }
+    blank = {"channels": channels, "mean": (0.0,) * channels, "std": (1.0,) * channels}
     if layout.pixels is None:
-        blank = {"factor": 1.0, "mean": (0.0,) * channels, "std": (1.0,) * channels}
-        pixels = Preprocessing.model_validate(blank | {"channels": channels} | given)
+        pixels = Preprocessing.model_validate({"factor": 1.0} | blank | given)
     else:
-        pixels = Preprocessing.model_validate(layout.pixels.model_dump() | given)
+        fields = layout.pixels.model_dump() | (blank if options.standardize else {})
+        pixels = Preprocessing.model_validate(fields | given)
         if pixels.channels != channels:
             if options.mean is None or options.std is None:
                 raise ConfigError(
@@ -235,8 +238,7 @@ def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocess
                     f"{_counted(channels)}, with --mean and --std (as fractions of 255 where the layout has "
                     "ImageNet's)"
                 )
-            own = {"channels": channels, "mean": (0.0,) * channels, "std": (1.0,) * channels}
-            pixels = Preprocessing.model_validate(pixels.model_dump() | own)
+            pixels = Preprocessing.model_validate(pixels.model_dump() | blank)
     mean, std = options.mean, options.std
     if options.sample is not None:
         mean, std = options.sample(pixels)

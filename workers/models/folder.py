@@ -15,7 +15,7 @@ from config.cards.classification import ClassificationCard
 from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
 from config.errors import ConfigError
 from workers.inference.networks.network import KerasModel, network_of, probabilities_of
-from workers.inference.pixels import prepare, test_pattern
+from workers.inference.pixels import prepare_views, test_pattern
 from workers.inference.weights import fill, save_weights
 
 WEIGHTS_FILE = "weights.npz"
@@ -70,8 +70,8 @@ def write_model(
 
 def golden_scores(network: KerasModel, card: ClassificationCard) -> tuple[float, ...]:
     """Return the probabilities of a filled network for the test pattern, rounded to six digits."""
-    pattern = prepare(test_pattern(card.pixels.size), card.pixels)[None]
-    return tuple(round(float(probability), 6) for probability in probabilities_of(network, pattern)[0])
+    views = prepare_views(test_pattern(card.pixels.size), card.pixels)
+    return tuple(round(float(mean), 6) for mean in probabilities_of(network, views).mean(axis=0))
 
 
 def write_card(folder: Path, card: ClassificationCard) -> None:

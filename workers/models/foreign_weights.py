@@ -10,17 +10,19 @@ from config.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ForeignWeights:
-    """DenseNet-121's weights out of a foreign file.
+    """A DenseNet's weights out of a foreign file.
 
-    `arrays`: float32, in order, shapes and layout of the variables of `densenet.build` (kernels HWIO; each
-    batch norm gamma, beta, moving mean, moving variance; last the head's kernel (1024, outputs) and bias).
-    `channels` and `outputs` are read off the arrays. `findings` and `thresholds`, one per output, where the
-    file holds them; None for an output without a name. `unused`: arrays of the file that are not the
-    network's, such as a loss's. `final_relu_unsaid`: whether the network is put together in a way that
-    shows not even by convention whether a ReLU follows the last batch norm. `module`: the path of keys to the
-    pickled module that it was taken of; None where the file has arrays alone.
+    `architecture`: as cards name it. `arrays`: float32, in order, shapes and layout of the variables of
+    `densenet.build` (kernels HWIO; each batch norm gamma, beta, moving mean, moving variance; last the head's
+    kernel (features, outputs) and bias). `channels` and `outputs` are read off the arrays. `findings` and
+    `thresholds`, one per output, where the file holds them; None for an output without a name. `unused`:
+    arrays of the file that are not the network's, such as a loss's. `final_relu_unsaid`: whether the network
+    is put together in a way that shows not even by convention whether a ReLU follows the last batch norm.
+    `module`: the path of keys to the pickled module that it was taken of; None where the file has arrays
+    alone.
     """
 
+    architecture: str
     arrays: list[NDArray[np.float32]]
     channels: int
     outputs: int

@@ -17,8 +17,8 @@ _ZIP_SIGNATURE: Final = b"PK\x03\x04"
 _PICKLE_SIGNATURES: Final = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 
 _MEMBER: Final = "model.weights.h5"
-# The weights are 29 MB; an optimiser's moments, twice that, and float64 are allowed for.
-_LARGEST_MEMBER: Final = 512 * 2**20
+# The largest weights are 115 MB; an optimiser's moments, twice that, and float64 are allowed for.
+_LARGEST_MEMBER: Final = 2**30
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def _unpack(path: Path, target: IO[bytes]) -> None:
         size = archive.getinfo(_MEMBER).file_size
         if size > _LARGEST_MEMBER:
             raise ConfigError(
-                f"its {_MEMBER} has {size:,} bytes, more than any DenseNet-121 needs ({_LARGEST_MEMBER:,})"
+                f"its {_MEMBER} has {size:,} bytes, more than any DenseNet needs ({_LARGEST_MEMBER:,})"
             )
         with archive.open(_MEMBER) as member:
             shutil.copyfileobj(member, target)

@@ -12,10 +12,9 @@ from config.errors import ConfigError
 from config.failures import ImageUnusableError
 from workers.inference.formats.picture import Picture
 from workers.inference.networks.network import KerasModel, probabilities_of, with_other_relu
-from workers.inference.pixels import prepare
+from workers.inference.pixels import prepare_views
 from workers.models.layouts import Resize
 
-_AT_ONCE: Final = 8
 _FEWEST_DECIMALS: Final = 4
 _ELSEWHERE: Final = "see docs/models.md, Does it score as the original does?"
 _ROUNDED: Final = 1e-7  # float32 keeps no more of a probability
@@ -76,9 +75,8 @@ class _Known:
 
     def scores(self, network: KerasModel, card: ClassificationCard) -> NDArray[np.float64]:
         """Return ours: (images, findings)."""
-        parts = [self.pictures[start : start + _AT_ONCE] for start in range(0, len(self.pictures), _AT_ONCE)]
-        prepared = (np.stack([prepare(picture, card.pixels) for picture in part]) for part in parts)
-        scores = np.concatenate([probabilities_of(network, inputs) for inputs in prepared])
+        views = (prepare_views(picture, card.pixels) for picture in self.pictures)
+        scores = np.stack([probabilities_of(network, inputs).mean(axis=0) for inputs in views])
         return scores[:, self.columns]
 
     def apart(self, network: KerasModel, card: ClassificationCard) -> float:
@@ -144,7 +142,7 @@ def _reasons(
 
 
 def _other_pixels(pixels: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
-    """Yield each other way to resize, with its option."""
+    """Yield each other way to prepare pictures, with its option."""
     for resize in get_args(Resize):
         if resize != pixels.resize:
             yield f"--resize {resize}", pixels.model_copy(update={"resize": resize})
@@ -152,3 +150,8 @@ def _other_pixels(pixels: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
         crop = not pixels.center_crop
         option = "--center-crop" if crop else "--no-center-crop"
         yield option, pixels.model_copy(update={"center_crop": crop})
+    elif not pixels.ten_crops:
+        yield "--ten-crops", pixels.model_copy(update={"ten_crops": True})
+    if not pixels.standardize:
+        own = {"mean": (0.0,) * pixels.channels, "std": (1.0,) * pixels.channels, "standardize": True}
+        yield "--standardize", pixels.model_copy(update=own)

@@ -1,4 +1,4 @@
-"""Read DenseNet-121's weights out of Keras' files. h5py reads arrays; no code or config of a file is used."""
+"""Read a DenseNet's weights out of Keras' files. h5py reads arrays; no code or config of a file is used."""
 
 import zipfile
 import zlib
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS, Depth, nearest_to
 from workers.models.foreign_weights import ForeignWeights
 from workers.models.hdf5 import hdf5_of, member
 from workers.models.keras_layers import (
@@ -18,10 +19,9 @@ from workers.models.keras_layers import (
     keras_3_layers,
     legacy_layers,
 )
-from workers.models.plan import FEATURES, KERNEL_AXES, plan
+from workers.models.plan import KERNEL_AXES, plan
 
 _MOST_OUTPUTS: Final = 1000  # ImageNet's classes; no set of findings comes near
-_SIBLINGS: Final = {168: "DenseNet-169", 200: "DenseNet-201"}  # by their convolutions
 
 # What h5py and zipfile raise for files that are cut off or damaged.
 _DAMAGE: Final = (
@@ -37,7 +37,7 @@ _DAMAGE: Final = (
 
 
 def read_keras(path: Path) -> ForeignWeights:
-    """Read DenseNet-121's weights with a dense head from a file that Keras wrote.
+    """Read a DenseNet's weights with a dense head from a file that Keras wrote.
 
     Keras 1 and 2: HDF5 of `save_weights` or `save`; Keras 3: `.weights.h5`, `.keras`, and HDF5 as before. The
     DenseNet may be a layer of another model. A file's content decides what it is, not its name. Layers are
@@ -45,7 +45,7 @@ def read_keras(path: Path) -> ForeignWeights:
 
     What arrays do not show is for the caller to know: the pixels' scaling, the findings' names, whether the
     head ends in a sigmoid, whether a ReLU precedes the pooling. Raises ConfigError where the file cannot
-    be read, or is not DenseNet-121 with one dense head.
+    be read, or is not a DenseNet with one dense head.
     """
     try:
         with hdf5_of(path) as file:
@@ -65,8 +65,10 @@ def read_keras(path: Path) -> ForeignWeights:
 def arrange(layers: list[Layer]) -> ForeignWeights:
     """Put the layers' arrays in the network's order; ConfigError, without a path, for any other network."""
     convolutions, norms, heads = _by_kind(layers)
-    _check_numbers(len(convolutions), len(norms), len(heads))
-    channels = _channels(convolutions[0])
+    architecture = nearest_to(len(convolutions))
+    depth = DEPTHS[architecture]
+    _check_numbers(depth, len(convolutions), len(norms), len(heads))
+    channels = _channels(depth, convolutions[0])
     [head] = heads
     outputs = head.parts["kernel"].shape[1]
     if not 1 <= outputs <= _MOST_OUTPUTS:
@@ -74,19 +76,20 @@ def arrange(layers: list[Layer]) -> ForeignWeights:
 
     kinds = {KERNEL_AXES: (iter(convolutions), ("kernel",)), 1: (iter(norms), NORM)}
     wanted = []
-    for planned in plan(channels):
+    for planned in plan(depth, channels):
         following, roles = kinds[len(planned.shape)]
         layer = next(following)
         wanted += [(layer, role, planned.keras, planned.shape) for role in roles]
-    wanted += [(head, "kernel", "head", (FEATURES, outputs)), (head, "bias", "head", (outputs,))]
-    # All shapes before the first array is read: nothing larger than a DenseNet-121 gets into memory.
+    wanted += [(head, "kernel", "head", (depth.features, outputs)), (head, "bias", "head", (outputs,))]
+    # All shapes before the first array is read: nothing larger than a DenseNet gets into memory.
     for layer, role, name, shape in wanted:
-        _check_shape(layer, role, name, shape)
-    return ForeignWeights([_read(layer, role) for layer, role, _, _ in wanted], channels, outputs)
+        _check_shape(depth, layer, role, name, shape)
+    arrays = [_read(layer, role) for layer, role, _, _ in wanted]
+    return ForeignWeights(architecture, arrays, channels, outputs)
 
 
 def _by_kind(layers: list[Layer]) -> tuple[list[Layer], list[Layer], list[Layer]]:
-    """Sort layers into convolutions, batch norms and dense layers; any other is none of DenseNet-121's."""
+    """Sort layers into convolutions, batch norms and dense layers; any other is none of a DenseNet's."""
     convolutions, norms, heads = [], [], []
     for layer in layers:
         match sorted(layer.parts), layer.kernel_axes:
@@ -97,24 +100,23 @@ def _by_kind(layers: list[Layer]) -> tuple[list[Layer], list[Layer], list[Layer]
             case ["bias", "kernel"], 2:
                 heads.append(layer)
             case ["bias", "kernel"], 4:
-                raise ConfigError(f"has a bias in {layer.name}; DenseNet-121's convolutions have none")
+                raise ConfigError(f"has a bias in {layer.name}; a DenseNet's convolutions have none")
             case roles, axes:
                 kernel = f" (a kernel of {axes} axes)" if axes else ""
                 raise ConfigError(
-                    f"its layer {layer.name} holds {', '.join(roles)}{kernel}; DenseNet-121 has only "
+                    f"its layer {layer.name} holds {', '.join(roles)}{kernel}; a DenseNet has only "
                     "convolutions without bias, batch norms, and a dense head with kernel and bias"
                 )
     return convolutions, norms, heads
 
 
-def _check_numbers(convolutions: int, norms: int, heads: int) -> None:
-    axes = [len(layer.shape) for layer in plan(channels=3)]
+def _check_numbers(depth: Depth, convolutions: int, norms: int, heads: int) -> None:
+    axes = [len(layer.shape) for layer in plan(depth, channels=3)]
     expected = axes.count(KERNEL_AXES), axes.count(1)
     if (convolutions, norms) != expected:
-        sibling = _SIBLINGS.get(convolutions)
         raise ConfigError(
-            f"holds {convolutions} convolutions and {norms} batch norms, DenseNet-121 has {expected[0]} and "
-            f"{expected[1]}" + (f"; this is {sibling}" if sibling else "")
+            f"holds {convolutions} convolutions and {norms} batch norms, {depth.name} has {expected[0]} and "
+            f"{expected[1]}"
         )
     if heads == 0:
         raise ConfigError("has no head: the dense layer is missing (include_top=False); save the whole model")
@@ -122,18 +124,18 @@ def _check_numbers(convolutions: int, norms: int, heads: int) -> None:
         raise ConfigError(f"has {heads} dense layers; the head must be one")
 
 
-def _channels(first: Layer) -> int:
+def _channels(depth: Depth, first: Layer) -> int:
     shape = first.parts["kernel"].shape
     channels = int(shape[2])
-    if channels not in {1, 3} and shape == (7, 7, channels, 64):
+    if channels not in {1, 3} and shape == (7, 7, channels, depth.stem):
         raise ConfigError(f"takes pictures of {channels} channels; 1 or 3 can be prepared")
     return channels
 
 
-def _check_shape(layer: Layer, role: str, name: str, expected: tuple[int, ...]) -> None:
+def _check_shape(depth: Depth, layer: Layer, role: str, name: str, expected: tuple[int, ...]) -> None:
     part = layer.parts[role]
     if part.shape != expected:
-        raise ConfigError(f"{layer.name}: {role} is {part.shape}, DenseNet-121's {name} has {expected} here")
+        raise ConfigError(f"{layer.name}: {role} is {part.shape}, {depth.name}'s {name} has {expected} here")
     if part.dtype.kind != "f":
         raise ConfigError(f"{layer.name}: {role} is of type {part.dtype}, not floating point")
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS, nearest_to
 from workers.models.hdf5 import dataset, member
 from workers.models.plan import KERNEL_AXES, plan
 
@@ -122,7 +123,8 @@ def _in_named_order(layers: list[Layer], *, mixed: bool) -> list[Layer]:
     """Sort the layers of a DenseNet that was partly frozen, whose list is not in the model's order."""
     if not mixed:
         return layers
-    places = {layer.keras: place for place, layer in enumerate(plan(channels=3))}
+    depth = DEPTHS[nearest_to(sum(layer.kernel_axes == KERNEL_AXES for layer in layers))]
+    places = {layer.keras: place for place, layer in enumerate(plan(depth, channels=3))}
     if not places.keys() <= {layer.name for layer in layers}:
         raise ConfigError(
             "was saved with some of its layers frozen and under names that do not show their order; "
@@ -146,7 +148,7 @@ def keras_3_layers(root: h5py.Group) -> list[Layer]:
 def _walk(group: h5py.Group, path: str, depth: int) -> Iterator[Layer]:
     """Yield the layers below a group; `conv2d`, `conv2d_1`, `conv2d_2` are numbered in the model's order."""
     if depth > _DEEPEST or len(group) > _MOST_NAMES:
-        raise ConfigError(f"its group {path} is nested deeper or is larger than a DenseNet-121's")
+        raise ConfigError(f"its group {path} is nested deeper or is larger than a DenseNet's")
     for name in sorted(group, key=_counted):
         if name in _NOT_WEIGHTS:
             continue

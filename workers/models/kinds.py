@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import NAMES
 from workers.models.advice import SAVE_STATE_DICT
 
 SAVED_MODEL: Final = "saved_model.pb"
@@ -31,7 +32,7 @@ _ONNX_MAKERS: Final = re.compile(
     rb"\x08.\x12.(?:pytorch|tf2onnx|onnx|keras|skl2onnx|paddle|backend)", re.DOTALL
 )
 _TF_CHECKPOINT: Final = re.compile(r".*\.(?:index|meta|data-\d+-of-\d+)")
-_DENSENET: Final = re.compile(r"densenet[-_]?121(?![0-9])", re.IGNORECASE)
+_DENSENET: Final = re.compile(r"densenet[-_]?(?:121|161|169|201)(?![0-9])", re.IGNORECASE)
 _FOLDERS_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin", "model.weights.h5")
 
 _SAVE_WEIGHTS: Final = (
@@ -146,7 +147,7 @@ def weights_in(folder: Path) -> Path | None:
     network = _network_of(folder / "config.json")
     weights = next((folder / name for name in _FOLDERS_WEIGHTS if name in names), None)
     if network and not _DENSENET.search(network):
-        raise ConfigError(f"{folder}: is a Hugging Face folder of {network}; only DenseNet-121 can be read")
+        raise ConfigError(f"{folder}: is a Hugging Face folder of {network}; only {NAMES} can be read")
     if weights is None:
         raise ConfigError(f"{folder}: is a Hugging Face folder without {' or '.join(_FOLDERS_WEIGHTS[:2])}")
     return weights

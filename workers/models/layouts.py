@@ -14,9 +14,10 @@ Resize = Literal["nearest", "bilinear", "bicubic", "linear", "gaussian", "tensor
 class Layout:
     """What a weights file does not say about itself.
 
-    `findings`: in the order of the outputs; None where every file has its own. `pixels`: None where every
-    file has its own. `statistics`: whether mean and std belong to one archive, so that those of `pixels` are
-    only placeholders. `some_untrained`: whether outputs without a threshold were never trained.
+    `description`: with {} for the network's name. `findings`: in the order of the outputs; None where every
+    file has its own. `pixels`: None where every file has its own. `statistics`: whether mean and std belong
+    to one archive, so that those of `pixels` are only placeholders. `some_untrained`: whether outputs without
+    a threshold were never trained.
     """
 
     description: str
@@ -79,7 +80,7 @@ _UNKNOWN_LICENCE: Final = "not stated; ask whoever trained the model"
 
 LAYOUTS: Final[dict[LayoutName, Layout]] = {
     "course": Layout(
-        description="DenseNet-121 of the course AI for Medical Diagnosis",
+        description="{} of the course AI for Medical Diagnosis",
         findings=_COURSE_FINDINGS,
         pixels=Preprocessing(
             size=320, channels=3, resize="nearest", factor=1.0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
@@ -91,7 +92,7 @@ LAYOUTS: Final[dict[LayoutName, Layout]] = {
         licence="the course's terms; not stated for the weights",
     ),
     "chexnet-keras": Layout(
-        description="DenseNet-121 of CheXNet-Keras",
+        description="{} of CheXNet-Keras",
         findings=FINDINGS,
         pixels=Preprocessing(size=224, channels=3, resize="linear", **_IMAGENET),
         statistics=False,
@@ -102,7 +103,7 @@ LAYOUTS: Final[dict[LayoutName, Layout]] = {
         licence=_UNKNOWN_LICENCE,
     ),
     "torchxrayvision": Layout(
-        description="DenseNet-121 of TorchXRayVision",
+        description="{} of TorchXRayVision",
         findings=_TORCHXRAYVISION_FINDINGS,
         pixels=Preprocessing(
             size=224,
@@ -123,23 +124,23 @@ LAYOUTS: Final[dict[LayoutName, Layout]] = {
         some_untrained=True,
     ),
     "torchvision": Layout(
-        description="DenseNet-121 of torchvision",
+        description="{} of torchvision",
         findings=None,
         pixels=Preprocessing(size=224, channels=3, resize="bilinear", **_IMAGENET),
         statistics=False,
         final_relu=True,
         threshold=0.5,
-        provenance="A DenseNet-121 of torchvision's layout",
+        provenance="A network of torchvision's layout",
         licence=_UNKNOWN_LICENCE,
     ),
     "keras": Layout(
-        description="DenseNet-121 with weights of its owner's",
+        description="{} with weights of its owner's",
         findings=None,
         pixels=None,
         statistics=True,
         final_relu=True,
         threshold=0.5,
-        provenance="A DenseNet-121 of Keras' layout",
+        provenance="A network of Keras' layout",
         licence=_UNKNOWN_LICENCE,
     ),
 }

@@ -1,4 +1,4 @@
-"""Read DenseNet-121's arrays off an ONNX graph, whose exporters merge layers and rename arrays.
+"""Read a DenseNet's arrays off an ONNX graph, whose exporters merge layers and rename arrays.
 
 A graph has no reliable names, but an order: each of DenseNet's layers needs all that come before it. Where an
 exporter has put a batch norm into the convolution before it, the sum that is left becomes a norm of its own.
@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS, NAMES, Depth, nearest_to
 from workers.models.advice import SAVE_STATE_DICT
 from workers.models.foreign_weights import ForeignWeights
-from workers.models.plan import FEATURES, KERNEL_AXES, PlannedLayer, plan
+from workers.models.plan import KERNEL_AXES, PlannedLayer, plan
 
 Graph = Any
 """A model of OpenVINO's; it has no types here, as the extra may be missing."""
@@ -61,6 +62,26 @@ def _layers(graph: Graph) -> Iterator[Layer]:
                 kernel = _constant(operation, 1)
                 turned = operation.get_attributes()["transpose_b"]
                 yield _DENSE, {"kernel": kernel.T if turned else kernel} | _bias(operation)
+            case "Multiply":
+                yield from _product_and_sum(operation)
+
+
+def _product_and_sum(operation: Graph) -> Iterator[Layer]:
+    """Yield a batch norm that an exporter has computed as far as it can: x * factor + shift per channel."""
+    sources = [operation.input_value(place).get_node() for place in (0, 1)]
+    factors = [_value(source) for source in sources]
+    kinds = {source.get_type_name() for source in sources}
+    shift = _added(operation.output(0))
+    # What follows a convolution or a dense layer was read as its bias.
+    if kinds & {"Convolution", "MatMul"} or shift is None:
+        return
+    for factor in factors:
+        if factor is not None and 1 < factor.size == shift.size:
+            zeros = np.zeros(factor.size)
+            yield (
+                _NORM,
+                {"gamma": factor.ravel(), "beta": shift, "mean": zeros, "variance": zeros + 1 - _EPSILON},
+            )
 
 
 def _constant(operation: Graph, place: int) -> NDArray[np.float64]:
@@ -109,7 +130,7 @@ def _added(output: Graph) -> NDArray[np.float64] | None:
 def arrange(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> ForeignWeights:
     """Put the arrays of `arrays_in_graph` in the order of Keras' variables.
 
-    Raises ConfigError where the layers are not DenseNet-121's, with one linear layer as head.
+    Raises ConfigError where the layers are not a DenseNet's, with one linear layer as head.
     """
     layers: dict[str, dict[str, NDArray[np.float32]]] = {}
     for key, array in arrays.items():
@@ -121,15 +142,17 @@ def arrange(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> ForeignWei
     )
     first = convolutions[0]["kernel"].shape[1] if convolutions else _CHANNELS[-1]
     channels = first if first in _CHANNELS else _CHANNELS[-1]
-    planned = list(plan(channels))
+    architecture = nearest_to(len(convolutions))
+    depth = DEPTHS[architecture]
+    planned = list(plan(depth, channels))
     planned_norms = [layer for layer in planned if len(layer.shape) != KERNEL_AXES]
     apart = [layer for layer in planned_norms if not layer.keras.endswith(_AFTER_CONVOLUTION)]
     found = len(convolutions), len(norms), len(heads)
     if found not in {(len(planned) - len(planned_norms), len(own), 1) for own in (planned_norms, apart)}:
         raise ConfigError(
-            f"{path}: is no DenseNet-121 with one linear layer as head, or exported in a form that cannot be "
-            f"read: it has {found[0]} convolutions, {found[1]} batch norms and {found[2]} linear layers; "
-            f"{SAVE_STATE_DICT}"
+            f"{path}: is none of {NAMES} with one linear layer as head, or exported in a form that "
+            f"cannot be read: it has {found[0]} convolutions, {found[1]} batch norms and {found[2]} linear "
+            f"layers; {SAVE_STATE_DICT}"
         )
     merged = len(norms) == len(apart)
     arranged: list[NDArray[np.float32]] = []
@@ -137,25 +160,25 @@ def arrange(path: Path, arrays: Mapping[str, NDArray[np.float32]]) -> ForeignWei
         if len(layer.shape) == KERNEL_AXES:
             parts = convolutions.pop(0)
             bias = parts.get("bias", np.zeros(1, np.float32))
-            _require(path, layer, parts["kernel"].transpose(2, 3, 1, 0).shape)
+            _require(path, depth, layer, parts["kernel"].transpose(2, 3, 1, 0).shape)
             arranged.append(np.ascontiguousarray(parts["kernel"].transpose(2, 3, 1, 0)))
         elif merged and layer not in apart:
             ones, zeros = np.ones(layer.shape, np.float32), np.zeros(layer.shape, np.float32)
             arranged += [ones, zeros + bias, zeros, ones * np.float32(1 - _EPSILON)]
         else:
             parts = norms.pop(0)
-            _require(path, layer, parts["gamma"].shape)
+            _require(path, depth, layer, parts["gamma"].shape)
             arranged += [parts[part] for part in _NORM_PARTS]
     kernel = heads[0]["kernel"]
-    if kernel.shape[0] != FEATURES:
-        raise ConfigError(f"{path}: its head is {kernel.shape}, DenseNet-121's has {FEATURES} inputs")
+    if kernel.shape[0] != depth.features:
+        raise ConfigError(f"{path}: its head is {kernel.shape}, {depth.name}'s has {depth.features} inputs")
     outputs = kernel.shape[1]
     arranged += [kernel, np.zeros(outputs, np.float32) + heads[0].get("bias", np.float32(0))]
     if not all(np.isfinite(array).all() for array in arranged):
         raise ConfigError(f"{path}: its arrays hold NaN or infinity; export an earlier checkpoint")
-    return ForeignWeights(arranged, channels, outputs, module="")
+    return ForeignWeights(architecture, arranged, channels, outputs, module="")
 
 
-def _require(path: Path, layer: PlannedLayer, shape: tuple[int, ...]) -> None:
+def _require(path: Path, depth: Depth, layer: PlannedLayer, shape: tuple[int, ...]) -> None:
     if shape != layer.shape:
-        raise ConfigError(f"{path}: its {layer.keras} is {shape}, DenseNet-121's is {layer.shape}")
+        raise ConfigError(f"{path}: its {layer.keras} is {shape}, {depth.name}'s is {layer.shape}")

@@ -30,6 +30,8 @@ class ImportOptions:
     resize: Resize | None = None
     center_crop: bool | None = None
     resize_first: int | tuple[int, ...] | None = None
+    ten_crops: bool | None = None
+    standardize: bool | None = None
     factor: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
@@ -48,11 +50,15 @@ def require_options(layout: Layout, options: ImportOptions) -> None:
     what = f"--layout {options.layout}"
     if layout.pixels is None and (options.size is None or options.resize is None):
         raise ConfigError(f"{what} needs --size and --resize: the file does not say what it was trained with")
+    if options.standardize and (options.mean, options.std, options.sample) != (None, None, None):
+        raise ConfigError(
+            "--standardize takes each image's own mean and std; leave --mean and --std or --manifest away"
+        )
     if (options.mean is None) != (options.std is None):
         raise ConfigError("--mean and --std belong together")
     if options.sample is not None and options.mean is not None:
         raise ConfigError("give either --mean and --std or --manifest and --images, not both")
-    if layout.statistics and options.sample is None and options.mean is None:
+    if layout.statistics and options.sample is None and options.mean is None and not options.standardize:
         raise ConfigError(
             f"{what} needs --manifest and --images of the training images: mean and std are computed of "
             "them, no file holds them (or give the numbers with --mean and --std)"

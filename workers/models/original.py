@@ -24,7 +24,7 @@ HALF_TOLERANCE: Final = 5e-3
 
 _SAME: Final = 1e-6
 _SUM_ERROR: Final = 1e-3
-# Layers that no DenseNet-121 with a linear head has, and that change its scores.
+# Layers that no DenseNet with a linear head has, and that change its scores.
 _TELLING: Final = frozenset(
     {
         "GlobalMaxPooling2D", "AdaptiveMaxPool2d", "AdaptiveConcatPool2d", "Softmax", "Rescaling",

@@ -1,18 +1,12 @@
-"""DenseNet-121 layer by layer, before its head: what Keras and PyTorch call each, and the shape it has."""
+"""A DenseNet layer by layer, before its head: what Keras and PyTorch call each, and the shape it has."""
 
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-FEATURES: Final = 1024
-"""What the head gets."""
+from workers.inference.networks.depths import Depth
 
 KERNEL_AXES: Final = 4
 """Of a convolution."""
-
-_BLOCKS: Final = (6, 12, 24, 16)
-_GROWTH: Final = 32
-_BOTTLENECK: Final = 4 * _GROWTH
-_STEM: Final = 64
 
 
 class PlannedLayer(NamedTuple):
@@ -23,21 +17,21 @@ class PlannedLayer(NamedTuple):
     shape: tuple[int, ...]
 
 
-def plan(channels: int) -> Iterator[PlannedLayer]:
+def plan(depth: Depth, channels: int) -> Iterator[PlannedLayer]:
     """Return the layers in the network's order, which is that of Keras' variables."""
-    width = _STEM
+    width = depth.stem
     yield PlannedLayer("conv1_conv", "features.conv0", (7, 7, channels, width))
     yield PlannedLayer("conv1_bn", "features.norm0", (width,))
-    for stage, layers in enumerate(_BLOCKS, start=1):
+    for stage, layers in enumerate(depth.blocks, start=1):
         for layer in range(1, layers + 1):
             keras = f"conv{stage + 1}_block{layer}"
             torch = f"features.denseblock{stage}.denselayer{layer}"
             yield PlannedLayer(f"{keras}_0_bn", f"{torch}.norm1", (width,))
-            yield PlannedLayer(f"{keras}_1_conv", f"{torch}.conv1", (1, 1, width, _BOTTLENECK))
-            yield PlannedLayer(f"{keras}_1_bn", f"{torch}.norm2", (_BOTTLENECK,))
-            yield PlannedLayer(f"{keras}_2_conv", f"{torch}.conv2", (3, 3, _BOTTLENECK, _GROWTH))
-            width += _GROWTH
-        if stage < len(_BLOCKS):
+            yield PlannedLayer(f"{keras}_1_conv", f"{torch}.conv1", (1, 1, width, depth.bottleneck))
+            yield PlannedLayer(f"{keras}_1_bn", f"{torch}.norm2", (depth.bottleneck,))
+            yield PlannedLayer(f"{keras}_2_conv", f"{torch}.conv2", (3, 3, depth.bottleneck, depth.growth))
+            width += depth.growth
+        if stage < len(depth.blocks):
             keras, torch = f"pool{stage + 1}", f"features.transition{stage}"
             yield PlannedLayer(f"{keras}_bn", f"{torch}.norm", (width,))
             yield PlannedLayer(f"{keras}_conv", f"{torch}.conv", (1, 1, width, width // 2))

@@ -31,7 +31,7 @@ PROGRAMS: Final = (*_TO_TRUST, Kind.ONNX)
 
 
 def read_program(path: Path, kind: Kind, weights_key: str | None, *, trusted: bool) -> ForeignWeights:
-    """Read a DenseNet-121 out of a program: `module` is "", as the file computes.
+    """Read a DenseNet out of a program: `module` is "", as the file computes.
 
     ONNX only computes; the others can read and write files, too, and are opened only where they are
     `trusted`. Raises ConfigError where one is not, where a package is missing, and where the file cannot be

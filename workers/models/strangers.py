@@ -1,16 +1,11 @@
-"""Name networks that are no DenseNet-121 by the keys of their arrays."""
+"""Name networks that cannot be read by the keys of their arrays."""
 
 import re
 from collections.abc import Sequence
 from typing import Final
 
 _DENSE_LAYER: Final = re.compile(r"(?:.*\.)?(?:denseblock)?(\d+)\.denselayer(\d+)\..*")
-_DENSENETS: Final[dict[tuple[int, ...], str]] = {
-    (6, 12, 32, 32): "a DenseNet-169",
-    (6, 12, 48, 32): "a DenseNet-201",
-    (6, 12, 36, 24): "a DenseNet-161",
-    (6, 12, 64, 48): "a DenseNet-264",
-}
+_DENSENETS: Final[dict[tuple[int, ...], str]] = {(6, 12, 64, 48): "a DenseNet-264"}
 
 # By a key that no other family has, most special first.
 _FAMILIES: Final = (

@@ -1,4 +1,4 @@
-"""Read PyTorch's DenseNet-121 in the wrappings that projects save it in: .pth, .pt and .safetensors."""
+"""Read PyTorch's DenseNets in the wrappings that projects save it in: .pth, .pt and .safetensors."""
 
 import math
 import sys
@@ -16,7 +16,7 @@ from workers.models.trees import Found, find_network
 
 
 def read_torch(path: Path, *, trust_pickle: bool, weights_key: str | None = None) -> ForeignWeights:
-    """Read a DenseNet-121 that PyTorch saved: a state dict, a checkpoint that holds one, or a pickled module.
+    """Read a DenseNet that PyTorch saved: a state dict, a checkpoint that holds one, or a pickled module.
 
     Its keys are torchvision's, old or new, MONAI's or those of a Sequential, below any path of keys; its head
     is one linear layer. Of several networks `weights_key` chooses one: see `trees.find_network`. A pickled
@@ -45,6 +45,7 @@ def foreign_weights(path: Path, contents: Contents, weights_key: str | None) -> 
     module = contents.modules.get(container)
     facts = _facts(path, getattr(module, "module", module)) | _stored(found)  # DataParallel's inner one
     return ForeignWeights(
+        architecture=found.network.architecture,
         arrays=arrays,
         channels=arrays[0].shape[2],
         outputs=outputs,

@@ -22,15 +22,15 @@ _EPSILON_DIFFERENCE: Final = 1e-5 - 1.001e-5
 
 
 def convert(path: Path, network: Network) -> list[NDArray[np.float32]]:
-    """Return a network's arrays in Keras' order and layout; ConfigError where they are not DenseNet-121's."""
+    """Return a network's arrays in Keras' order and layout; ConfigError where a shape is not its depth's."""
     state = network.arrays
     first = state[_FIRST]
     channels = first.shape[1] if first.ndim > 1 and first.shape[1] in _CHANNELS else _CHANNELS[-1]
-    expected = dict(shapes(channels, network.outputs))
+    expected = dict(shapes(network.depth, channels, network.outputs))
     for name, shape in expected.items():
         key = network.keys.get(name, name)
         if state[name].shape != shape:
-            raise ConfigError(f"{path}: {key} is {state[name].shape}, DenseNet-121's is {shape}")
+            raise ConfigError(f"{path}: {key} is {state[name].shape}, {network.depth.name}'s is {shape}")
         if not np.isfinite(state[name]).all():
             raise ConfigError(f"{path}: {key} holds NaN or infinity; take an earlier checkpoint")
         if name.endswith(".running_var") and state[name].min() < 0:

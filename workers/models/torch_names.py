@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.models.plan import FEATURES, plan
+from workers.inference.networks.depths import DEPTHS, Depth
+from workers.models.plan import plan
 
 State = dict[str, NDArray[np.number]]
 """Arrays by their keys."""
@@ -36,18 +37,22 @@ _NUMBERED: Final = dict(
 _NUMBERED_FIRST: Final = re.compile(r"(?P<trunk>(?:.*\.)?)4\.denselayer1\.(?:layers\.)?norm\.?1\.weight")
 
 
-def shapes(channels: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def shapes(depth: Depth, channels: int, outputs: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Yield torchvision's names in the order of Keras' variables, with PyTorch's shapes."""
-    for layer in plan(channels):
+    for layer in plan(depth, channels):
         if len(layer.shape) == 1:
             yield from ((f"{layer.torch}.{part}", layer.shape) for part in _NORM)
         else:
             yield f"{layer.torch}.weight", layer.shape[::-1]
-    yield HEAD_WEIGHT, (outputs, FEATURES)
+    yield HEAD_WEIGHT, (outputs, depth.features)
     yield HEAD_BIAS, (outputs,)
 
 
-TRUNK: Final = frozenset(name for name, _ in shapes(3, 1)) - {HEAD_WEIGHT, HEAD_BIAS}
+TRUNKS: Final = {
+    frozenset(name for name, _ in shapes(depth, 3, 1)) - {HEAD_WEIGHT, HEAD_BIAS}: architecture
+    for architecture, depth in DEPTHS.items()
+}
+"""The names of a trunk's arrays, which tell its architecture: no two have the same blocks."""
 
 
 def sorted_keys(state: State) -> dict[str, dict[str, str]]:
@@ -76,6 +81,6 @@ def trunks_in(state: State) -> dict[str, dict[str, str]]:
     found = {}
     for trunk, names in sorted_keys(state).items():
         own = {name: key for name, key in names.items() if not name.endswith("num_batches_tracked")}
-        if own.keys() == TRUNK:
+        if frozenset(own) in TRUNKS:
             found[trunk] = own
     return found

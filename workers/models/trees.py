@@ -1,4 +1,4 @@
-"""Find the one DenseNet-121 in a tree of keys, with its own head; refuse where there are several."""
+"""Find the one DenseNet in a tree of keys, with its own head; refuse where there are several."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS, NAMES, Depth
 from workers.models.advice import SAVE_STATE_DICT
-from workers.models.plan import FEATURES
 from workers.models.strangers import name_stranger
-from workers.models.torch_names import HEAD_BIAS, HEAD_WEIGHT, TRUNK, State, shapes, sorted_keys, trunks_in
+from workers.models.torch_names import HEAD_BIAS, HEAD_WEIGHT, TRUNKS, State, shapes, sorted_keys, trunks_in
 
 _MATRIX_AXES: Final = 2
 _MOST_NAMED: Final = 8
@@ -28,13 +28,14 @@ _OF_TRAINING: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A whole DenseNet-121 with a head: torchvision's names to the keys they have in `container`.
+    """A whole DenseNet with a head: torchvision's names to the keys they have in `container`.
 
-    `trunk` and `head` are paths of keys inside the container; `keys` is without the head's bias where there
-    is none.
+    `architecture`: as cards name it. `trunk` and `head` are paths of keys inside the container; `keys` is
+    without the head's bias where there is none.
     """
 
     container: str
+    architecture: str
     trunk: str
     head: str
     keys: Mapping[str, str]
@@ -44,6 +45,11 @@ class Network:
     def paths(self) -> tuple[str, str]:
         """Trunk and head as people name them: from the file's top."""
         return _join(self.container, self.trunk), _join(self.container, self.head)
+
+    @property
+    def depth(self) -> Depth:
+        """Its depth."""
+        return DEPTHS[self.architecture]
 
     @property
     def outputs(self) -> int:
@@ -67,7 +73,7 @@ class Found:
 
 
 def find_network(path: Path, containers: Mapping[str, State], weights_key: str | None) -> Found:
-    """Return the one DenseNet-121 with its head among a file's arrays, taken from one place in the tree.
+    """Return the one DenseNet with its head among a file's arrays, taken from one place in the tree.
 
     `containers`: the arrays of each state dict in the file, by the path of keys that leads to it, "" for the
     file itself. `weights_key`: the path of the wanted trunk or head, or of what holds both; or both, with a
@@ -120,23 +126,20 @@ def find_network(path: Path, containers: Mapping[str, State], weights_key: str |
 def _networks(container: str, state: State, trunks: Mapping[str, Mapping[str, str]]) -> Iterator[Network]:
     """Yield every trunk with every head that may be its own."""
     in_trunks = {key for keys in trunks.values() for key in keys.values()}
+    architectures = {trunk: TRUNKS[frozenset(keys)] for trunk, keys in trunks.items()}
     for key, array in state.items():
-        if key in in_trunks or not _is_head(key, array):
+        if key in in_trunks or not _may_be_head(key, array):
             continue
+        fitting = [trunk for trunk, name in architectures.items() if DEPTHS[name].features == array.shape[1]]
         head = key.removesuffix("weight").removesuffix(".")
         bias = f"{key.removesuffix('weight')}bias"
-        for trunk in _owners(head, trunks):
+        for trunk in _owners(head, fitting):
             keys = {**trunks[trunk], HEAD_WEIGHT: key} | ({HEAD_BIAS: bias} if bias in state else {})
-            yield Network(container, trunk, head, keys, state)
+            yield Network(container, architectures[trunk], trunk, head, keys, state)
 
 
-def _is_head(key: str, array: NDArray[np.number]) -> bool:
-    return (
-        key.rpartition(".")[2] == "weight"
-        and array.ndim == _MATRIX_AXES
-        and len(array) > 0
-        and array.shape[1] == FEATURES
-    )
+def _may_be_head(key: str, array: NDArray[np.number]) -> bool:
+    return key.rpartition(".")[2] == "weight" and array.ndim == _MATRIX_AXES and len(array) > 0
 
 
 def _owners(head: str, trunks: Iterable[str]) -> list[str]:
@@ -196,7 +199,7 @@ def _headless(
     networks: Iterable[Network],
 ) -> list[str]:
     """Return the paths of whole trunks without a head that are no copies of one that has a head."""
-    headed = {network.paths[0]: {name: network.arrays[name] for name in TRUNK} for network in networks}
+    headed = {network.paths[0]: _trunk_arrays(network) for network in networks}
     found = []
     for container, inside in trunks.items():
         for trunk, keys in inside.items():
@@ -206,6 +209,10 @@ def _headless(
             ):
                 found.append(_join(container, trunk))
     return found
+
+
+def _trunk_arrays(network: Network) -> State:
+    return {name: array for name, array in network.arrays.items() if name not in {HEAD_WEIGHT, HEAD_BIAS}}
 
 
 def _listed(networks: list[Network]) -> str:
@@ -250,9 +257,9 @@ def _left(path: Path, network: Network, known: Mapping[str, str], *, chosen: boo
             layers.append(f"{_join(network.container, key)} {array.shape}")
     if layers:
         raise ConfigError(
-            f"{path}: has {len(layers)} other arrays beside a DenseNet-121 and its head {network.paths[1]}: "
-            f"{_few(layers)}; a network that computes with them, like one with two layers as head, cannot be "
-            f"read. If yours does not, {SAVE_STATE_DICT}"
+            f"{path}: has {len(layers)} other arrays beside a {network.depth.name} and its head "
+            f"{network.paths[1]}: {_few(layers)}; a network that computes with them, like one with two "
+            f"layers as head, cannot be read. If yours does not, {SAVE_STATE_DICT}"
         )
     return tuple(left)
 
@@ -267,15 +274,16 @@ def _none(path: Path, containers: Mapping[str, State]) -> ConfigError:
     if not keys:
         return ConfigError(f"{path}: no arrays are in it; {SAVE_STATE_DICT}")
     everything = {_join(at, key): value for at, state in containers.items() for key, value in state.items()}
-    if trunks_in(everything):
+    whole = trunks_in(everything)
+    if whole:
+        depths = {DEPTHS[TRUNKS[frozenset(keys)]] for keys in whole.values()}
+        wanted = " or ".join(f"(outputs, {depth.features})" for depth in depths)
         matrices = [f"{key} {value.shape}" for key, value in everything.items() if value.ndim == _MATRIX_AXES]
         others = f"its linear layers are {_few(matrices)}" if matrices else "features alone find nothing"
-        return ConfigError(
-            f"{path}: the head is missing: no array is (outputs, {FEATURES}) of one linear layer; {others}"
-        )
+        return ConfigError(f"{path}: the head is missing: no array is {wanted} of one linear layer; {others}")
     stranger = name_stranger(keys)
     if stranger:
-        return ConfigError(f"{path}: is {stranger}; only DenseNet-121 can be read")
+        return ConfigError(f"{path}: is {stranger}; only {NAMES} can be read")
     parts = max(sorted_keys(everything).items(), key=lambda item: len(item[1]), default=None)
     if parts is None:
         return ConfigError(
@@ -284,11 +292,13 @@ def _none(path: Path, containers: Mapping[str, State]) -> ConfigError:
         )
     at, names = parts
     own = {name for name in names if not name.endswith("num_batches_tracked")}
-    missing = [name for name, _ in shapes(3, 1) if name in TRUNK - own]
-    unexpected = [names[name] for name in names if name in own - TRUNK]
+    nearest = min(TRUNKS, key=lambda trunk: len(trunk ^ own))
+    depth = DEPTHS[TRUNKS[nearest]]
+    missing = [name for name, _ in shapes(depth, 3, 1) if name in nearest - own]
+    unexpected = [names[name] for name in names if name in own - nearest]
     differences = [
         f"{what} {len(those)} arrays, the first is {those[0]}"
         for what, those in (("it lacks", missing), ("it has other", unexpected))
         if those
     ]
-    return ConfigError(f"{path}: is no DenseNet-121{f' at {at}' if at else ''}: {'; '.join(differences)}")
+    return ConfigError(f"{path}: is no {depth.name}{f' at {at}' if at else ''}: {'; '.join(differences)}")

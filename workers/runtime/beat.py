@@ -1,11 +1,31 @@
 """Beat, which ends whenever a signal asks it to."""
 
+import logging
 import signal
 from typing import NoReturn
 
 from celery import platforms
 from celery.apps.beat import Beat
-from celery.beat import Service
+from celery.beat import PersistentScheduler, ScheduleEntry, SchedulingError, Service
+
+from jobs.dispatch.away import away_reason
+
+log = logging.getLogger(__name__)
+
+
+class PatientScheduler(PersistentScheduler):
+    """Celery's scheduler, which says in a line that the broker is away."""
+
+    def apply_async(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> object:
+        """Send a tick, or say why not: the next one is sent in its time."""
+        try:
+            return super().apply_async(entry, *args, **kwargs)
+        except SchedulingError as error:
+            reason = away_reason(error.__context__ or error, self.app.connection_for_write().as_uri())
+            if reason is None:
+                raise
+            log.warning("%s; the next tick tries again", reason)
+            return None
 
 
 class EndingBeat(Beat):

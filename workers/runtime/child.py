@@ -114,8 +114,11 @@ class Child:
             log.info("run %d, evaluation %d: done", held.run_id, evaluation_id)
 
     def reconcile(self) -> None:
-        """Bring the ledger forward."""
-        reconcile(self._database, self._broker, self._settings)
+        """Bring the ledger forward; the next call sends what a broker that is away does not take."""
+        try:
+            reconcile(self._database, self._broker, self._settings)
+        except BrokerAwayError as error:
+            log.warning("%s", error)
 
     def _scorer_for(self, name: str, fingerprint: str | None) -> Scorer:
         if self._scorer is None or self._scorer.card.name != name:

@@ -16,7 +16,9 @@ from celery.signals import setup_logging, worker_process_init
 from config.errors import ConfigError
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE
 from jobs.dispatch.broker import Broker
+from jobs.errors import AwayError, JobsError
 from workers.runtime import tasks
 from workers.runtime.app import app
 
@@ -24,6 +26,12 @@ log = logging.getLogger(__name__)
 
 REFUSED: Final = signal.SIGRTMIN
 """A child sends this to its worker when the model is not what its card says; the worker then ends."""
+
+FAILED: Final = signal.SIGRTMIN + 1
+"""A child sends this to its worker when it cannot start for a reason that may pass, such as no memory."""
+
+EXITS: Final = {REFUSED: EXIT_USAGE, FAILED: EXIT_INCOMPLETE}
+"""The worker's exit codes: with the first one it is not started again."""
 
 _CHILD_MEMORY: Final = 2 << 30
 """Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
@@ -94,9 +102,12 @@ def _start_child(**_: object) -> None:
         child = Child(settings, Broker(app), children_and_threads(settings)[1])
         child.warm_up()
     except Exception as error:  # Celery would log it and send messages to this half-made child
-        log.critical("refusing to start: %s", error, exc_info=not isinstance(error, ConfigError))
+        refused = isinstance(error, ConfigError | JobsError) and not isinstance(error, AwayError)
+        log.critical(
+            "%s: %s", "refusing to start" if refused else "cannot start now", error, exc_info=not refused
+        )
         worker = os.getppid()
-        os.kill(worker, REFUSED)
+        os.kill(worker, REFUSED if refused else FAILED)
         while os.getppid() == worker:  # exiting before the worker has ended would make it start another child
             time.sleep(0.05)
         sys.exit(1)

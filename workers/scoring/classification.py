@@ -21,11 +21,11 @@ from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, Outcome
 from jobs.sources.source import ImageSource, open_source
-from workers.inference.engine import Engine, Inference, make_engine
+from workers.inference.engine import Engine, Inference, infer_views, make_engine
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
-from workers.inference.pixels import prepare
+from workers.inference.pixels import prepare_views
 from workers.inference.plausible import require_plausible
 from workers.inference.region import visible_region
 from workers.outputs.drawing import Drawing
@@ -40,7 +40,7 @@ _GROUPS_BEHIND: Final = 2
 class _Decoded:
     image: BatchImage
     picture: Picture
-    prepared: NDArray[np.float32]
+    views: NDArray[np.float32]
 
 
 class ClassificationScorer:
@@ -103,7 +103,7 @@ class ClassificationScorer:
             try:
                 picture = read_picture(source, image.image_index, self._max_pixels, held.bits)
                 require_plausible(picture, self.card.pixels)
-                return _Decoded(image, picture, prepare(picture, self.card.pixels))
+                return _Decoded(image, picture, prepare_views(picture, self.card.pixels))
             except ImageUnusableError as error:
                 return Failed(image.image_id, Stage.READ, error.reason, error.message)
             except MemoryError:
@@ -121,7 +121,7 @@ class ClassificationScorer:
 
     def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
         """Run the network; peaks are located and overlays drawn while the next call computes."""
-        inferred = self._engine.infer(np.stack([decoded.prepared for decoded in group]))
+        inferred = infer_views(self._engine, np.stack([decoded.views for decoded in group]))
         return self._pool.submit(self._outcomes, held, group, inferred)
 
     def _outcomes(self, held: Claim, group: Sequence[_Decoded], inferred: Inference) -> list[Outcome]:
@@ -138,7 +138,7 @@ class ClassificationScorer:
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
         if held.heatmaps == "none":
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
-            return Classification(image_id, picture.width, picture.height, scores)
+            return Classification(image_id, picture.width, picture.height, scores, film=picture.film)
         region = visible_region(self.card.pixels, picture.width, picture.height)
         scores = tuple(
             self._located(
@@ -155,6 +155,7 @@ class ClassificationScorer:
             scores,
             maps=maps.astype("<f2").tobytes(),
             map_shape=(maps.shape[0], maps.shape[1]),
+            film=picture.film,
         )
 
     def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:

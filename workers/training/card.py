@@ -13,14 +13,19 @@ from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS
 from workers.models.folder import write_model
 from workers.training.plan import Plan
 from workers.training.plots import plot_classes, plot_curve
 from workers.training.state import LAST_FILE, STATE_FILE, State
 from workers.training.validation import Validated
 
-ARCHITECTURE: Final = "densenet121"
-"""The architecture that is trained; a model to start from must have the same."""
+_ARCHITECTURE: Final = "densenet121"
+
+
+def _architecture(plan: Plan) -> str:
+    """Return what is trained: the network of the model to start from, if there is one."""
+    return _ARCHITECTURE if plan.start is None else plan.start.card.architecture
 
 
 def draft_card(plan: Plan) -> ClassificationCard:
@@ -29,7 +34,7 @@ def draft_card(plan: Plan) -> ClassificationCard:
         return ClassificationCard(
             name=plan.name,
             description="in training",
-            architecture=ARCHITECTURE,
+            architecture=_architecture(plan),
             sha256="0" * 64,
             weights="in-training.npz",
             findings=plan.train.findings,
@@ -59,11 +64,13 @@ def write_trained(
         for name, value in zip(plan.train.findings, found.aurocs(), strict=True)
         if value is not None
     }
+    architecture = _architecture(plan)
     start = "from seeded initial weights" if plan.start is None else f"from model {plan.start.card.name}"
     facts: CardFields = {
         "name": plan.name,
-        "description": plan.description or f"DenseNet-121 trained on {plan.train.manifest.name}",
-        "architecture": ARCHITECTURE,
+        "description": plan.description
+        or f"{DEPTHS[architecture].name} trained on {plan.train.manifest.name}",
+        "architecture": architecture,
         "findings": plan.train.findings,
         "thresholds": youden,
         "sensitive_thresholds": sensitive,

@@ -1,6 +1,5 @@
 """What a person sees while a run is worked on, and how the command ends; without pauses."""
 
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO
@@ -19,7 +18,7 @@ from db.schema.runs import run
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
 from jobs.dispatch import follow as module
-from jobs.dispatch.follow import _InterruptHandler, _pace, finish, follow
+from jobs.dispatch.follow import _pace, finish, follow
 
 
 @pytest.fixture(autouse=True)
@@ -103,15 +102,6 @@ def test_the_pace_is_images_per_second_and_the_time_left(
     assert _pace(speed, total, completed) == shown
 
 
-def test_an_interrupt_that_python_forgot_is_remembered() -> None:
-    interrupt = _InterruptHandler()
-    interrupt.check()
-    with pytest.raises(KeyboardInterrupt):
-        interrupt(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        interrupt.check()
-
-
 # --- the end -----------------------------------------------------------------------------------------------
 
 
@@ -136,9 +126,10 @@ def test_a_complete_run_with_failed_images_ends_with_a_code_of_its_own(sqlite: D
 def test_a_run_of_which_nothing_could_be_scored_is_no_success(
     sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    facts = {"status": RunStatus.COMPLETE, "scored": 0, "failed": 4}
+    why = "none of its 4 images could be scored"
+    facts = {"status": RunStatus.FAILED, "scored": 0, "failed": 4, "message": why}
     assert end_of(sqlite, run_id, **facts) == EXIT_INCOMPLETE
-    assert "none of its images could be scored" in capsys.readouterr().err
+    assert f"run {run_id} is failed: {why}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("status", [RunStatus.CANCELLED, RunStatus.BROKEN])

@@ -567,10 +567,21 @@ def test_command_replaces_an_older_report_whole_and_tells_its_size(
     path.write_text("an older one")
     done = command(run_id, "-o", path)
     assert done.exit_code == 0
-    assert re.search(r"wrote \S+run\.html \(\d\.\d MB\)", done.stdout)
+    assert re.search(r"wrote \S+run\.html \(\d\.\d MB\), replacing the file that was there", done.stdout)
     assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
     assert [file.name for file in path.parent.iterdir()] == ["run.html"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_command_has_a_name_for_the_page(
+    database: Database, tmp_path: Path, command: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = full_run(database, tmp_path)
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert re.fullmatch(rf"wrote run-{run_id}\.html \(\d\.\d MB\)\n", command(run_id).stdout)
+    assert [file.name for file in folder.iterdir()] == [f"run-{run_id}.html"]
 
 
 def test_command_says_which_folder_is_not_there(tmp_path: Path, command: Callable[..., Any]) -> None:

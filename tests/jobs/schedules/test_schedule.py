@@ -21,9 +21,12 @@ from support import STUB_CARD, free_port, write_card, write_manifest
 from typer.testing import CliRunner
 
 from config.errors import ConfigError
+from config.failures import Reason, Stage
 from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
 from db.database import Database, clock
+from db.outcomes import Failed
+from db.retries import retry_failed
 from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.runs import run
@@ -367,6 +370,39 @@ def test_a_model_or_a_folder_that_is_missing_fails_with_its_name(archive: Archiv
     archive.tick(NIGHTS[0])
     assert "there is no model 'stub'" in archive.message()
     assert archive.count("alerts") == 1
+
+
+def fail_everything(archive: Archive) -> list[int]:
+    """Work on what waits, with nothing scored; gives the evaluations that are due then."""
+    for batch in ledger.take_pending(archive.database, 1_000):
+        held = ledger.claim(archive.database, batch.batch_id, "worker", 60)
+        assert held is not None
+        failed = [Failed(image.image_id, Stage.READ, Reason.DAMAGED, "a checksum") for image in held.images]
+        assert ledger.complete(archive.database, held, failed)
+    return recovery.close_finished(archive.database)
+
+
+def test_a_night_that_scores_nothing_is_alerted_once_however_often_it_is_tried(archive: Archive) -> None:
+    archive.schedule()
+    archive.tick(NIGHTS[0])
+    assert fail_everything(archive) == []
+    assert retry_failed(archive.database, 1) == 6
+    assert fail_everything(archive) == []
+    (raised,) = alerts.since(archive.database, SUNDAY)
+    assert (raised.kind, raised.schedule, raised.run_id) == ("failed", "night", 1)
+    assert "none of its 6 images could be scored" in raised.message
+    with archive.database.read() as connection:
+        assert connection.execute(text("SELECT run_id, due_at IS NULL FROM alerts")).all() == [(1, False)]
+    assert archive.night(NIGHTS[1]) == 6, "the next night goes on"
+
+
+def test_new_images_that_all_fail_are_no_failure_of_an_archive_with_scores(archive: Archive) -> None:
+    archive.schedule()
+    archive.night(NIGHTS[0])
+    write_manifest(archive.manifest, archive.images + 1)
+    archive.tick(NIGHTS[1])
+    assert len(fail_everything(archive)) == 1, "the others' scores are evaluated"
+    assert archive.count("alerts") == 0
 
 
 # --- scheduled evaluations ---------------------------------------------------------------------------------

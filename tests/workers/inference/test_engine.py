@@ -59,7 +59,7 @@ def network(engine: TensorFlowEngine, untrained: Classifier) -> Any:
 
 def build(model: Classifier) -> Any:
     from workers.inference import weights
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     built = densenet.build(model.card)
     weights.load_weights(built, model)
@@ -75,7 +75,7 @@ def changed(model: Classifier, folder: Path | None = None, **fields: Any) -> Cla
 def own_model(model: Classifier, **fields: Any) -> Classifier:
     """Give a model of another shape with seeded weights, and with the hash and golden scores they have."""
     from workers.inference import weights
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     findings = fields.get("findings", model.card.findings)
     blanks = (0.5,) * len(findings)
@@ -144,13 +144,13 @@ def watched(model: Classifier, monkeypatch: pytest.MonkeyPatch) -> TensorFlowEng
     import tensorflow as tf
 
     from workers.inference.gradcam import class_activation_maps
-    from workers.inference.networks import densenet121
+    from workers.inference.networks import densenet
 
     def with_features(normed: Any, kernel: Any, *, final_relu: bool) -> Any:
         return tf.concat([class_activation_maps(normed, kernel, final_relu=final_relu), normed], axis=-1)
 
     with monkeypatch.context() as patched:
-        patched.setattr(densenet121, "class_activation_maps", with_features)
+        patched.setattr(densenet, "class_activation_maps", with_features)
         return TensorFlowEngine(model, threads=1)
 
 
@@ -509,7 +509,7 @@ def test_file_that_is_no_npz_is_refused_though_its_hash_is_right(
 def test_weights_for_another_number_of_findings_are_refused_and_the_shapes_are_named(
     engine: TensorFlowEngine, saved: Classifier
 ) -> None:
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     assert engine.batch
     card = saved.card

@@ -381,9 +381,11 @@ def test_tensor_is_what_tensorflow_resizes(tensorflow: Any) -> None:
         ({"resize_first": 80}, "resize_first 80 is less than size 96"),
         ({"resize_first": (256, 80)}, "resize_first 80 is less than size 96"),
         ({"resize_first": 256, "center_crop": True}, "two ways to cut out the middle"),
+        ({"ten_crops": True}, "ten_crops are cut out of a larger picture; resize_first says how large"),
+        ({"standardize": True}, "mean must be 0 and std 1"),
     ],
 )
-def test_card_whose_middle_does_not_lie_inside_is_refused(fields: dict[str, Any], says: str) -> None:
+def test_card_whose_parts_do_not_fit_is_refused(fields: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         Preprocessing.model_validate(card_pixels().model_dump() | fields)
 
@@ -391,3 +393,71 @@ def test_card_whose_middle_does_not_lie_inside_is_refused(fields: dict[str, Any]
 def test_card_that_does_not_resize_first_keeps_its_fingerprint() -> None:
     assert "resize_first" not in card_pixels().model_dump(exclude_defaults=True)
     assert card_pixels().fingerprint != first_resized(128).fingerprint
+
+
+# --- ten crops, and each by itself -------------------------------------------------------------------------
+
+
+def test_views_of_a_card_without_ten_crops_are_the_one_that_is_prepared() -> None:
+    for wanted in (card_pixels(), first_resized(128)):
+        views = pixels.prepare_views(Picture(GREY), wanted)
+        assert views.shape == (1, 96, 96, wanted.channels)
+        assert np.array_equal(views[0], pixels.prepare(Picture(GREY), wanted))
+
+
+@pytest.mark.parametrize("of", [GREY, COLOUR], ids=["grey", "colour"])
+def test_ten_crops_are_the_middle_and_the_corners_of_the_picture_and_of_its_mirror_image(
+    of: NDArray[np.uint8],
+) -> None:
+    # 43 columns are left beside the middle: that of the mirror image is another.
+    wanted = card_pixels().model_copy(update={"resize_first": (130, 139), "ten_crops": True})
+    whole = by_definition(
+        np.asarray(Image.fromarray(of).resize((139, 130), Image.Resampling.BILINEAR)), wanted
+    )
+    places = [(17, 22), (0, 0), (0, 43), (34, 0), (34, 43)]
+    ten = [part[y : y + 96, x : x + 96] for part in (whole, whole[:, ::-1]) for y, x in places]
+    views = pixels.prepare_views(Picture(of), wanted)
+    assert views.dtype == np.float32
+    assert np.abs(views - np.stack(ten)).max() <= 1e-5
+    assert np.array_equal(views[0], pixels.prepare(Picture(of), wanted))
+
+
+def test_maps_of_ten_crops_are_of_the_middle() -> None:
+    ten = first_resized(128).model_copy(update={"ten_crops": True})
+    assert visible_region(ten, 400, 200) == visible_region(first_resized(128), 400, 200)
+
+
+STANDARDISED = {"mean": (0.0,) * 3, "std": (1.0,) * 3, "standardize": True}
+
+
+@pytest.mark.parametrize("shape", [(211, 173), (96, 300, 3), (40, 500), (96, 96, 3)])
+@pytest.mark.parametrize("factor", [1.0, 1 / 255])
+@pytest.mark.parametrize("first", [None, 110])
+def test_standardised_picture_is_tensorflows(
+    tensorflow: Any, shape: tuple[int, ...], factor: float, first: int | None
+) -> None:
+    plain = as_it_is(96, 3, "bilinear").model_copy(update={"factor": factor, "resize_first": first})
+    values = pixels.prepare(Picture(drawn(shape)), plain)
+    expected = tensorflow.image.per_image_standardization(values).numpy()
+    found = pixels.prepare(Picture(drawn(shape)), plain.model_copy(update=STANDARDISED))
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() <= 1e-5
+    assert found.std() == pytest.approx(1)
+
+
+def test_standardised_picture_of_one_grey_is_tensorflows(tensorflow: Any) -> None:
+    even = Picture(np.full((50, 61), 77, np.uint8))
+    wanted = as_it_is(96, 3, "bilinear").model_copy(update=STANDARDISED)
+    expected = tensorflow.image.per_image_standardization(np.full((96, 96, 3), 77, np.float32)).numpy()
+    assert np.array_equal(pixels.prepare(even, wanted), expected)
+
+
+def test_each_of_ten_crops_is_standardised_by_itself() -> None:
+    wanted = card_pixels().model_copy(update={"resize_first": 128, "ten_crops": True} | STANDARDISED)
+    views = pixels.prepare_views(Picture(GREY), wanted)
+    assert np.abs(views.mean(axis=(1, 2, 3))).max() < 1e-5
+    assert views.std(axis=(1, 2, 3)) == pytest.approx(np.ones(10), abs=1e-5)
+
+
+def test_card_that_speaks_of_neither_keeps_its_fingerprint() -> None:
+    assert not {"ten_crops", "standardize"} & card_pixels().model_dump(exclude_defaults=True).keys()

@@ -21,7 +21,7 @@ from support import STUB_CARD, write_card
 from typer.testing import CliRunner, Result
 
 from config.cards.classification import ClassificationCard, Preprocessing
-from config.cards.model import Classifier, find_model, read_model, require_classifier
+from config.cards.model import Classifier, Model, find_model, read_model, require_classifier
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from db.database import Database
@@ -30,6 +30,7 @@ from jobs.phantoms.archive import plan_archive, write_archive
 from workers.archive import archive_statistics
 from workers.commands.main import app
 from workers.commands.models import register
+from workers.inference.engine import TensorFlowEngine
 from workers.inference.statistics import Statistics
 from workers.models import add
 from workers.models.add import add_folder, add_weights
@@ -105,7 +106,7 @@ def read_from_arrays(
     monkeypatch: pytest.MonkeyPatch, arrays: list[NDArray[np.float32]], **facts: Any
 ) -> None:
     """Let a file hold these arrays, for what only PyTorch's files say and this environment cannot write."""
-    imported = ForeignWeights(arrays, arrays[0].shape[2], len(arrays[-1]), **facts)
+    imported = ForeignWeights("densenet121", arrays, arrays[0].shape[2], len(arrays[-1]), **facts)
     monkeypatch.setattr(add, "_read", lambda *_arguments, **_options: imported)
 
 
@@ -216,6 +217,24 @@ def test_option_goes_before_the_layout(weights_file: Path, models: Path) -> None
     assert card.provenance.startswith("the ward; made of")
 
 
+def test_ten_crops_and_standardisation_are_the_cards(weights_file: Path, models: Path) -> None:
+    told = small("torchvision", findings=FINDINGS, resize_first=SIZE + 8, ten_crops=True, standardize=True)
+    model = bring(weights_file, models, told)
+    pixels = model.card.pixels
+    assert (pixels.resize_first, pixels.ten_crops, pixels.standardize) == (SIZE + 8, True, True)
+    assert (pixels.mean, pixels.std) == ((0.0,) * 3, (1.0,) * 3)
+    # A worker checks the golden scores of the ten.
+    assert TensorFlowEngine(model, threads=1, maps=False).batch == 8
+    single = model.card.model_copy(update={"pixels": pixels.model_copy(update={"ten_crops": False})})
+    with pytest.raises(ConfigError, match="for the test pattern"):
+        TensorFlowEngine(Model(model.folder, single), threads=1, maps=False)
+
+
+def test_keras_layout_needs_no_mean_where_each_image_has_its_own(weights_file: Path, models: Path) -> None:
+    told = small("keras", findings=FINDINGS, resize="tensor", standardize=True)
+    assert bring(weights_file, models, told).card.pixels.standardize
+
+
 @pytest.mark.parametrize("half", [False, True])
 def test_golden_scores_are_those_of_the_brought_network(
     fourteen: Any, weights_file: Path, models: Path, half: bool
@@ -272,6 +291,14 @@ def never(_pixels: Preprocessing) -> Statistics:
 
 REFUSED_OPTIONS: dict[str, tuple[ImportOptions, str]] = {
     "course without manifest": (ImportOptions("course"), "--layout course needs --manifest and --images"),
+    "a mean beside each image's own": (
+        ImportOptions("torchvision", mean=(1.0,), std=(1.0,), standardize=True),
+        "--standardize takes each image's own mean and std; leave --mean and --std",
+    ),
+    "ten crops of no larger picture": (
+        small("torchvision", findings=FINDINGS, ten_crops=True),
+        "resize_first says how large",
+    ),
     "mean without std": (ImportOptions("course", mean=(1.0,)), "--mean and --std belong together"),
     "both": (
         ImportOptions("course", mean=(1.0,), std=(1.0,), sample=never),
@@ -571,10 +598,10 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     done = command("list")
     assert done.exit_code == 0
     assert re.search(
-        r"handed-on\W+yours\W+14\W+yes\W+not compared\W+" + card_of(folder).sha256[:12],
+        r"handed-on\W+yours\W+densenet121\W+14\W+yes\W+not compared\W+" + card_of(folder).sha256[:12],
         done.stdout,
     )
-    assert re.search(r"untrained\W+shipped\W+14\W+no\W", done.stdout)
+    assert re.search(r"untrained\W+shipped\W+densenet121\W+14\W+no\W", done.stdout)
 
     (models / "broken").mkdir()
     (models / "broken" / "card.yaml").write_text("name: broken\n", encoding="utf-8")

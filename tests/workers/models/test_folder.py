@@ -36,7 +36,7 @@ FACTS: dict[str, Any] = {
 def network(tensorflow: Any) -> Any:
     """The network that FACTS describe."""
     from config.cards.classification import ClassificationCard
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     assert tensorflow
     draft = {"sha256": "0" * 64, "weights": "weights.npz", "golden": (0.5, 0.5)}

@@ -13,7 +13,7 @@ from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats.picture import Picture
-from workers.inference.pixels import prepare
+from workers.inference.pixels import prepare_views
 from workers.models import home
 from workers.models.home import HomeScores, compare_with_home
 from workers.models.original import TOLERANCE
@@ -52,10 +52,12 @@ PICTURES = {
 
 def from_home(card: ClassificationCard = CARD, network: Linear | None = None) -> HomeScores:
     """Score the pictures as the model's origin does, in its way of preparing them."""
-    inputs = np.stack([prepare(picture, card.pixels) for picture in PICTURES.values()])
-    logits = (network or Linear())(inputs, training=False)[1]
-    probabilities = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    return HomeScores("five.csv", tuple(PICTURES), FINDINGS, probabilities, PICTURES.__getitem__)
+    views = [prepare_views(picture, card.pixels) for picture in PICTURES.values()]
+    logits = [(network or Linear())(inputs, training=False)[1] for inputs in views]
+    probabilities = np.stack([(1 / (1 + np.exp(-of_views))).mean(axis=0) for of_views in logits])
+    return HomeScores(
+        "five.csv", tuple(PICTURES), FINDINGS, probabilities.astype(np.float32), PICTURES.__getitem__
+    )
 
 
 def refusal(scores: HomeScores, card: ClassificationCard = CARD) -> str:
@@ -105,10 +107,17 @@ def test_other_order_of_the_findings_is_recognised() -> None:
         ({"resize": "nearest"}, "with --resize nearest they are the same"),
         ({"resize": "gaussian"}, "with --resize gaussian they are the same"),
         ({"center_crop": True}, "with --center-crop they are the same"),
+        ({"standardize": True, "mean": [0.0], "std": [1.0]}, "with --standardize they are the same"),
     ],
 )
-def test_other_resize_is_recognised(pixels: dict[str, Any], option: str) -> None:
+def test_other_pixels_are_recognised(pixels: dict[str, Any], option: str) -> None:
     assert option in refusal(from_home(card_of(**pixels)))
+
+
+def test_ten_crops_are_compared_and_recognised() -> None:
+    ten, middle = card_of(resize_first=40, ten_crops=True), card_of(resize_first=40)
+    assert compare_with_home(from_home(ten), Linear(), ten, TOLERANCE).difference < 1e-6
+    assert "with --ten-crops they are the same" in refusal(from_home(ten), middle)
 
 
 def test_other_final_relu_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,14 @@ def hugging_face(folder: Path, config: dict[str, object], weights: str | None) -
 
 
 @pytest.mark.parametrize(
-    "config", [{"architecture": "densenet121"}, {"architectures": ["DenseNet121"]}, {"num_labels": 14}]
+    "config",
+    [
+        {"architecture": "densenet121"},
+        {"architecture": "densenet161"},
+        {"architectures": ["DenseNet121"]},
+        {"architectures": ["DenseNet-201"]},
+        {"num_labels": 14},
+    ],
 )
 @pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model.bin"])
 def test_weights_of_a_hugging_face_folder_are_taken(
@@ -131,7 +138,7 @@ def test_weights_of_a_hugging_face_folder_are_taken(
         ({"architectures": ["ViTForImageClassification"], "model_type": "vit"}, "ViTForImageClassification"),
         ({"architecture": "resnet50"}, "resnet50"),
         ({"architecture": "densenet1210"}, "densenet1210"),
-        ({"architecture": "densenet169"}, "densenet169"),
+        ({"architecture": "densenet264"}, "densenet264"),
     ],
 )
 def test_other_network_of_a_hugging_face_folder_is_named(
@@ -183,4 +190,4 @@ def test_densenet_of_another_depth_is_named_by_its_blocks(depth: int) -> None:
         for block, layers in enumerate(blocks[depth], start=1)
         for layer in range(1, layers + 1)
     ]
-    assert name_stranger(keys) == (None if depth == 121 else f"a DenseNet-{depth}")
+    assert name_stranger(keys) == ("a DenseNet-264" if depth == 264 else None)

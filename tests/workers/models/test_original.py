@@ -40,9 +40,9 @@ def card(untrained: Classifier) -> ClassificationCard:
 @pytest.fixture(scope="module")
 def network(tensorflow: Any, card: ClassificationCard) -> Any:
     assert tensorflow
-    from workers.inference.networks import densenet121
+    from workers.inference.networks import densenet
 
-    return densenet121.build(card)
+    return densenet.build(card)
 
 
 def model(pooling: str = "avg", activation: str = "sigmoid", before: Any = None) -> Any:

@@ -57,7 +57,7 @@ def torch_key(path: str) -> str:
 def network(tensorflow: Any, untrained: Classifier) -> Any:
     """DenseNet-121 with 14 findings as Keras builds it."""
     assert tensorflow
-    from workers.inference.networks import densenet121 as densenet
+    from workers.inference.networks import densenet
 
     return densenet.build(untrained.card)
 
@@ -346,7 +346,8 @@ def head(
 ) -> ForeignWeights:
     kernel = np.arange(12, dtype=np.float32).reshape(4, 3)
     first = np.ones((7, 7, 1, 2), dtype=np.float32)
-    return ForeignWeights([first, kernel, np.array([7, 8, 9], dtype=np.float32)], 1, 3, findings, thresholds)
+    arrays = [first, kernel, np.array([7, 8, 9], dtype=np.float32)]
+    return ForeignWeights("densenet121", arrays, 1, 3, findings, thresholds)
 
 
 @pytest.mark.parametrize("unnamed", ["", None])

@@ -10,11 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import ConfigError
+from workers.inference.networks.depths import DEPTHS
 from workers.models.torch_names import State, shapes
 from workers.models.trees import Found, find_network
 
 PATH = Path("model.pth")
-TRUNK = [name for name, _ in shapes(3, 1) if name.startswith("features.")]
+TRUNKS = {
+    architecture: [name for name, _ in shapes(depth, 3, 1) if name.startswith("features.")]
+    for architecture, depth in DEPTHS.items()
+}
+HEAD = ("classifier.weight", "classifier.bias")
+TRUNK = TRUNKS["densenet121"]
 
 
 def renamed(name: str, style: str) -> str:
@@ -37,17 +43,26 @@ def numbered(name: str) -> str:
     return f"{NUMBERS[layer]}.{rest}"
 
 
-def network(trunk: str, head: str, mark: float, *, style: str = "torchvision", outputs: int = 2) -> State:
+def network(
+    trunk: str,
+    head: str,
+    mark: float,
+    *,
+    style: str = "torchvision",
+    outputs: int = 2,
+    architecture: str = "densenet121",
+) -> State:
     """Make a network's arrays, each holding the network's mark; the trunk's are of one number only."""
     arrays = {
-        renamed(name, style).replace("features", trunk, 1): np.full(1, mark, np.float32) for name in TRUNK
+        renamed(name, style).replace("features", trunk, 1): np.full(1, mark, np.float32)
+        for name in TRUNKS[architecture]
     }
-    return arrays | head_of(head, mark, outputs)
+    return arrays | head_of(head, mark, outputs, architecture)
 
 
-def head_of(head: str, mark: float, outputs: int = 2) -> State:
+def head_of(head: str, mark: float, outputs: int = 2, architecture: str = "densenet121") -> State:
     return {
-        f"{head}.weight": np.full((outputs, 1024), mark, np.float32),
+        f"{head}.weight": np.full((outputs, DEPTHS[architecture].features), mark, np.float32),
         f"{head}.bias": np.full(outputs, mark, np.float32),
     }
 
@@ -181,6 +196,7 @@ FORMS = st.sampled_from(
 @given(
     places=st.tuples(PLACES, PLACES),
     forms=st.tuples(FORMS, FORMS),
+    architectures=st.tuples(st.sampled_from(list(DEPTHS)), st.sampled_from(list(DEPTHS))),
     inner=st.booleans(),
     split=st.booleans(),
     seed=st.integers(0, 2**32 - 1),
@@ -188,17 +204,20 @@ FORMS = st.sampled_from(
 def test_two_networks_are_never_mixed(
     places: tuple[str, str],
     forms: tuple[tuple[str, str, str], tuple[str, str, str]],
+    architectures: tuple[str, str],
     inner: bool,
     split: bool,
     seed: int,
 ) -> None:
     """Two networks anywhere in a tree, in any order of keys: one of them comes in whole, or none."""
     states = [
-        network(place + trunk, place + head, mark, style=style)
-        for mark, place, (trunk, head, style) in zip((1.0, 2.0), places, forms, strict=True)
+        network(place + trunk, place + head, mark, style=style, architecture=architecture)
+        for mark, place, (trunk, head, style), architecture in zip(
+            (1.0, 2.0), places, forms, architectures, strict=True
+        )
     ]
     if inner and "backbone" in forms[0][0]:
-        states[0] |= head_of(f"{places[0]}backbone.classifier", 1.0)
+        states[0] |= head_of(f"{places[0]}backbone.classifier", 1.0, architecture=architectures[0])
     if states[0].keys() & states[1].keys():
         split = True  # not two networks in one state dict, as one's arrays would replace the other's
     if split:
@@ -227,6 +246,9 @@ def test_two_networks_are_never_mixed(
         except ConfigError:
             continue
         assert len(marks(found)) == 1
+        mark = int(marks(found).copy().pop())
+        assert found.network.architecture == architectures[mark - 1]
+        assert set(found.network.arrays) == {*TRUNKS[architectures[mark - 1]], *HEAD}
         chosen.append(marks(found))
     assert chosen or not split
 

@@ -23,6 +23,7 @@ from db.outcomes import Failed, Outcome
 from workers.inference.engine import Inference
 from workers.inference.formats.decode import Readable, read_picture
 from workers.inference.formats.picture import Picture
+from workers.inference.pixels import prepare_views
 from workers.outputs.overlays import Overlays
 from workers.scoring import classification
 from workers.scoring.classification import ClassificationScorer
@@ -40,7 +41,8 @@ WIDTH, HEIGHT = 60, 45
 class FakeEngine:
     """Stands in for the network, so that a test can choose what it answers; pictures and files are real.
 
-    Mass is the picture's mean grey value, of 0 to 1. Maps point to the place of (finding, finding).
+    Mass is the picture's mean grey value, of 0 to 1. Maps point to the place of (finding, finding), with
+    `maps_by_mean` as high as Mass.
     """
 
     name = "fake"
@@ -51,6 +53,7 @@ class FakeEngine:
     not_finite_above: float = 2.0
     not_finite: float = np.nan
     calls: list[int] = field(default_factory=list)
+    maps_by_mean: bool = False
 
     def infer(self, inputs: NDArray[np.float32]) -> Inference:
         assert 1 <= len(inputs) <= self.batch
@@ -58,7 +61,8 @@ class FakeEngine:
         mean = inputs.mean(axis=(1, 2, 3))
         probabilities = np.stack([mean, np.full_like(mean, 0.25), np.full_like(mean, 0.75)], axis=-1)
         probabilities[mean > self.not_finite_above, 1] = self.not_finite
-        return Inference(probabilities, np.repeat(self.maps[None], len(inputs), axis=0))
+        maps = np.repeat(self.maps[None], len(inputs), axis=0)
+        return Inference(probabilities, maps * mean[:, None, None, None] if self.maps_by_mean else maps)
 
 
 def name_of(grey: int) -> str:
@@ -323,3 +327,21 @@ def test_the_runs_bits_say_how_bright_a_16_bit_picture_is(tmp_path: Path) -> Non
     (unsaid,) = wide.score(claim_of(CARD, tmp_path, ["deep.png"]))
     assert isinstance(unsaid, Failed)
     assert unsaid.reason == "wrong_depth"
+
+
+def test_score_of_ten_crops_is_their_mean_and_the_map_is_the_middles(tmp_path: Path) -> None:
+    values = np.random.default_rng(4).integers(0, 256, (40, 80), dtype=np.uint8)
+    assert cv2.imwrite(str(tmp_path / "a.png"), values)
+    pixels = CARD.pixels.model_copy(update={"resize_first": 36, "ten_crops": True})
+    card = CARD.model_copy(update={"pixels": pixels})
+    views = prepare_views(Picture(values), pixels)
+    engine = FakeEngine(batch=4, maps_by_mean=True)
+    scored = ClassificationScorer(card, engine, overlays=Overlays(tmp_path / "o"), max_pixels=100_000)
+    outcomes = scored.score(claim_of(card, tmp_path, ["a.png"] * 3, "all"))
+    assert sum(engine.calls) == 3 * len(views)
+    for outcome in outcomes:
+        assert isinstance(outcome, Classification)
+        assert outcome.scores[0].probability == pytest.approx(views.mean(), abs=1e-6)
+        assert outcome.maps is not None
+        stored = np.frombuffer(outcome.maps, "<f2").reshape(10, 10, 3)
+        assert stored[0, 0, 0] == np.float16(views[0].mean())

@@ -14,8 +14,8 @@ _SIGNATURE: Final = b"\xff\xd8"
 _MARKER: Final = re.compile(rb"\xff{1,16}([\x01-\xfe])")
 _SCAN_END: Final = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # FF 00 and FF D0-D7 are parts of a scan
 _ALONE: Final = b"\x01\xd0\xd1\xd2\xd3\xd4\xd5\xd6\xd7\xd8"  # markers without a segment
-_REMARKS: Final = b"\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xef\xfe"  # not JFIF, not Adobe
-_FRAMES: Final = b"\xc0\xc1\xc2\xc3\xc5\xc6\xc7\xc9\xca\xcb\xcd\xce\xcf"
+REMARKS: Final = b"\xe1\xe2\xe3\xe4\xe5\xe6\xe7\xe8\xe9\xea\xeb\xec\xed\xef\xfe"  # not JFIF, not Adobe
+FRAMES: Final = b"\xc0\xc1\xc2\xc3\xc5\xc6\xc7\xc9\xca\xcb\xcd\xce\xcf"
 _COSINES: Final = b"\xc0\xc1\xc2\xc9\xca"  # frames of 64 coefficients, which lossless ones have not
 _SEQUENTIAL: Final = b"\xc0\xc1"  # and Huffman codes
 _APPLICATION: Final = 0xE1
@@ -23,6 +23,7 @@ _EXIF: Final = (b"Exif\0\0II*\0", b"Exif\0\0MM\0*")
 _SCAN: Final = 0xDA
 _END: Final = 0xD9
 _EXTENDED_BITS: Final = 12  # per sample, where baseline has 8
+BASELINE_BITS: Final = 8
 _MAX_SCANS: Final = 32  # encoders write 1 to 12; one of 20 bytes costs a walk through the whole picture
 _NO_CODE: Final = b"\xff\x00" * 8  # 64 bits of 1 to look ahead at; no Huffman code has only such bits
 
@@ -46,12 +47,12 @@ def _checked(content: bytes) -> tuple[bytes, bytes]:
     """
     frame, wanted, exact = 0, set[tuple[int, int]](), set[tuple[int, int]]()
     scans, kept, exif = 0, [_SIGNATURE], b""
-    for kind, segment in _segments(content):
-        if kind not in _REMARKS:  # Pillow takes a minute for 100 MB of them
+    for kind, segment in segments(content):
+        if kind not in REMARKS:  # Pillow takes a minute for 100 MB of them
             kept.append(segment)
         if kind == _APPLICATION and not exif and segment.startswith(_EXIF, 4):
             exif = segment[4:]
-        if kind in _FRAMES:
+        if kind in FRAMES:
             frame = kind
             if segment[4] == _EXTENDED_BITS:
                 raise ImageUnusableError(
@@ -69,8 +70,11 @@ def _checked(content: bytes) -> tuple[bytes, bytes]:
     return b"".join([*kept, end]), exif
 
 
-def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield the marker's number and the bytes of a JPEG's segments, a scan's with the data that follow it."""
+def segments(content: bytes, scan_end: re.Pattern[bytes] = _SCAN_END) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker's number and the bytes of a JPEG's segments, a scan's with the data that follow it.
+
+    Raises ImageUnusableError where the end's marker is missing, or something else is in a segment's place.
+    """
     position = len(_SIGNATURE)
     for _ in range(MOST_PARTS):
         marker = _MARKER.match(content, position)
@@ -88,7 +92,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(content[position : position + 2])  # itself included
         start, position = position - 2, position + max(2, length)
         if kind == _SCAN:
-            behind = _SCAN_END.search(content, position)
+            behind = scan_end.search(content, position)
             position = len(content) if behind is None else behind.start()
         if position >= len(content):
             break

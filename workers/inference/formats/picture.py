@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.failures import ImageUnusableError, Reason
+from config.films import Film
 
 MOST_PARTS: Final = 1 << 18
 """The most chunks or segments of a file: Pillow takes microseconds for each, however empty it is."""
@@ -28,6 +29,9 @@ class Picture:
 
     deep: bool = False
     """Whether it has 16 bits per sample, and nothing in the file says how many of them are used."""
+
+    film: Film | None = None
+    """What a DICOM file says of it; None for other files."""
 
     @property
     def height(self) -> int:

@@ -1,6 +1,5 @@
 """DICOM files: which value is how bright, what is read, and what is refused with which reason."""
 
-import io
 import math
 import random
 from collections.abc import Callable
@@ -9,81 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dicom_support import TWELVE, compressed, film, written
 from numpy.typing import NDArray
 from picture_support import COLOUR, GREY, JPEG, LIMIT, reason_of, values
 from PIL import Image
 from pydicom import Dataset
-from pydicom.dataset import FileMetaDataset
-from pydicom.encaps import encapsulate
-from pydicom.uid import (
-    UID,
-    ComputedRadiographyImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    RLELossless,
-)
+from pydicom.uid import MPEG2MPML, UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from config.cards.model import Classifier
 from config.failures import ImageUnusableError
 from workers.inference.formats.decode import decode
 from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare
-
-TWELVE = (np.arange(13 * 17, dtype=np.uint16) * 18 % 4096).reshape(13, 17)
-PATIENT = "SEEDED^PATIENT"
-
-
-def written(pixels: bytes, syntax: UID = ExplicitVRLittleEndian, /, **attributes: Any) -> bytes:
-    """A DICOM file of these pixels; attributes by their keywords, None leaves one out."""
-    dataset = Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = ComputedRadiographyImageStorage, UID("1.2.3.4")
-    dataset.PatientName = PATIENT
-    for keyword, value in attributes.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    dataset.add_new("PixelData", "OB" if attributes["BitsAllocated"] == 8 else "OW", pixels)
-    dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    stream = io.BytesIO()
-    dataset.save_as(stream, enforce_file_format=True)
-    return stream.getvalue()
-
-
-def film(pixels: NDArray[Any], syntax: UID = ExplicitVRLittleEndian, /, **attributes: Any) -> bytes:
-    """A grey film; `pixels` are its stored words, whatever their sign."""
-    wide = pixels.dtype.itemsize == 2
-    facts: dict[str, Any] = {
-        "Rows": pixels.shape[0],
-        "Columns": pixels.shape[1],
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": 16 if wide else 8,
-        "BitsStored": 12 if wide else 8,
-        "HighBit": 11 if wide else 7,
-        "PixelRepresentation": 0,
-    }
-    order = pixels.dtype.newbyteorder("big" if syntax == ExplicitVRBigEndian else "little")
-    words = pixels.astype(order).tobytes()
-    return written(words + b"\0" * (len(words) % 2), syntax, **facts | attributes)
-
-
-def compressed(frame: bytes, syntax: UID = JPEGBaseline8Bit, fragments: int = 1, **attributes: Any) -> bytes:
-    facts: dict[str, Any] = {
-        "Rows": 13,
-        "Columns": 17,
-        "SamplesPerPixel": 1,
-        "PhotometricInterpretation": "MONOCHROME2",
-        "BitsAllocated": 8,
-        "BitsStored": 8,
-        "HighBit": 7,
-        "PixelRepresentation": 0,
-    }
-    return written(encapsulate([frame], fragments_per_frame=fragments), syntax, **facts | attributes)
 
 
 def window(center: float, width: float, **attributes: Any) -> bytes:
@@ -271,11 +207,14 @@ def test_colour_stays_colour(planar: int) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (compressed(b"\xff\x4f\xff\x51", JPEG2000Lossless), "compressed as JPEG 2000"),
-        (compressed(b"\0" * 64, RLELossless), "compressed as RLE Lossless"),
-        (film(GREY, DeflatedExplicitVRLittleEndian), "is a deflated DICOM file"),
+        (compressed(b"\0" * 64, MPEG2MPML), "compressed as MPEG2 Main Profile"),
+        (
+            film(GREY).replace(b"840.10008.1.2.1", b"999.10008.1.2.1"),
+            "compressed as the standard does not say",
+        ),
         (film(GREY, NumberOfFrames=2), "several frames"),
         (film(GREY, PhotometricInterpretation="PALETTE COLOR"), "PALETTE COLOR"),
+        (film(GREY, PhotometricInterpretation="SEEDED"), "unknown to the standard"),
         (film(GREY, Rows=None), "is a DICOM object without a picture"),
     ],
 )

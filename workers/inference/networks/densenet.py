@@ -1,4 +1,4 @@
-"""DenseNet-121 (Huang et al., CVPR 2017) with a sigmoid head, built in code; no file can change its graph."""
+"""DenseNets (Huang et al., CVPR 2017) with a sigmoid head, built in code; no file can change their graph."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard
 from workers.inference.gradcam import class_activation_maps
+from workers.inference.networks.depths import DEPTHS, Depth
 from workers.inference.networks.network import Forward, KerasModel, Network, Tensor
 
 LAST_NORM: Final = "bn"
@@ -18,8 +19,8 @@ LAST_NORM: Final = "bn"
 
 HEAD: Final = "findings"
 
-_BLOCKS: Final = (6, 12, 24, 16)
-"""Layers of the four dense blocks: 121 is 2 for each, and 5 between, before and after them."""
+_EPSILON: Final = 1.001e-5
+"""Of all batch norms, as in Keras' own."""
 _PAD_1: Final = ((0, 0), (1, 1), (1, 1), (0, 0))
 _PAD_3: Final = ((0, 0), (3, 3), (3, 3), (0, 0))
 
@@ -27,22 +28,52 @@ _PAD_3: Final = ((0, 0), (3, 3), (3, 3), (0, 0))
 def build(card: ClassificationCard) -> KerasModel:
     """Build a card's network from input (N, size, size, channels) to two outputs.
 
-    The first is the last batch norm's, (N, h, w, 1024), before the ReLU that follows in most models (a card
+    Its layers have the names and the order of keras.applications'. The first output is the last batch norm's,
+    (N, h, w, features of the card's depth), before the ReLU that follows in most models (a card
     says so where it does not); Grad-CAM is taken there. The second are the logits, (N, findings).
     """
-    shape = (card.pixels.size, card.pixels.size, card.pixels.channels)
-    trunk = keras.applications.DenseNet121(include_top=False, weights=None, input_shape=shape)
-    normed = trunk.get_layer(LAST_NORM).output
+    entry = keras.Input((card.pixels.size, card.pixels.size, card.pixels.channels))
+    normed = _trunk(entry, DEPTHS[card.architecture])
     features = keras.layers.Activation("relu", name="features")(normed) if card.final_relu else normed
     pooled = keras.layers.GlobalAveragePooling2D(name="pool")(features)
     logits = keras.layers.Dense(len(card.findings), name=HEAD, dtype="float32")(pooled)
-    return keras.Model(trunk.input, [normed, logits], name=card.architecture)
+    return keras.Model(entry, [normed, logits], name=card.architecture)
+
+
+def _trunk(x: Tensor, depth: Depth) -> Tensor:
+    """Return the last batch norm's output."""
+    x = keras.layers.ZeroPadding2D(3)(x)
+    x = _norm(_convolution(x, depth.stem, 7, "conv1_conv", strides=2), "conv1_bn", relu=True)
+    x = keras.layers.MaxPooling2D(3, strides=2)(keras.layers.ZeroPadding2D(1)(x))
+    for stage, layers in enumerate(depth.blocks, start=2):
+        for layer in range(1, layers + 1):
+            name = f"conv{stage}_block{layer}"
+            y = _convolution(_norm(x, f"{name}_0_bn", relu=True), depth.bottleneck, 1, f"{name}_1_conv")
+            y = _convolution(_norm(y, f"{name}_1_bn", relu=True), depth.growth, 3, f"{name}_2_conv")
+            x = keras.layers.Concatenate(name=f"{name}_concat")([x, y])
+        if stage <= len(depth.blocks):
+            halved = x.shape[-1] // 2
+            x = _convolution(_norm(x, f"pool{stage}_bn", relu=True), halved, 1, f"pool{stage}_conv")
+            x = keras.layers.AveragePooling2D(2, strides=2)(x)
+    return _norm(x, LAST_NORM, relu=False)
+
+
+def _convolution(x: Tensor, filters: int, side: int, name: str, *, strides: int = 1) -> Tensor:
+    # The first one's padding is a layer of its own.
+    padding = "valid" if strides > 1 else "same"
+    layer = keras.layers.Conv2D(filters, side, strides=strides, padding=padding, use_bias=False, name=name)
+    return layer(x)
+
+
+def _norm(x: Tensor, name: str, *, relu: bool) -> Tensor:
+    normed = keras.layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
+    return keras.layers.Activation("relu")(normed) if relu else normed
 
 
 def inference(network: KerasModel, card: ClassificationCard) -> Forward:
     """Return a filled network as a function for inference alone.
 
-    From (N, size, size, channels) to the last batch norm's output (N, h, w, 1024) and the logits
+    From (N, size, size, channels) to the last batch norm's output (N, h, w, features) and the logits
     (N, findings), as `build` has them. A batch norm right after a convolution is folded into it, the others
     become a product and a sum; where the pictures are halved, the mean of four places is taken before the
     1 x 1 convolution and not after, which gives the same for a quarter of the work. It computes in the
@@ -71,6 +102,7 @@ def inference(network: KerasModel, card: ClassificationCard) -> Forward:
         factor, shift = norm(layer)
         return constant(factor), constant(shift)
 
+    counts = DEPTHS[card.architecture].blocks
     first = normed_convolution("conv1")
     blocks = [
         [
@@ -81,11 +113,11 @@ def inference(network: KerasModel, card: ClassificationCard) -> Forward:
             )
             for block in range(1, count + 1)
         ]
-        for stage, count in enumerate(_BLOCKS, start=2)
+        for stage, count in enumerate(counts, start=2)
     ]
     halvings = [
         (constants(f"pool{stage}_bn"), constant(kernel(f"pool{stage}_conv")))
-        for stage in range(2, len(_BLOCKS) + 1)
+        for stage in range(2, len(counts) + 1)
     ]
     last = constants(LAST_NORM)
     head = network.get_layer(HEAD)
@@ -113,7 +145,7 @@ def inference(network: KerasModel, card: ClassificationCard) -> Forward:
 
 
 def maps(network: KerasModel, card: ClassificationCard) -> Callable[[Tensor], Tensor]:
-    """Return the function from the last batch norm's output (N, h, w, 1024) to maps (N, h, w, findings)."""
+    """Return the function from the last batch norm's output, (N, h, w, features), to (N, h, w, findings)."""
     kernel = tf.constant(network.get_layer(HEAD).kernel.numpy())
     return partial(class_activation_maps, kernel=kernel, final_relu=card.final_relu)
 

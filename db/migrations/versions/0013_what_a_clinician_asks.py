@@ -7,8 +7,8 @@ from alembic import op
 
 from db.schema.base import UtcDateTime
 
-revision = "0017"
-down_revision = "0016"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,25 @@
+"""DICOM: one frame per file, in any transfer syntax that has a line in `codecs`."""
+
+from pkgutil import resolve_name
+from typing import Final
+
+from workers.inference.formats.picture import Picture
+
+_PREAMBLE: Final = 128
+_MAGIC: Final = b"DICM"
+
+
+def matches(head: bytes) -> bool:
+    """Return whether a file with this beginning is a DICOM file."""
+    return head.startswith(_MAGIC, _PREAMBLE)
+
+
+def decode(content: bytes, max_pixels: int) -> Picture:
+    """Decode one frame as its display pipeline shows it; raises ImageUnusableError with the reason.
+
+    Grey is 0 (black) to 255 (white), whichever of the two the file stores as 0; float32 unless each value is
+    a whole number.
+    """
+    # pydicom takes half a second to load, which a worker of PNGs does not spend.
+    picture: Picture = resolve_name(f"{__name__}.film:decode")(content, max_pixels)
+    return picture

@@ -1,0 +1,76 @@
+"""From a DICOM file's bytes to a picture: header, frame, then for grey the display pipeline."""
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+
+from config.failures import ImageUnusableError, Reason
+from config.films import Film, Spacing
+from workers.inference.formats.dicom.codecs import find_codec
+from workers.inference.formats.dicom.frame import Frame, Words, read_frame, require_colours
+from workers.inference.formats.dicom.greyscale import display_table, stored_values
+from workers.inference.formats.dicom.header import read_header
+from workers.inference.formats.picture import Picture
+
+
+def decode(content: bytes, max_pixels: int) -> Picture:
+    """Decode one frame as its display pipeline shows it; raises ImageUnusableError with the reason."""
+    try:
+        return _decode(content, max_pixels)
+    except (ImageUnusableError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001  # damage makes parsers raise anything; pydicom's texts quote the file
+        raise ImageUnusableError(Reason.DAMAGED, "its DICOM header or pixels cannot be read") from None
+
+
+def _decode(content: bytes, max_pixels: int) -> Picture:
+    header = read_header(content, max_pixels)
+    frame = read_frame(header.dataset, max_pixels)
+    codec = find_codec(header.syntax)
+    require_colours(frame, codec)
+    words = codec.decode(header.pixels(), frame, max_pixels)
+    if words.shape != frame.shape or (not frame.grey and words.dtype != np.uint8):
+        raise ImageUnusableError(Reason.DAMAGED, "its pixels are not those that its header says")
+    if frame.grey:
+        return _shown(header.dataset, frame, words)
+    film = Film(None, padded=False, spacing=_spacing(header.dataset))
+    return Picture(words.astype(np.uint8, copy=False), film=film)
+
+
+def _shown(dataset: Dataset, frame: Frame, words: Words) -> Picture:
+    """Take a grey frame through its display pipeline; padding is black, and counts for nothing."""
+    patterns = (words >> (frame.high + 1 - frame.stored)) & (2**frame.stored - 1)
+    stored = stored_values(frame.stored, signed=frame.signed)
+    padding = _padding(dataset, stored)
+
+    def present() -> NDArray[np.bool_]:
+        return (np.bincount(patterns.ravel(), minlength=stored.size) > 0) & ~padding
+
+    table, greyscale = display_table(dataset, stored, present)
+    table[padding] = 0
+    film = Film(greyscale, bool(padding.any() and padding[patterns].any()), _spacing(dataset))
+    # Where nothing lies between two greys, the picture is that of an 8-bit PNG, and is resized as that is.
+    if np.array_equal(table, table.round()):
+        return Picture(np.asarray(np.take(table.astype(np.uint8), patterns), dtype=np.uint8), film=film)
+    return Picture(np.asarray(np.take(table.astype(np.float32), patterns), dtype=np.float32), film=film)
+
+
+def _padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which patterns are padding (PS3.3 C.7.5.1.1.2): one value, or all between two."""
+    if "PixelPaddingValue" not in dataset:
+        return np.zeros(stored.size, dtype=bool)
+    first = int(dataset.PixelPaddingValue)
+    last = int(dataset.get("PixelPaddingRangeLimit", first))
+    return (stored >= min(first, last)) & (stored <= max(first, last))
+
+
+def _spacing(dataset: Dataset) -> Spacing | None:
+    """Return the distance of pixels, in the patient before that on the detector; None where it is unknown."""
+    for source in ("PixelSpacing", "ImagerPixelSpacing"):
+        try:
+            down, across = (float(distance) for distance in dataset.get(source) or ())
+        except (TypeError, ValueError):  # de-identified files have texts and single numbers here
+            continue
+        if min(down, across) > 0 and np.isfinite([down, across]).all():
+            return Spacing(down, across, source)
+    return None
