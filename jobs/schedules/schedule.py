@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
 from db import alerts, evaluations, schedules
@@ -21,6 +22,7 @@ from db.runs import create_run, find_complete_run, find_or_write_model, unscored
 from db.schedules import DueTime, Settlement
 from db.states import DueState
 from jobs.errors import InputError
+from jobs.images import MissingImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.reading import ReadOptions
@@ -157,7 +159,7 @@ def _without_cells(error: Exception) -> str:
     """Say what went wrong without a manifest's cells, which may name patients: alerts leave the premises."""
     if isinstance(error, TableError) and error.line is not None:
         return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
-    return str(error)
+    return error.outline if isinstance(error, MissingImagesError) else str(error)
 
 
 def _begin(connection: Connection, settings: Settings, due: DueTime, action: Action) -> Settlement:
@@ -173,6 +175,10 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
     rows = unscored_rows(connection, manifest_id, model_id)
     if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
         return Settlement(DueState.NOTHING_NEW)
+    if rows and find_model(order.model, settings.models).card.reads_images:
+        names = [row.image_index for row in manifest]
+        new = [name for part in rows for name in names[part.first - 1 : part.last]]
+        order, _ = look_at_images(order, new, len(names), settings.max_image_pixels)
     # Even without a row to score it is a run: its evaluation uses the labels as they are now.
     run_id = create_run(
         connection,
@@ -182,6 +188,7 @@ def _begin_score(connection: Connection, settings: Settings, due: DueTime, order
         batch_size=order.batch_size,
         version=version("nightread"),
         rows=rows,
+        bits=order.bits,
         only_new=True,
         schedule_id=due.schedule_id,
     )

@@ -20,6 +20,7 @@ from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, free_port, write_card, write_manifest
 from typer.testing import CliRunner
 
+from config.cards.stub import StubCard
 from config.errors import ConfigError
 from config.failures import Reason, Stage
 from config.settings import Settings, load_settings
@@ -370,6 +371,22 @@ def test_a_model_or_a_folder_that_is_missing_fails_with_its_name(archive: Archiv
     archive.tick(NIGHTS[0])
     assert "there is no model 'stub'" in archive.message()
     assert archive.count("alerts") == 1
+
+
+def test_a_night_whose_images_are_away_begins_nothing_and_its_alert_names_none(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StubCard, "reads_images", True)
+    archive.schedule()
+    archive.tick(NIGHTS[0])
+    assert archive.history() == [(NIGHTS[0], "failed", None, None)]
+    assert "00000000_000.png" in archive.message()
+    (raised,) = alerts.since(archive.database, SUNDAY)
+    assert "6 of 6 images are not below" in raised.message
+    assert ".png" not in raised.message
+    for number in range(archive.images):
+        (archive.folder / f"{number:08d}_000.png").write_bytes(b"here")
+    assert archive.night(NIGHTS[1]) == 6
 
 
 def fail_everything(archive: Archive) -> list[int]:
