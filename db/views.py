@@ -197,7 +197,7 @@ def _views(dialect: str) -> dict[str, str]:
         "sample_size": """
         SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, v.n_positive,
                (v.ci_high - v.ci_low) / 2 AS half_width, 0.03 AS wanted,
-               CAST(v.n_positive * (v.ci_high - v.ci_low) * (v.ci_high - v.ci_low) / 0.0036 + 0.5 AS INTEGER)
+               CAST(ROUND(v.n_positive * (v.ci_high - v.ci_low) * (v.ci_high - v.ci_low) / 0.0036) AS INTEGER)
                  AS n_positive_needed
         FROM evaluation_result v
         JOIN evaluation e ON e.id = v.evaluation_id
