@@ -48,8 +48,8 @@ def test_copies_of_the_images_tell_nothing_new() -> None:
 def test_few_patients_or_values_that_are_alike_have_none() -> None:
     truth, p = np.arange(100) < ENOUGH - 1, np.full(100, 0.3)
     assert brier_interval(truth, p, np.arange(100)) == (None, None)
-    spread = np.linspace(0, 1, 100, dtype=np.float64)
+    spread, perfect = np.arange(100) / 99, np.repeat([1.0, 0.0], 50)
     assert brier_interval(np.arange(100) < 50, spread, np.repeat(np.arange(10), 10)) == (None, None)
-    assert brier_interval(np.arange(100) < 50, (np.arange(100) < 50) * 1.0, np.arange(100)) == (None, None)
+    assert brier_interval(np.arange(100) < 50, perfect, np.arange(100)) == (None, None)
     assert mean_interval(np.zeros(40), np.arange(40)) == (None, None)
     assert mean_interval(np.ones(0), np.arange(0)) == (None, None)
