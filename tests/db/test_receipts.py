@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from fakes import stub_scorer
 from sqlalchemy import Connection, func, insert, select, text, update
-from support import close_run, finding_ids, make_run, score_batches
+from support import finding_ids, make_run, score_batches
 
 from config.failures import Reason, Stage
-from db import evaluations, ledger, runs, schedules
+from db import evaluations, ledger, recovery, runs, schedules
 from db.comparisons import Comparisons, write_comparison
 from db.database import Database
 from db.errors import DatabaseAwayError
@@ -159,7 +159,7 @@ def test_failed_images_are_tried_again_once(
 
     run_id = make_run(sqlite, tmp_path, 4)
     score_batches(sqlite, tmp_path / "models", change=missing)
-    close_run(sqlite, run_id)
+    assert recovery.close_finished(sqlite, run_id) == [], "nothing is there to evaluate"
     unanswered()
     assert retry_failed(sqlite, run_id) == 4
     with sqlite.read() as connection:
