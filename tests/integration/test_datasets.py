@@ -13,7 +13,8 @@ from support import ROOT, Nightread, close_run, score_batches
 def documented() -> dict[str, list[str]]:
     """Return the sets of the page's table, each with the arguments of its command."""
     page = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8")
-    rows = [line.split(" | ") for line in page.splitlines() if "`nightread score " in line]
+    lines = [line for line in page.splitlines() if line.startswith("| ") and "`nightread score " in line]
+    rows = [line.split(" | ") for line in lines]
     return {cells[0].removeprefix("| "): shlex.split(cells[1].strip("`"))[2:] for cells in rows}
 
 

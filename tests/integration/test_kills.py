@@ -3,7 +3,9 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -121,6 +123,13 @@ def score_under_way(
     return database, process, psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder whose path leaves room for a socket's name, of which there are about 100 characters."""
+    with TemporaryDirectory(prefix="nightread-") as folder:
+        yield Path(folder)
+
+
 @pytest.mark.parametrize(
     ("number", "log"),
     [
@@ -130,19 +139,22 @@ def score_under_way(
     ],
 )
 def test_a_stopped_command_leaves_a_resumable_run_no_process_and_no_file(
-    nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, log: str
+    nightread: Nightread,
+    tmp_path: Path,
+    short_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    log: str,
 ) -> None:
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setenv("TMPDIR", str(short_folder))
     database, process, family = score_under_way(nightread, tmp_path)
     assert family
-    assert list(temporary.iterdir())
+    assert list(short_folder.iterdir())
     process.send_signal(number)
     assert process.wait(timeout=60) == 1
     assert "nightread resume 1" in (nightread.home / log).read_text()
     assert psutil.wait_procs(family, timeout=10)[1] == []
-    assert list(temporary.iterdir()) == []
+    assert list(short_folder.iterdir()) == []
     assert 0 < queries.progress(database, 1).scored < 1_000
     resumed = nightread.run("resume", "1")
     assert resumed.returncode == 0, resumed.stderr

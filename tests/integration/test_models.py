@@ -89,7 +89,8 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
     listed = nightread.run("models", "list")
     assert listed.returncode == 0, listed.stderr
     assert re.search(
-        rf"ward\W+yours\W+{len(findings)}\W+yes\W+[0-9e.-]+ from home.csv\W+{shown['sha256'][:12]}",
+        rf"ward\W+yours\W+densenet121\W+{len(findings)}\W+yes\W+[0-9e.-]+ from home.csv\W+"
+        rf"{shown['sha256'][:12]}",
         listed.stdout,
     )
     assert nightread.sql("SELECT name, sha256 FROM model") == [{"name": "ward", "sha256": shown["sha256"]}]
