@@ -107,6 +107,30 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN image i ON i.id = t.image_id
         WHERE t.padded IS NOT NULL
         """,
+        "worklist": """
+        SELECT w.run_id,
+               ROW_NUMBER() OVER (PARTITION BY w.run_id ORDER BY w.is_over DESC, w.percentile DESC,
+                                  w.probability DESC, w.image_id) AS place,
+               i.image_index, r.patient_id, f.name AS finding, w.probability, w.threshold, w.percentile,
+               w.flagged, w.peak_x, w.peak_y, w.box_x, w.box_y, w.box_width, w.box_height, w.overlay_path,
+               CASE WHEN r.labels LIKE '%1%' THEN 1 WHEN r.labels LIKE '%0%' THEN 0 END AS positive
+        FROM (SELECT q.*,
+                     SUM(q.is_over) OVER (PARTITION BY q.run_id, q.image_id) AS flagged,
+                     ROW_NUMBER() OVER (PARTITION BY q.run_id, q.image_id
+                                        ORDER BY q.is_over DESC, q.percentile DESC, q.probability DESC,
+                                                 q.finding_id) AS reason
+              FROM (SELECT s.*, run.manifest_id, m.threshold,
+                           CASE WHEN s.probability >= m.threshold THEN 1 ELSE 0 END AS is_over,
+                           CUME_DIST() OVER (PARTITION BY s.run_id, s.finding_id
+                                             ORDER BY s.probability) AS percentile
+                    FROM score s
+                    JOIN run ON run.id = s.run_id
+                    JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id) q) w
+        JOIN image i ON i.id = w.image_id
+        JOIN finding f ON f.id = w.finding_id
+        JOIN manifest_row r ON r.manifest_id = w.manifest_id AND r.image_id = w.image_id
+        WHERE w.reason = 1
+        """,
         "evaluations": """
         SELECT e.id AS evaluation_id, e.run_id, e.state, e.evaluated_at, e.label_set,
                l.path AS labels, l.fingerprint AS labels_sha256,

@@ -56,6 +56,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Query the database, read-only.",
     ),
+    "worklist": Entry(
+        "jobs.commands.worklist",
+        PANEL_ASK,
+        "Put a run's images in the order in which somebody should look at them, with the reason of each.",
+    ),
     "report": Entry(
         "jobs.commands.report",
         PANEL_ASK,

@@ -125,8 +125,8 @@ class Influence:
     def freedom(self) -> float:
         """Return Welch's degrees of freedom of `variance`, which holds for two patients of each class."""
         positive, negative = self.clusters.positive, self.clusters.negative
-        of_positive = float(self.above @ self.above) / (positive - 1) * positive
-        of_negative = float(self.below @ self.below) / (negative - 1) * negative
+        of_positive = float((self.above * self.above).sum()) / (positive - 1) * positive
+        of_negative = float((self.below * self.below).sum()) / (negative - 1) * negative
         both = of_positive**2 / (positive - 1) + of_negative**2 / (negative - 1)
         return (of_positive + of_negative) ** 2 / both if both else float(self.clusters.either - 2)
 
