@@ -1,6 +1,6 @@
 """The view `worklist`: no table changes, and the views are made after the migrations."""
 
-revision = "0018"
+revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
