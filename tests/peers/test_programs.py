@@ -182,7 +182,7 @@ def test_program_of_another_network_is_refused(
     write: Callable[[Any, Path], None], saved: Callable[..., Path]
 ) -> None:
     other = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)).eval()
-    with pytest.raises(ConfigError, match="is no DenseNet") as caught:
+    with pytest.raises(ConfigError, match=r"is no(ne of)? DenseNet") as caught:
         read(saved(write, other))
     assert "state_dict()" in str(caught.value)
 
