@@ -112,10 +112,11 @@ def print_readable(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> 
         return
     if not rows:
         say(f"no rows; columns: {', '.join(columns)}")
+    margin = max(map(len, columns), default=0)
     for number, row in enumerate(rows, start=1):
         say(f"--- {number} of {len(rows)}", style="dim")
         for name, value in zip(columns, row, strict=True):
-            say(f"{name:<{max(map(len, columns))}}  {_text(value)}".rstrip())
+            say(f"{name:<{margin}}  {_text(value)}".rstrip())
 
 
 def figure(value: float | None, form: str = ".3f") -> str | None:

@@ -49,10 +49,9 @@ def export(
     to_stdout = str(output) == "-"
     if wide and what != "scores":
         fail(f"--wide is for scores; {what} have rows of their own", EXIT_USAGE)
-    if not to_stdout:
-        format_ = _format_of(output, format_)
-    elif format_ == "parquet":
+    if to_stdout and format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
+    kind: Format = "csv" if to_stdout else _format_of(output, format_)
     _, database = ready()
     progress = queries.progress(database, run)
     if not progress.settled:
@@ -62,13 +61,13 @@ def export(
         def progress_of(rows: int) -> None:
             status.update(shown(f"exporting {what}: {rows:,} rows"))
 
-        if format_ is None or to_stdout:
+        if to_stdout:
             with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:
                 write_csv(database, run, stream, what=what, wide=wide, progress=progress_of)
             return
         replaced = output.exists()
         try:
-            count = write_file(database, run, output, format_, what=what, wide=wide, progress=progress_of)
+            count = write_file(database, run, output, kind, what=what, wide=wide, progress=progress_of)
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
     say(f"wrote {output}: {count:,} rows{REPLACING if replaced else ''}")

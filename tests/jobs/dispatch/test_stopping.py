@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.dispatch.stopping import SIGNALS, Stopping, stopping
+from jobs.dispatch.stopping import SIGNALS, stopping
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -31,7 +31,3 @@ def test_what_was_ignored_before_still_is(tmp_path: Path) -> None:
             stop.check()
     finally:
         signal.signal(signal.SIGHUP, before)
-
-
-def test_the_handler_takes_no_signal_by_itself(tmp_path: Path) -> None:
-    Stopping(tmp_path / "stopped.log").check()
