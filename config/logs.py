@@ -5,6 +5,8 @@ import sys
 import time
 from copy import copy
 
+from config.texts import escaped
+
 FORMAT = "%(asctime)sZ %(levelname)-7s %(processName)s %(name)s: %(message)s"
 
 
@@ -16,14 +18,8 @@ class _OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the event; what its message holds cannot forge another or act on a terminal."""
         event = copy(record)
-        event.msg, event.args = _printable(record.getMessage().rstrip()), None
+        event.msg, event.args = escaped(record.getMessage().rstrip(), str.isprintable), None
         return super().format(event)
-
-
-def _printable(text: str) -> str:
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii") for letter in text
-    )
 
 
 def configure_logging(level: str) -> None:

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from config.texts import escaped
+
 EXIT_INCOMPLETE: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_SOME_FAILED: Final = 3
@@ -30,21 +32,12 @@ def plain(text: str) -> str:
     Control characters, those that turn the direction of writing, and lone surrogates are shown by their
     codes, as Python writes them; newline and tab stay.
     """
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter in "\n\t" or unicodedata.category(letter) not in _UNSAFE else _escaped(letter)
-        for letter in text
-    )
+    return escaped(text, lambda letter: letter in "\n\t" or unicodedata.category(letter) not in _UNSAFE)
 
 
 def shown(text: str) -> Text:
     """Return a text as Rich's own elements may be given it: it is no markup, and `plain`."""
     return Text(plain(text))
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
 
 
 def _console(*, stderr: bool = False) -> Console:
