@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
+from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
 from jobs.inventory.header import HEAD, Header, HeaderError, is_directory, read_header
 from jobs.inventory.selection import MODALITIES, skip_of
@@ -28,8 +29,6 @@ _UNUSABLE: Final = {
 }
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _PHOTOMETRIC: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
-_SPACINGS: Final = ("PixelSpacing", "ImagerPixelSpacing")
-"""The first is calibrated, if the file says so, and the second as it is at the detector."""
 
 
 class Film(NamedTuple):
@@ -130,7 +129,7 @@ def _age(header: Header) -> str:
 
 def _spacing(header: Header) -> tuple[str, tuple[float | str, float | str]]:
     """Return which spacing a file has, and that of its rows and of its columns."""
-    for keyword in _SPACINGS:
+    for keyword in SPACINGS:
         try:
             row, column = map(float, header.texts(keyword))
         except ValueError:

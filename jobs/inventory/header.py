@@ -1,7 +1,6 @@
 """A DICOM file's header as pydicom reads it, bounded, and none of its values in an error or a warning."""
 
 import io
-import logging
 import struct
 import warnings
 import zlib
@@ -9,18 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
-import pydicom
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset, read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
+from config.dicom import silence_pydicom
 from jobs.inventory.bounded import MOST_BYTES, BoundedFile
 
-# pydicom's warnings and log lines quote what a file says, which may be a patient's name.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pydicom").disabled = True
+silence_pydicom()
 
 _READ: Final = (
     "ImageType",

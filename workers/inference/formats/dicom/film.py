@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
 from config.films import Film, Spacing
 from workers.inference.formats.dicom.codecs import find_codec
@@ -66,7 +67,7 @@ def _padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_]:
 
 def _spacing(dataset: Dataset) -> Spacing | None:
     """Return the distance of pixels, in the patient before that on the detector; None where it is unknown."""
-    for source in ("PixelSpacing", "ImagerPixelSpacing"):
+    for source in SPACINGS:
         try:
             down, across = (float(distance) for distance in dataset.get(source) or ())
         except (TypeError, ValueError):  # de-identified files have texts and single numbers here

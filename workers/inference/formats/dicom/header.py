@@ -1,9 +1,7 @@
 """A DICOM file's header, and the bytes of its pixels: read without trusting a length, and bounded."""
 
 import io
-import logging
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +14,12 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+from config.dicom import silence_pydicom
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats.dicom.frame import BYTE, damaged, unread
 from workers.inference.formats.picture import MOST_PARTS, ends_early
 
-# pydicom's warnings and log lines quote what a file says, which may be a patient's name.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-logging.getLogger("pydicom").disabled = True
-warnings.filterwarnings("ignore", module=r"pydicom\.")
+silence_pydicom()
 
 _META: Final = 132
 """Bytes before the file's meta information: a preamble and a magic word."""
