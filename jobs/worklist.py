@@ -10,11 +10,10 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from config.files import write_whole
 from db.answers import Rows, read_rows
 from db.database import Database
+from jobs.report.templates import environment
 
 COLUMNS: Final = (
     "place",
@@ -35,8 +34,6 @@ COLUMNS: Final = (
 )
 
 FORMATS: Final = (".csv", ".html", ".json")
-
-_TEMPLATES: Final = Path(__file__).parent / "report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,5 @@ def _json(run_id: int, rows: Rows, worth: Worth) -> str:
 
 
 def _html(run_id: int, rows: Rows, worth: Worth) -> str:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("worklist.html.j2")
+    page = environment().get_template("worklist.html.j2")
     return page.render(run_id=run_id, rows=rows, worth=worth, nightread=version("nightread"))

@@ -3,9 +3,6 @@
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from config.files import write_whole
 from config.settings import Settings
@@ -22,8 +19,7 @@ from jobs.report.sections.localisation import localisation
 from jobs.report.sections.run import facts
 from jobs.report.sections.subgroups import subgroups
 from jobs.report.sections.thresholds import thresholds
-
-_TEMPLATES: Final = Path(__file__).parent
+from jobs.report.templates import environment
 
 
 def write_report(database: Database, settings: Settings, run_id: int, path: Path) -> int:
@@ -38,15 +34,9 @@ def write_report(database: Database, settings: Settings, run_id: int, path: Path
 
 def render(content: Content) -> str:
     """Fill the page's template with `page_content`; all but our own SVG is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["moment"] = _moment
-    return environment.get_template("page.html.j2").render(content)
+    templates = environment()
+    templates.filters["moment"] = _moment
+    return templates.get_template("page.html.j2").render(content)
 
 
 def _moment(value: datetime) -> str:
