@@ -142,16 +142,6 @@ def failure_reasons(database: Database, run_id: int, names: int = 1) -> list[Fai
     return groups
 
 
-def count_overlays(database: Database, run_id: int) -> int:
-    """Count the overlays that a run has written."""
-    with database.read() as connection:
-        found: int = connection.execute(
-            text("SELECT COUNT(*) FROM heatmaps WHERE run_id = :run_id AND overlay_path IS NOT NULL"),
-            {"run_id": run_id},
-        ).scalar_one()
-        return found
-
-
 def model_card(database: Database, run_id: int) -> CardFields:
     """Return the card of the model that a run was made with."""
     with database.read() as connection:

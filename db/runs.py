@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -16,6 +16,23 @@ from db.receipts import write_once
 from db.schema.archives import manifest, manifest_row
 from db.schema.runs import batch, image_result, model, model_finding, run
 from db.states import BatchState, ImageStatus, RunStatus
+
+_SMALLEST_BATCH: Final = 8
+"""A network on a CPU scores 8 images in one call; fewer are padded, and take as long."""
+
+_LARGEST_BATCH: Final = 32
+
+_BATCHES: Final = 16
+"""Batches that a run has before they grow."""
+
+
+def usual_batch_size(images: int) -> int:
+    """Return the size of a run's batches where nobody asks for one: 8, 16, 24 or 32 images.
+
+    Small batches occupy every worker with a small run, and show its progress; large ones cost less.
+    """
+    calls = images // (_BATCHES * _SMALLEST_BATCH)
+    return max(_SMALLEST_BATCH, min(_LARGEST_BATCH, calls * _SMALLEST_BATCH))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +112,7 @@ def create_run(
     manifest_id: int,
     model_id: int,
     heatmaps: str,
-    batch_size: int,
+    batch_size: int | None = None,
     version: str,
     bits: int | None = None,
     rows: Sequence[RowRange] | None = None,
@@ -104,19 +121,22 @@ def create_run(
 ) -> int:
     """Write a run and its batches; the caller's commit makes them real.
 
-    It covers all rows of the manifest, or those of `rows`. `bits`: used in its 16-bit pictures. `only_new`:
-    earlier runs of the same model have scored the others, and an evaluation takes those scores from them.
+    It covers all rows of the manifest, or those of `rows`. `batch_size`: `usual_batch_size` where it is None.
+    `bits`: used in its 16-bit pictures. `only_new`: earlier runs of the same model have scored the others,
+    and an evaluation takes those scores from them.
     """
     if rows is None:
         rows = [RowRange(1, _row_count(connection, manifest_id))]
-    batches = [part for row_range in rows for part in row_range.parts(batch_size)]
+    images = sum(row_range.last - row_range.first + 1 for row_range in rows)
+    size = batch_size or usual_batch_size(images)
+    batches = [part for row_range in rows for part in row_range.parts(size)]
     run_id: int = connection.execute(
         insert(run)
         .values(
             manifest_id=manifest_id,
             model_id=model_id,
             status=RunStatus.RUNNING,
-            images=sum(row_range.last - row_range.first + 1 for row_range in rows),
+            images=images,
             batches=len(batches),
             heatmaps=heatmaps,
             version=version,

@@ -31,15 +31,15 @@ class OrderError(InputError):
 class Order:
     """What to score, and how; `images` is a folder, or the URI of another source of images.
 
-    `max_missing`: share of the manifest's images that may be missing. `bits`: used in 16-bit pictures, from 8
-    to 16; None where nobody says.
+    `batch_size`: None is by the number of images. `max_missing`: share of the manifest's images that may be
+    missing. `bits`: used in 16-bit pictures, from 8 to 16; None where nobody says.
     """
 
     manifest: Path
     images: str | Path
     model: str
     heatmaps: Heatmaps = "positive"
-    batch_size: int = 32
+    batch_size: int | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
     require_labels: bool = False
     max_missing: float = 0.01

@@ -270,7 +270,7 @@ LEASE = 60.0
 
 
 def make_run(
-    database: Database, folder: Path, images: int, batch_size: int = 4, heatmaps: Heatmaps = "positive"
+    database: Database, folder: Path, images: int, batch_size: int | None = 4, heatmaps: Heatmaps = "positive"
 ) -> int:
     """Commit a run of the stub model over a manifest of so many images."""
     write_card(folder / "models", STUB_CARD)

@@ -7,7 +7,6 @@ from typing import Annotated, Final
 import typer
 from rich.syntax import Syntax
 
-from db import queries
 from db.answers import ask
 from db.database import Database
 from db.states import RunStatus
@@ -87,16 +86,10 @@ def demo(
         run_id = submit(database, settings, order)
         ended = place.work_on(run_id)
     if ended.status == RunStatus.COMPLETE:
-        _show_overlays(database, settings.overlays, run_id)
         _ask(database, run_id)
         write_report(database, settings, run_id, archive / "report.html")
         say(f"report: {archive / 'report.html'}\n")
-    finish(database, ended)
-
-
-def _show_overlays(database: Database, folder: Path, run_id: int) -> None:
-    count = queries.count_overlays(database, run_id)
-    say(f"{count} overlays, one folder per finding: {folder / f'run-{run_id:06d}'}")
+    finish(database, ended, place)
 
 
 def _ask(database: Database, run_id: int) -> None:

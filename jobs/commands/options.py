@@ -25,7 +25,15 @@ ImagesOption = Annotated[
     str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")
 ]
 ModelOption = Annotated[str | None, typer.Option(help="The model's name. Default: NIGHTREAD_MODEL.")]
-BatchOption = Annotated[int, typer.Option(min=1, max=4096, help="Images per batch.")]
+BatchOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=4096,
+        metavar="N",
+        help="Images per batch: what a worker takes at a time. Default: 8 to 32, by the number of images.",
+    ),
+]
 HeatmapsOption = Annotated[
     Heatmaps,
     typer.Option(

@@ -33,7 +33,7 @@ def _order(
     read: ReadOptions,
     images: ArchiveImagesOption = None,
     model: ModelOption = None,
-    batch_size: BatchOption = 32,
+    batch_size: BatchOption = None,
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
     max_missing: MaxMissingOption = 0.01,

@@ -48,7 +48,7 @@ def resume(
         note(f"run {run} is complete already: there was nothing to do")
         if ended.failed:
             note(f"to score its {ended.failed:,} failed images again: nightread resume {run} --failed")
-    finish(database, ended)
+    finish(database, ended, place)
 
 
 def _nothing(run: int, reason: Reason | None) -> str:

@@ -115,7 +115,7 @@ def add_score(
     images: ImagesOption,
     read: ReadOptions,
     model: ModelOption = None,
-    batch_size: BatchOption = 32,
+    batch_size: BatchOption = None,
     heatmaps: HeatmapsOption = "positive",
     bits: BitsOption = None,
 ) -> None:

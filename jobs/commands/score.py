@@ -30,4 +30,4 @@ def score(order: Order) -> None:
     with claimed(database, settings) as place:
         order, _ = with_manifest(settings, order)
         ended = place.work_on(commit_order(database, settings, order))
-    finish(database, ended)
+    finish(database, ended, place)

@@ -3,21 +3,31 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final, NoReturn
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from config.cards.model import find_model, make_card
 from config.errors import ConfigError
+from config.machine import children_and_threads
 from config.settings import Settings
 from db import queries
 from db.database import Database
 from db.errors import DatabaseAwayError
 from db.states import RunStatus
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, out, shown
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say, shown
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
@@ -26,7 +36,10 @@ from jobs.results import print_auc, print_failures
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
+"""The time between two lines about images alone, where there is no live bar."""
 _AWAY_SECONDS: Final = 2.0
+_LOAD_SECONDS: Final = 20
+"""TensorFlow and a compiled DenseNet-121: 18 to 25 s were measured with two processes on two cores."""
 _RATE_SECONDS: Final = 30.0
 """The span from which the rate and the time left are computed."""
 
@@ -62,19 +75,28 @@ class _Waiting:
 
 
 def follow(
-    database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
+    database: Database,
+    run_id: int,
+    console: Console,
+    tick: Callable[[], None] = lambda: None,
+    starting: str = "waiting for a worker",
 ) -> queries.Progress:
-    """Show a run's progress until it is settled; calls `tick` before each reading."""
+    """Show a run's progress until it is settled; calls `tick` before each reading.
+
+    A terminal has a bar and a clock; elsewhere each change is a line with its time. `starting`: what is shown
+    until a worker has a batch.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
+        TimeElapsedColumn(),
         _RateColumn(),
     )
     live = console.is_terminal
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
-        said = time.monotonic()
+        lines = _Lines(console)
         waiting = _Waiting(console)
         while True:
             try:
@@ -91,22 +113,42 @@ def follow(
                 time.sleep(_AWAY_SECONDS)
                 continue
             done = now.scored + now.failed
-            bar.update(task, description=_description(now), total=now.images, completed=done)
+            state = _state(now, starting)
+            # Without a total the bar moves although no image is done.
+            total = None if state == starting else now.images
+            bar.update(task, description=f"run {run_id}: {state}", total=total, completed=done, refresh=True)
+            if not live:
+                lines.say(now, state, _pace(bar.tasks[0].speed, now.images, done))
             if now.settled:
                 return now
-            if not live and time.monotonic() - said >= _LINE_SECONDS:
-                said = time.monotonic()
-                shown = bar.tasks[0]
-                pace = _pace(shown.speed, now.images, done)
-                console.print(f"{_description(now)}: {done}/{now.images} images  {pace}", highlight=False)
             time.sleep(_LOOK_SECONDS)
 
 
-def _description(now: queries.Progress) -> str:
+class _Lines:
+    """One line per change with its time, where there is no live bar."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._state = ""
+        self._done = 0
+        self._said = 0.0
+
+    def say(self, now: queries.Progress, state: str, pace: str) -> None:
+        """Say a new state at once, and new images every few seconds."""
+        done = now.scored + now.failed
+        new = done != self._done and time.monotonic() - self._said >= _LINE_SECONDS
+        if state == self._state and not new:
+            return
+        self._state, self._done, self._said = state, done, time.monotonic()
+        parts = [f"run {now.run_id}: {state}", f"{done:,}/{now.images:,} images", pace]
+        line = ", ".join(part for part in parts if part)
+        self._console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", highlight=False, markup=False)
+
+
+def _state(now: queries.Progress, starting: str) -> str:
     if now.status == RunStatus.RUNNING and now.started_at is None:
-        return f"run {now.run_id}: waiting for a worker"
-    failed = f", {now.failed} failed" if now.failed else ""
-    return f"run {now.run_id}: {now.status}{failed}"
+        return starting
+    return f"{now.status}, {now.failed:,} failed" if now.failed else now.status
 
 
 class Workplace:
@@ -118,6 +160,7 @@ class Workplace:
         self._settings = settings
         self._stop = stop
         self._stack = stack
+        self._began = time.monotonic()
         self.run_id: int | None = None
         """The run that is worked on, once there is one."""
 
@@ -126,14 +169,27 @@ class Workplace:
         self.run_id = run_id
         if self._settings.broker_url is not None:
             url = self._settings.broker_url.get_secret_value()
-            return self._move(run_id, Broker.connect(url, self._settings.tick_seconds), lambda: None)
+            broker = Broker.connect(url, self._settings.tick_seconds)
+            return self._move(run_id, broker, lambda: None, "waiting for a worker")
         run = queries.progress(self._database, run_id)
         _require_model(self._database, self._settings, run)
         self._stack.start(run.model)
         broker = Broker.connect(self._stack.broker_url, self._settings.tick_seconds)
-        return self._move(run_id, broker, self._stack.watch)
+        return self._move(run_id, broker, self._stack.watch, starting(self._settings, run.model))
 
-    def _move(self, run_id: int, broker: Broker, watch: Callable[[], None]) -> queries.Progress:
+    @property
+    def overlays(self) -> Path:
+        """The folder below which overlays are written."""
+        return self._settings.overlays
+
+    @property
+    def elapsed(self) -> timedelta:
+        """How long this has lasted, in whole seconds."""
+        return timedelta(seconds=round(time.monotonic() - self._began))
+
+    def _move(
+        self, run_id: int, broker: Broker, watch: Callable[[], None], starting: str
+    ) -> queries.Progress:
         def tick() -> None:
             self._stop.check()
             watch()
@@ -143,7 +199,7 @@ class Workplace:
                 broker.require_writable()
 
         try:
-            return follow(self._database, run_id, err, tick)
+            return follow(self._database, run_id, err, tick, starting)
         except KeyboardInterrupt:
             note("stopping; the batches under way are finished first (Ctrl-C again: at once)")
             raise
@@ -187,8 +243,20 @@ def _require_model(database: Database, settings: Settings, run: queries.Progress
         )
 
 
-def finish(database: Database, ended: queries.Progress) -> NoReturn:
-    """Print a settled run's figures and exit with the code that says how it ended."""
+def starting(settings: Settings, model: str) -> str:
+    """Say what our own worker does before its first batch, and about how long that takes."""
+    children, _ = children_and_threads(settings)
+    processes = f"{children} worker{'s' if children != 1 else ''}"
+    if not find_model(model, settings.models).card.reads_images:
+        return f"starting {processes}"
+    return f"starting {processes}, loading model {model} (about {_LOAD_SECONDS} s)"
+
+
+def finish(database: Database, ended: queries.Progress, place: Workplace | None = None) -> NoReturn:
+    """Print a settled run's figures and exit with the code that says how it ended.
+
+    `place`: where it was worked on; how long that took and its overlays are named.
+    """
     if ended.status == RunStatus.FAILED:
         print_failures(database, ended.run_id)
     if ended.status != RunStatus.COMPLETE:
@@ -198,8 +266,10 @@ def finish(database: Database, ended: queries.Progress) -> NoReturn:
         )
     print_auc(database, ended.run_id)
     print_failures(database, ended.run_id)
-    out.print(
-        f"run {ended.run_id}: {ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed",
-        highlight=False,
-    )
+    counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
+    say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
+    say(f"database: {database.where.removeprefix('sqlite:///')}")
+    if place and (overlays := place.overlays / f"run-{ended.run_id:06d}").is_dir():
+        say(f"overlays, one folder per finding: {overlays}")
+    say(f"next: nightread report {ended.run_id}")
     raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)

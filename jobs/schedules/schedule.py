@@ -49,7 +49,7 @@ class Score(ReadOptions, _Action):
     images: str
     model: str
     heatmaps: Heatmaps
-    batch_size: int
+    batch_size: int | None = None
     bits: int | None = None
 
     @property

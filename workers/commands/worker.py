@@ -12,6 +12,7 @@ import typer
 
 from config.cards.model import find_model
 from config.logs import configure_logging
+from config.machine import children_and_threads
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE
 from config.settings import load_settings
 from jobs.commands.options import NEEDS_BROKER
@@ -62,7 +63,7 @@ def worker(
     for number, code in lifecycle.EXITS.items():
         # Celery's own shutdown would wait for children that have not finished starting.
         signal.signal(number, lambda *_, code=code: os._exit(code))
-    count, _ = lifecycle.children_and_threads(settings)
+    count, _ = children_and_threads(settings)
     _run_until_stopped(
         celery.worker_main,
         [

@@ -1,4 +1,4 @@
-"""The life of a worker: how many children, which GPU each gets, what a child does before its first task."""
+"""The life of a worker: which GPU each child gets, and what it does before its first task."""
 
 import ctypes
 import logging
@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from billiard.process import current_process
@@ -15,7 +14,8 @@ from celery.signals import setup_logging, worker_process_init
 
 from config.errors import ConfigError
 from config.logs import configure_logging
-from config.settings import Settings, load_settings
+from config.machine import children_and_threads, gpu_ids
+from config.settings import load_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE
 from jobs.dispatch.broker import Broker
 from jobs.errors import AwayError, JobsError
@@ -33,39 +33,10 @@ FAILED: Final = signal.SIGRTMIN + 1
 EXITS: Final = {REFUSED: EXIT_USAGE, FAILED: EXIT_INCOMPLETE}
 """The worker's exit codes: with the first one it is not started again."""
 
-_CHILD_MEMORY: Final = 2 << 30
-"""Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
-
 
 # glibc's mallopt: which blocks are requested from the kernel one by one, and how much free memory is kept.
 _M_MMAP_THRESHOLD: Final = (-3, 32 << 20)
 _M_TRIM_THRESHOLD: Final = (-1, 64 << 20)
-
-
-def gpu_ids() -> list[str]:
-    """Name the GPUs that we may use on this machine, without loading TensorFlow. Not yet run on one."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in {"", "-1"}]
-    return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
-
-
-def children_and_threads(settings: Settings) -> tuple[int, int]:
-    """Return the number of children and of threads in each.
-
-    One child per GPU, or one per core without a GPU: two children of one thread were measured at 10.8
-    images/s where one child of two threads reached 10.1. Fewer where the memory is too small for that many.
-    """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    gpus = gpu_ids()
-    if settings.children is not None:
-        children = settings.children
-    elif gpus:
-        children = len(gpus)
-    else:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        children = max(1, min(cores, memory // _CHILD_MEMORY))
-    return children, settings.threads or max(1, cores // children)
 
 
 def _keep_freed_memory() -> None:

@@ -1,24 +1,28 @@
 """What a person sees while a run is worked on, and how the command ends; without pauses."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes import stub_scorer
 from rich.console import Console
 from sqlalchemy import update
-from support import make_run
+from support import LEASE, STUB_CARD, make_run, write_card
 
-from db import queries, runs
+from config.settings import Settings
+from db import ledger, queries, runs
 from db.database import Database
 from db.errors import DatabaseAwayError
 from db.schema.runs import run
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
 from jobs.dispatch import follow as module
-from jobs.dispatch.follow import _pace, finish, follow
+from jobs.dispatch.follow import _pace, claimed, finish, follow, starting
 
 
 @pytest.fixture(autouse=True)
@@ -77,12 +81,62 @@ def test_a_database_that_is_away_is_told_once_until_it_answers_again(
     assert printed(console).count("waiting: the database does not answer: connection refused") == 2
 
 
-def test_without_a_terminal_a_line_tells_how_far_it_is(
-    sqlite: Database, run_id: int, console: Console, monkeypatch: pytest.MonkeyPatch
+def test_without_a_terminal_each_change_is_one_line_with_its_time(
+    sqlite: Database, run_id: int, console: Console
 ) -> None:
-    monkeypatch.setattr(module, "_LINE_SECONDS", 0.0)
-    follow(sqlite, run_id, console, ticks(nothing, lambda: runs.cancel(sqlite, run_id)))
-    assert f"run {run_id}: waiting for a worker: 0/4 images" in printed(console)
+    follow(sqlite, run_id, console, ticks(nothing, nothing, lambda: runs.cancel(sqlite, run_id)), "starting")
+    lines = printed(console).splitlines()
+    assert [line[9:] for line in lines] == [
+        f" run {run_id}: starting, 0/4 images",
+        f" run {run_id}: cancelled, 0/4 images",
+    ]
+    assert all(re.match(r"\d\d:\d\d:\d\dZ", line) for line in lines)
+
+
+def score_one(database: Database, models: Path, run_id: int) -> None:
+    """Score one batch more."""
+    (announced,) = ledger.take_pending(database, 1, run_id)
+    held = ledger.claim(database, announced.batch_id, "worker", LEASE)
+    assert held is not None
+    assert ledger.complete(database, held, stub_scorer(models, held.model).score(held))
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.0, 4), (1000.0, 3)], ids=["each", "not yet"])
+def test_without_a_terminal_new_images_are_told_now_and_then(
+    sqlite: Database,
+    tmp_path: Path,
+    console: Console,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    lines: int,
+) -> None:
+    monkeypatch.setattr(module, "_LINE_SECONDS", seconds)
+    run_id = make_run(sqlite, tmp_path, 3, batch_size=1)
+    step = partial(score_one, sqlite, tmp_path / "models", run_id)
+    follow(sqlite, run_id, console, ticks(nothing, step, step, lambda: runs.cancel(sqlite, run_id)))
+    assert len(printed(console).splitlines()) == lines
+
+
+def test_a_terminal_has_a_moving_bar_and_a_clock_while_workers_start(sqlite: Database, run_id: int) -> None:
+    console = Console(file=StringIO(), width=200, force_terminal=True)
+    follow(sqlite, run_id, console, ticks(nothing, lambda: runs.cancel(sqlite, run_id)), "starting 2 workers")
+    assert "starting 2 workers" in printed(console)
+    assert "0:00:0" in printed(console)
+
+
+@pytest.mark.parametrize(
+    ("children", "model", "said"),
+    [
+        (1, "stub", "starting 1 worker"),
+        (2, "stub", "starting 2 workers"),
+        (2, "demo", "starting 2 workers, loading model demo (about 20 s)"),
+    ],
+)
+def test_a_person_is_told_what_starts_and_how_long_it_takes(
+    tmp_path: Path, children: int, model: str, said: str
+) -> None:
+    write_card(tmp_path / "models", STUB_CARD)
+    assert starting(Settings(home=tmp_path, children=children), model) == said
 
 
 @pytest.mark.parametrize(
@@ -116,7 +170,23 @@ def test_a_complete_run_ends_with_0_and_says_how_many_were_scored(
     sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=4) == 0
-    assert "4 of 4 images scored, 0 failed" in capsys.readouterr().out
+    *_, counts, where, then = capsys.readouterr().out.splitlines()
+    assert counts == f"run {run_id}: 4 of 4 images scored, 0 failed"
+    assert where.startswith("database: /")
+    assert then == f"next: nightread report {run_id}"
+
+
+def test_a_run_that_was_worked_on_here_ends_with_its_time_and_where_its_overlays_are(
+    sqlite: Database, run_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlays = tmp_path / "heatmaps" / f"run-{run_id:06d}"
+    overlays.mkdir(parents=True)
+    ended = replace(queries.progress(sqlite, run_id), status=RunStatus.COMPLETE, scored=4)
+    with claimed(sqlite, Settings(home=tmp_path)) as place, pytest.raises(SystemExit):
+        finish(sqlite, ended, place)
+    printed = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"run \d: 4 of 4 images scored, 0 failed, in 0:00:0\d", printed[-4])
+    assert printed[-2] == f"overlays, one folder per finding: {overlays}"
 
 
 def test_a_complete_run_with_failed_images_ends_with_a_code_of_its_own(sqlite: Database, run_id: int) -> None:

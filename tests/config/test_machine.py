@@ -1,23 +1,14 @@
 """How many children a worker has and which GPUs, by stand-ins for the machine's cores, memory and GPUs."""
 
-import importlib
 import os
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from config import machine as module
 from config.settings import Settings
 
 GIB = 1 << 30
-
-
-@pytest.fixture
-def lifecycle(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The module, which makes Celery's app as it is loaded and needs a broker's URL for that."""
-    monkeypatch.setenv("NIGHTREAD_BROKER_URL", "redis://127.0.0.1:1/0")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    return importlib.import_module("workers.runtime.lifecycle")
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, *, cores: int, gib: int, gpus: str = "") -> None:
@@ -32,20 +23,21 @@ def machine(monkeypatch: pytest.MonkeyPatch, *, cores: int, gib: int, gpus: str 
     [("0", ["0"]), ("0,2", ["0", "2"]), (" 0 , GPU-8f ", ["0", "GPU-8f"]), ("", []), ("-1", []), (",", [])],
 )
 def test_the_gpus_are_those_that_the_environment_leaves_visible(
-    lifecycle: ModuleType, monkeypatch: pytest.MonkeyPatch, visible: str, ids: list[str]
+    monkeypatch: pytest.MonkeyPatch, visible: str, ids: list[str]
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert lifecycle.gpu_ids() == ids
+    assert module.gpu_ids() == ids
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
-    lifecycle: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, count: int
 ) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     for number in range(count):
         (tmp_path / f"0000:0{number}:00.0").mkdir()
-    monkeypatch.setattr(lifecycle, "Path", lambda _: tmp_path)
-    assert lifecycle.gpu_ids() == [str(number) for number in range(count)]
+    monkeypatch.setattr(module, "Path", lambda _: tmp_path)
+    assert module.gpu_ids() == [str(number) for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -72,7 +64,6 @@ def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
     ],
 )
 def test_children_and_threads(
-    lifecycle: ModuleType,
     monkeypatch: pytest.MonkeyPatch,
     cores: int,
     gib: int,
@@ -81,4 +72,4 @@ def test_children_and_threads(
     expected: tuple[int, int],
 ) -> None:
     machine(monkeypatch, cores=cores, gib=gib, gpus=gpus)
-    assert lifecycle.children_and_threads(Settings.model_validate(given)) == expected
+    assert module.children_and_threads(Settings.model_validate(given)) == expected
