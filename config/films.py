@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
+
+Recipe = Literal["window", "minmax", "maxbit", "equalized"]
+"""The ways from stored values to greys that a model card may name; docs/dicom.md says what each does."""
 
 
 class Greyscale(StrEnum):
@@ -17,6 +21,12 @@ class Greyscale(StrEnum):
     """It has neither: its own smallest and largest value are black and white."""
     BAD_WINDOW = "bad_window"
     """Its window cannot be used, as its width is 0 or missing; the same range instead, or as stored."""
+    MINMAX = "minmax"
+    """The picture's own smallest and largest value, as the card wants it."""
+    MAXBIT = "maxbit"
+    """The largest value that its bits can hold, as the card wants it."""
+    EQUALIZED = "equalized"
+    """The picture's own range, then the equalisation of its histogram, as the card wants it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ FORMAT = """
         return head.startswith(b"TOY")
 
 
-    def decode(content, max_pixels):
+    def decode(content, max_pixels, recipe):
         if len(content) != 4:
             raise ImageUnusableError(Reason.TRUNCATED, "a toy has one grey value")
         return Picture(np.full((48, 64), content[3], dtype=np.uint8))

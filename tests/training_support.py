@@ -21,7 +21,7 @@ LIMIT = 64_000_000
 
 def reader(folder: Path) -> ReadPicture:
     """The function from a name in a folder to its picture."""
-    return picture_reader(FolderSource(folder), LIMIT)
+    return picture_reader(FolderSource(folder), LIMIT, "window")
 
 
 def pixels(size: int = 32, channels: int = 1, **fields: Any) -> Preprocessing:

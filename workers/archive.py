@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from config.cards.classification import Preprocessing
+from config.films import Recipe
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
@@ -14,12 +15,14 @@ from workers.inference.statistics import Statistics, sampled_statistics
 from workers.models.home import HomeScores
 
 
-def picture_reader(source: ImageSource, max_pixels: int, bits: int | None = None) -> Callable[[str], Picture]:
+def picture_reader(
+    source: ImageSource, max_pixels: int, recipe: Recipe, bits: int | None = None
+) -> Callable[[str], Picture]:
     """Return the function from an image's name to its picture; the function raises ImageUnusableError.
 
-    `bits`: used in 16-bit pictures, None where nobody knows.
+    `recipe`: what makes greys of DICOM films. `bits`: used in 16-bit pictures, None where nobody knows.
     """
-    return partial(read_picture, source, max_pixels=max_pixels, bits=bits)
+    return partial(read_picture, source, max_pixels=max_pixels, bits=bits, recipe=recipe)
 
 
 def archive_statistics(
@@ -31,7 +34,7 @@ def archive_statistics(
     """
     source = open_source(images)
     names = [row.image_index for row in Manifest(manifest, root=source.root)]
-    return sampled_statistics(names, picture_reader(source, max_pixels), pixels)
+    return sampled_statistics(names, picture_reader(source, max_pixels, pixels.greyscale), pixels)
 
 
 def archive_scores(path: Path, images: str | Path, findings: Sequence[str], max_pixels: int) -> HomeScores:
@@ -40,5 +43,9 @@ def archive_scores(path: Path, images: str | Path, findings: Sequence[str], max_
     Raises TableError for a bad table.
     """
     table = read_scores(path, findings=findings)
-    read = picture_reader(open_source(images), max_pixels)
+    source = open_source(images)
+
+    def read(name: str, recipe: Recipe) -> Picture:
+        return read_picture(source, name, max_pixels, recipe=recipe)
+
     return HomeScores(path.name, table.images, table.findings, table.probabilities, read)

@@ -14,6 +14,7 @@ from config.cards.card import (
     Views,
     require_one_per_finding,
 )
+from config.films import Recipe
 
 ARCHITECTURES: Final[dict[str, str]] = {
     "densenet121": "workers.inference.networks.densenet",
@@ -83,6 +84,17 @@ class Preprocessing(Frozen):
             "own values, all channels together, as tf.image.per_image_standardization does."
         ),
     ] = False
+
+    greyscale: Annotated[
+        Recipe,
+        Field(
+            description="How greys are made of a DICOM film's values; other files have theirs. window: by "
+            "its VOI LUT or window, as NIH made ChestX-ray14. minmax: its smallest and largest value are "
+            "black and white. maxbit: the largest value that its bits can hold is white, as "
+            "torchxrayvision's read_xray_dcm. equalized: minmax in whole greys, then equalizeHist, as "
+            "MIMIC-CXR-JPG."
+        ),
+    ] = "window"
 
     least_side: Annotated[
         int, Field(ge=1, description="A picture with a side of fewer pixels is no radiograph, and fails.")

@@ -42,9 +42,10 @@ def heatmap(
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
     map_ = maps[:, :, stored.findings.index(finding)]
     try:
-        picture = read_picture(open_source(stored.root), image, settings.max_image_pixels, stored.bits)
-        card = ClassificationCard.model_validate(queries.model_card(database, run))
-        region = visible_region(card.pixels, picture.width, picture.height)
+        pixels = ClassificationCard.model_validate(queries.model_card(database, run)).pixels
+        source, limit = open_source(stored.root), settings.max_image_pixels
+        picture = read_picture(source, image, limit, stored.bits, pixels.greyscale)
+        region = visible_region(pixels, picture.width, picture.height)
         overlays.write_overlay(output, overlays.render(picture, map_, region=region))
     except ImageUnusableError as error:
         fail(f"{image}: {error.message}", EXIT_INCOMPLETE)

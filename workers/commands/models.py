@@ -9,6 +9,7 @@ import typer
 from config.cards.card import Views
 from config.cards.model import Card, Classifier, Model, find_model, list_models
 from config.errors import ConfigError
+from config.films import Recipe
 from config.settings import load_settings
 from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
@@ -104,6 +105,10 @@ def add(
         bool | None,
         typer.Option(help="Whether a ReLU follows the last batch norm. Default: the layout's, or yes."),
     ] = None,
+    greyscale: Annotated[
+        Recipe | None,
+        typer.Option(help="How greys were made of DICOM files; see docs/dicom.md. Default: window."),
+    ] = None,
     weights_key: Annotated[
         str | None,
         typer.Option(
@@ -160,6 +165,7 @@ def add(
         "--mean": mean,
         "--std": std,
         "--final-relu": final_relu,
+        "--greyscale": greyscale,
         "--weights-key": weights_key,
         "--views": views,
         "--description": description,
@@ -200,6 +206,7 @@ def add(
                 mean=numbers("--mean", mean),
                 std=numbers("--std", std),
                 final_relu=final_relu,
+                greyscale=greyscale,
                 weights_key=weights_key,
                 sample=training_sample(manifest, images, settings.max_image_pixels),
                 views=views,

@@ -17,6 +17,7 @@ from rich.progress import (
 
 from config.cards.classification import Preprocessing
 from config.cards.model import find_model, require_classifier
+from config.films import Recipe
 from config.findings import FINDINGS
 from jobs.commands.options import BitsOption, ImagesOption
 from jobs.commands.reading import reads_table, say_reading
@@ -63,6 +64,10 @@ def train_(
     ] = None,
     channels: Annotated[
         int | None, typer.Option(min=1, max=3, help="1 (grey) or 3. Default: 1, or those of --from.")
+    ] = None,
+    greyscale: Annotated[
+        Recipe | None,
+        typer.Option(help="How greys are made of DICOM files. Default: window, or that of --from."),
     ] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training split, at most.")] = 20,
     batch: Annotated[int, typer.Option(min=1, help="Images per step, over all GPUs.")] = 16,
@@ -126,16 +131,19 @@ def train_(
             EXIT_USAGE,
         )
     bits = bits or _measured(sources[0], learned, settings.max_image_pixels)
-    picture, valid_picture = (picture_reader(source, settings.max_image_pixels, bits) for source in sources)
     begin = require_classifier(find_model(start, settings.models)) if start else None
+    recipe = greyscale or (begin.card.pixels.greyscale if begin else "window")
+    picture, valid_picture = (
+        picture_reader(source, settings.max_image_pixels, recipe, bits) for source in sources
+    )
     folder = settings.home / "training" / name
     if begin is None:
-        pixels = _new_pixels(size or 320, channels or 1)
+        pixels = _new_pixels(size or 320, channels or 1, recipe)
         mean, std = sampled_statistics(learned.names, picture, pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
         # It learns the middle, and is validated and scored on it.
-        changes = {"size": size or begin.card.pixels.size, "ten_crops": False}
+        changes = {"size": size or begin.card.pixels.size, "ten_crops": False, "greyscale": recipe}
         pixels = begin.card.pixels.model_copy(update=changes)
         if channels not in {None, pixels.channels}:
             fail(f"--channels: model {start} takes {pixels.channels}, and its weights with it", EXIT_USAGE)
@@ -187,7 +195,7 @@ def _measured(source: ImageSource, split: Split, max_pixels: int) -> int | None:
     return bits
 
 
-def _new_pixels(size: int, channels: int) -> Preprocessing:
+def _new_pixels(size: int, channels: int, recipe: Recipe) -> Preprocessing:
     if channels not in {1, 3}:
         raise typer.BadParameter("1 or 3", param_hint="--channels")
     return Preprocessing(
@@ -197,6 +205,7 @@ def _new_pixels(size: int, channels: int) -> Preprocessing:
         factor=1.0,
         mean=(0.0,) * channels,
         std=(1.0,) * channels,
+        greyscale=recipe,
     )
 
 

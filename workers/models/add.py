@@ -33,6 +33,18 @@ from workers.models.torch_files import read_torch
 
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
+_PIXELS: Final = (
+    "size",
+    "resize",
+    "center_crop",
+    "resize_first",
+    "ten_crops",
+    "standardize",
+    "factor",
+    "greyscale",
+)
+"""The options that are the card's fields of the same names."""
+
 
 def add_folder(source: Path, models_dir: Path) -> Classifier:
     """Copy a model folder to `models_dir` after its network was built, filled and run on the test pattern.
@@ -219,11 +231,7 @@ def _thresholds(imported: ForeignWeights, layout: Layout, options: ImportOptions
 
 
 def _pixels(channels: int, layout: Layout, options: ImportOptions) -> Preprocessing:
-    given = {
-        field: getattr(options, field)
-        for field in ("size", "resize", "center_crop", "resize_first", "ten_crops", "standardize", "factor")
-        if getattr(options, field) is not None
-    }
+    given = {field: getattr(options, field) for field in _PIXELS if getattr(options, field) is not None}
     blank = {"channels": channels, "mean": (0.0,) * channels, "std": (1.0,) * channels}
     if layout.pixels is None:
         pixels = Preprocessing.model_validate({"factor": 1.0} | blank | given)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Final, get_args
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from config.cards.classification import ClassificationCard, HomeComparison, Preprocessing
 from config.errors import ConfigError
 from config.failures import ImageUnusableError
+from config.films import Recipe
 from workers.inference.formats.picture import Picture
 from workers.inference.networks.network import KerasModel, probabilities_of, with_other_relu
 from workers.inference.pixels import prepare_views
@@ -25,15 +27,15 @@ class HomeScores:
     """Scores of a few images, from where a model comes from.
 
     `file`: name of their table. `images`: their names. `findings`: which have scores. `probabilities`:
-    (images, findings), NaN where there is none. `read`: gives the picture of an image's name, or raises
-    ImageUnusableError.
+    (images, findings), NaN where there is none. `read`: gives the picture of an image's name, its greys made
+    by a recipe, or raises ImageUnusableError.
     """
 
     file: str
     images: tuple[str, ...]
     findings: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    read: Callable[[str], Picture]
+    read: Callable[[str, Recipe], Picture]
 
 
 def compare_with_home(
@@ -68,14 +70,14 @@ def compare_with_home(
 class _Known:
     """What is known from home of a card's findings: their `columns` in our scores, and `theirs`."""
 
-    pictures: list[Picture]
+    pictures: Callable[[Recipe], list[Picture]]
     findings: list[str]
     columns: list[int]
     theirs: NDArray[np.float64]
 
     def scores(self, network: KerasModel, card: ClassificationCard) -> NDArray[np.float64]:
         """Return ours: (images, findings)."""
-        views = (prepare_views(picture, card.pixels) for picture in self.pictures)
+        views = (prepare_views(picture, card.pixels) for picture in self.pictures(card.pixels.greyscale))
         scores = np.stack([probabilities_of(network, inputs).mean(axis=0) for inputs in views])
         return scores[:, self.columns]
 
@@ -101,15 +103,18 @@ def _known(home: HomeScores, card: ClassificationCard) -> _Known:
                 f"{home.file}: its scores are rounded to {decimals} decimals; write them with five or more"
             )
     columns = [column for _, column in places]
-    return _Known(list(_pictures(home)), [card.findings[column] for column in columns], columns, theirs)
+    named = [card.findings[column] for column in columns]
+    return _Known(cache(partial(_pictures, home)), named, columns, theirs)
 
 
-def _pictures(home: HomeScores) -> Iterator[Picture]:
+def _pictures(home: HomeScores, recipe: Recipe) -> list[Picture]:
+    pictures = []
     for name in home.images:
         try:
-            yield home.read(name)
+            pictures.append(home.read(name, recipe))
         except ImageUnusableError as error:
             raise ConfigError(f"{home.file}: {name}: {error.message}") from error
+    return pictures
 
 
 # --- what would fit ----------------------------------------------------------------------------------------
@@ -133,7 +138,8 @@ def _reasons(
             if finding != known.findings[index]
         ]
         yield f"its findings are in another order: {', '.join(swapped)}; see --findings"
-    for option, pixels in _other_pixels(card.pixels):
+    films = any(picture.film for picture in known.pictures(card.pixels.greyscale))
+    for option, pixels in _other_pixels(card.pixels, films=films):
         if known.apart(network, card.model_copy(update={"pixels": pixels})) <= tolerance:
             yield f"with {option} they are the same"
     turned, other = with_other_relu(network, card)
@@ -141,8 +147,11 @@ def _reasons(
         yield f"with {'--final-relu' if other.final_relu else '--no-final-relu'} they are the same"
 
 
-def _other_pixels(pixels: Preprocessing) -> Iterator[tuple[str, Preprocessing]]:
-    """Yield each other way to prepare pictures, with its option."""
+def _other_pixels(pixels: Preprocessing, *, films: bool) -> Iterator[tuple[str, Preprocessing]]:
+    """Yield each other way to prepare pictures, of which some are DICOM `films`, with its option."""
+    for recipe in get_args(Recipe):
+        if films and recipe != pixels.greyscale:
+            yield f"--greyscale {recipe}", pixels.model_copy(update={"greyscale": recipe})
     for resize in get_args(Resize):
         if resize != pixels.resize:
             yield f"--resize {resize}", pixels.model_copy(update={"resize": resize})

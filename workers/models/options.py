@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from config.cards.card import Views
 from config.cards.classification import Preprocessing
 from config.errors import ConfigError
+from config.films import Recipe
 from workers.inference.statistics import Statistics
 from workers.models.home import HomeScores
 from workers.models.layouts import Layout, LayoutName, Resize
@@ -32,6 +33,7 @@ class ImportOptions:
     resize_first: int | tuple[int, ...] | None = None
     ten_crops: bool | None = None
     standardize: bool | None = None
+    greyscale: Recipe | None = None
     factor: float | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None

@@ -101,7 +101,9 @@ class ClassificationScorer:
     def _decode(self, source: ImageSource, held: Claim) -> Iterator[_Decoded | Failed]:
         def read(image: BatchImage) -> _Decoded | Failed:
             try:
-                picture = read_picture(source, image.image_index, self._max_pixels, held.bits)
+                picture = read_picture(
+                    source, image.image_index, self._max_pixels, held.bits, self.card.pixels.greyscale
+                )
                 require_plausible(picture, self.card.pixels)
                 return _Decoded(image, picture, prepare_views(picture, self.card.pixels))
             except ImageUnusableError as error:

@@ -1,6 +1,5 @@
 """Scores from home are compared with ours: equal, or refused with what would make them equal."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +11,7 @@ from support import CLASSIFIER_CARD
 from config.cards.classification import ClassificationCard
 from config.errors import ConfigError
 from config.failures import ImageUnusableError, Reason
+from config.films import Film, Greyscale, Recipe
 from workers.inference.formats.picture import Picture
 from workers.inference.pixels import prepare_views
 from workers.models import home
@@ -55,9 +55,11 @@ def from_home(card: ClassificationCard = CARD, network: Linear | None = None) ->
     views = [prepare_views(picture, card.pixels) for picture in PICTURES.values()]
     logits = [(network or Linear())(inputs, training=False)[1] for inputs in views]
     probabilities = np.stack([(1 / (1 + np.exp(-of_views))).mean(axis=0) for of_views in logits])
-    return HomeScores(
-        "five.csv", tuple(PICTURES), FINDINGS, probabilities.astype(np.float32), PICTURES.__getitem__
-    )
+    return HomeScores("five.csv", tuple(PICTURES), FINDINGS, probabilities.astype(np.float32), read)
+
+
+def read(name: str, _recipe: Recipe) -> Picture:
+    return PICTURES[name]
 
 
 def refusal(scores: HomeScores, card: ClassificationCard = CARD) -> str:
@@ -114,6 +116,16 @@ def test_other_pixels_are_recognised(pixels: dict[str, Any], option: str) -> Non
     assert option in refusal(from_home(card_of(**pixels)))
 
 
+def test_another_greyscale_of_films_is_recognised() -> None:
+    def films(name: str, recipe: Recipe) -> Picture:
+        values = PICTURES[name].values // (2 if recipe == "window" else 1)
+        return Picture(values, film=Film(Greyscale(recipe), padded=False, spacing=None))
+
+    assert "with --greyscale minmax they are the same" in refusal(replace(from_home(), read=films))
+    minmax = card_of(greyscale="minmax")
+    assert compare_with_home(replace(from_home(), read=films), Linear(), minmax, TOLERANCE).difference < 1e-6
+
+
 def test_ten_crops_are_compared_and_recognised() -> None:
     ten, middle = card_of(resize_first=40, ten_crops=True), card_of(resize_first=40)
     assert compare_with_home(from_home(ten), Linear(), ten, TOLERANCE).difference < 1e-6
@@ -144,8 +156,7 @@ def test_scores_of_other_findings_alone_are_refused() -> None:
 
 
 def test_image_that_cannot_be_read_is_named() -> None:
-    def missing(_name: str) -> Picture:
+    def missing(_name: str, _recipe: Recipe) -> Picture:
         raise ImageUnusableError(Reason.MISSING, "there is no such file")
 
-    read: Callable[[str], Picture] = missing
-    assert refusal(replace(from_home(), read=read)) == "five.csv: 0.png: there is no such file"
+    assert refusal(replace(from_home(), read=missing)) == "five.csv: 0.png: there is no such file"

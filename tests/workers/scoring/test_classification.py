@@ -17,6 +17,7 @@ from PIL import Image
 from support import CLASSIFIER_CARD, claim_of
 
 from config.cards.classification import ClassificationCard
+from config.films import Recipe
 from db.classifications import Classification
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
@@ -181,10 +182,10 @@ def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path
 def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(source: Readable, name: str, max_pixels: int, bits: int | None) -> Picture:
+    def read(source: Readable, name: str, max_pixels: int, bits: int | None, recipe: Recipe) -> Picture:
         if name == name_of(15):
             raise MemoryError
-        return read_picture(source, name, max_pixels, bits)
+        return read_picture(source, name, max_pixels, bits, recipe)
 
     monkeypatch.setattr(classification, "read_picture", read)
     found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))

@@ -3,6 +3,7 @@
 from typing import Final, Protocol
 
 from config.failures import ImageUnusableError, Reason
+from config.films import Recipe
 from workers.inference.formats import dicom, jpeg, png, strangers
 from workers.inference.formats.depth import rescaled
 from workers.inference.formats.picture import Picture
@@ -20,8 +21,11 @@ class Format(Protocol):
     def matches(self, head: bytes) -> bool:
         """Return whether a file is of this format, by its first bytes."""
 
-    def decode(self, content: bytes, max_pixels: int) -> Picture:
-        """Decode a whole file of at most `max_pixels`; raises ImageUnusableError with the reason."""
+    def decode(self, content: bytes, max_pixels: int, recipe: Recipe, /) -> Picture:
+        """Decode a whole file of at most `max_pixels`; raises ImageUnusableError with the reason.
+
+        `recipe`: how greys are made of values that no screen shows as they are; others are as they are.
+        """
 
 
 FORMATS: Final[dict[str, Format]] = {
@@ -39,15 +43,18 @@ class Readable(Protocol):
         """Return an image's content; raises ImageUnusableError with the reason."""
 
 
-def read_picture(source: Readable, name: str, max_pixels: int, bits: int | None = None) -> Picture:
+def read_picture(
+    source: Readable, name: str, max_pixels: int, bits: int | None = None, recipe: Recipe = "window"
+) -> Picture:
     """Read one image of a source, of which 16-bit pictures use so many `bits`, None where nobody knows.
 
-    Raises ImageUnusableError with the reason.
+    `recipe`: the card's, which makes greys of a DICOM film's values. Raises ImageUnusableError with the
+    reason.
     """
-    return rescaled(decode(source.read(name, max_pixels * _BYTES_PER_PIXEL), max_pixels), bits)
+    return rescaled(decode(source.read(name, max_pixels * _BYTES_PER_PIXEL), max_pixels, recipe), bits)
 
 
-def decode(content: bytes, max_pixels: int) -> Picture:
+def decode(content: bytes, max_pixels: int, recipe: Recipe = "window") -> Picture:
     """Decode a file of any known format; raises ImageUnusableError for any other or damaged content."""
     head = content[:_HEAD]
     found = next((known for known in FORMATS.values() if known.matches(head)), None)
@@ -56,7 +63,7 @@ def decode(content: bytes, max_pixels: int) -> Picture:
         what = strangers.describe(head) or f"is none of {names}, whatever its name"
         raise ImageUnusableError(Reason.WRONG_FORMAT, what)
     try:
-        return found.decode(content, max_pixels)
+        return found.decode(content, max_pixels, recipe)
     except (ImageUnusableError, MemoryError):
         raise
     except Exception as error:  # noqa: BLE001  # damage makes parsers raise IndexError too, and more

@@ -6,6 +6,7 @@ from itertools import product
 from typing import Final
 
 from config.failures import ImageUnusableError, Reason
+from config.films import Recipe
 from workers.inference.formats.orientation import upright
 from workers.inference.formats.picture import MOST_PARTS, Picture, ends_early
 from workers.inference.formats.raster import decode_raster
@@ -33,7 +34,7 @@ def matches(head: bytes) -> bool:
     return head.startswith(_SIGNATURE)
 
 
-def decode(content: bytes, max_pixels: int) -> Picture:
+def decode(content: bytes, max_pixels: int, _recipe: Recipe = "window") -> Picture:
     """Decode a JPEG of 8 bits per sample; raises ImageUnusableError where it is damaged or cut."""
     whole, exif = _checked(content)
     return upright(decode_raster(whole, "JPEG", max_pixels), exif)

@@ -10,6 +10,7 @@ from kornia_rs.io import decode_image_png_u8
 from numpy.typing import NDArray
 
 from config.failures import ImageUnusableError, Reason
+from config.films import Recipe
 from workers.inference.formats.depth import as_said
 from workers.inference.formats.orientation import upright
 from workers.inference.formats.picture import MOST_PARTS, Picture, check_size, ends_early
@@ -41,7 +42,7 @@ def matches(head: bytes) -> bool:
     return _SIGNATURE.startswith(head[: len(_SIGNATURE)])
 
 
-def decode(content: bytes, max_pixels: int) -> Picture:
+def decode(content: bytes, max_pixels: int, _recipe: Recipe = "window") -> Picture:
     """Decode a PNG of any depth and colour type; raises ImageUnusableError where it is damaged."""
     chunks = _chunks(content)
     pixels = _checked(content, chunks, max_pixels)

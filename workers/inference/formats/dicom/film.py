@@ -1,4 +1,4 @@
-"""From a DICOM file's bytes to a picture: header, frame, then for grey the display pipeline."""
+"""From a DICOM file's bytes to a picture: header, frame, then for grey the recipe of the model card."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,7 +6,7 @@ from pydicom import Dataset
 
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
-from config.films import Film, Spacing
+from config.films import Film, Recipe, Spacing
 from workers.inference.formats.dicom.codecs import find_codec
 from workers.inference.formats.dicom.frame import Frame, Words, read_frame, require_colours
 from workers.inference.formats.dicom.greyscale import display_table, stored_values
@@ -14,17 +14,17 @@ from workers.inference.formats.dicom.header import read_header
 from workers.inference.formats.picture import Picture
 
 
-def decode(content: bytes, max_pixels: int) -> Picture:
-    """Decode one frame as its display pipeline shows it; raises ImageUnusableError with the reason."""
+def decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
+    """Decode one frame as a recipe shows it; raises ImageUnusableError with the reason."""
     try:
-        return _decode(content, max_pixels)
+        return _decode(content, max_pixels, recipe)
     except (ImageUnusableError, MemoryError):
         raise
     except Exception:  # noqa: BLE001  # damage makes parsers raise anything; pydicom's texts quote the file
         raise ImageUnusableError(Reason.DAMAGED, "its DICOM header or pixels cannot be read") from None
 
 
-def _decode(content: bytes, max_pixels: int) -> Picture:
+def _decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
     header = read_header(content, max_pixels)
     frame = read_frame(header.dataset, max_pixels)
     codec = find_codec(header.syntax)
@@ -33,21 +33,21 @@ def _decode(content: bytes, max_pixels: int) -> Picture:
     if words.shape != frame.shape or (not frame.grey and words.dtype != np.uint8):
         raise ImageUnusableError(Reason.DAMAGED, "its pixels are not those that its header says")
     if frame.grey:
-        return _shown(header.dataset, frame, words)
+        return _shown(header.dataset, frame, words, recipe)
     film = Film(None, padded=False, spacing=_spacing(header.dataset))
     return Picture(words.astype(np.uint8, copy=False), film=film)
 
 
-def _shown(dataset: Dataset, frame: Frame, words: Words) -> Picture:
-    """Take a grey frame through its display pipeline; padding is black, and counts for nothing."""
+def _shown(dataset: Dataset, frame: Frame, words: Words, recipe: Recipe) -> Picture:
+    """Make greys of a frame's values; padding is black, and counts for nothing."""
     patterns = (words >> (frame.high + 1 - frame.stored)) & (2**frame.stored - 1)
     stored = stored_values(frame.stored, signed=frame.signed)
     padding = _padding(dataset, stored)
 
-    def present() -> NDArray[np.bool_]:
-        return (np.bincount(patterns.ravel(), minlength=stored.size) > 0) & ~padding
+    def count() -> NDArray[np.int64]:
+        return np.bincount(patterns.ravel(), minlength=stored.size) * ~padding
 
-    table, greyscale = display_table(dataset, stored, present)
+    table, greyscale = display_table(dataset, stored, count, recipe)
     table[padding] = 0
     film = Film(greyscale, bool(padding.any() and padding[patterns].any()), _spacing(dataset))
     # Where nothing lies between two greys, the picture is that of an 8-bit PNG, and is resized as that is.

@@ -1,7 +1,8 @@
-"""DICOM's way from stored values to what a screen shows: modality, window, presentation; as one table.
+"""The ways from a DICOM film's stored values to greys, as one table: the standard's, and those of data sets.
 
-The steps are those of PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT) and C.11.6 (presentation LUT), in this
-order. A stored value has at most 16 bits, so every step is done once per possible value and not per pixel.
+The standard's steps are those of PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT) and C.11.6 (presentation LUT),
+in this order. A stored value has at most 16 bits, so every step is done once per possible value and not per
+pixel.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from config.films import Greyscale
+from config.films import Greyscale, Recipe
 
 Table = NDArray[np.float64]
 """A value per stored value, the stored value's bits being the index."""
+
+Values = NDArray[np.float64 | np.int64]
 
 _WHITE: Final = 255.0
 _SCREEN_VALUES: Final = 2**8
@@ -29,28 +32,52 @@ def stored_values(bits: int, *, signed: bool) -> NDArray[np.int64]:
 
 
 def display_table(
-    dataset: Dataset, stored: NDArray[np.int64], present: Callable[[], NDArray[np.bool_]]
+    dataset: Dataset, stored: NDArray[np.int64], count: Callable[[], NDArray[np.int64]], recipe: Recipe
 ) -> tuple[Table, Greyscale]:
     """Return what is shown for each stored value, 0 (black) to 255 (white), and what made it so.
 
-    `present` counts which patterns the picture has, padding aside; it is asked without a usable window only:
-    their smallest value is black then, and their largest white. Where 8 bits are stored it is the smallest
-    and largest possible value, since such a picture was made for a screen.
+    `count` gives the number of pixels of each pattern, padding aside; only what depends on the picture's own
+    values asks for it.
     """
+    shown, greyscale = _made_grey(dataset, stored, count, recipe)
+    shape = str(dataset.get("PresentationLUTShape", "IDENTITY"))
+    # A MONOCHROME1 film says INVERSE as well, where it says it at all: that is one inversion and not two.
+    if dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE":
+        shown = _WHITE - shown
+    return (_equalized(shown, count()) if recipe == "equalized" else shown), greyscale
+
+
+def _made_grey(
+    dataset: Dataset, stored: NDArray[np.int64], count: Callable[[], NDArray[np.int64]], recipe: Recipe
+) -> tuple[Table, Greyscale]:
+    """Return a recipe's greys before presentation; `maxbit` and `equalized` know no modality, as at home."""
+    if recipe == "maxbit":
+        return (stored * (_WHITE / (stored.size - 1))).clip(0, _WHITE), Greyscale.MAXBIT
+    if recipe == "equalized":
+        return np.floor(_stretched(stored, stored[count() > 0])), Greyscale.EQUALIZED
     values = _of_modality(dataset, stored)
+    if recipe == "minmax":
+        return _stretched(values, values[count() > 0]), Greyscale.MINMAX
+    return _through_voi(dataset, values, count)
+
+
+def _through_voi(
+    dataset: Dataset, values: Table, count: Callable[[], NDArray[np.int64]]
+) -> tuple[Table, Greyscale]:
+    """Apply the VOI LUT, else the window.
+
+    Without a usable one the smallest value of the picture is black, and its largest white. Where 8 bits are
+    stored it is the smallest and largest possible value, since such a picture was made for a screen.
+    """
     shown, greyscale = _through_lut(dataset, values), Greyscale.VOI_LUT
     if shown is None:
         shown, greyscale = _through_window(dataset, values), Greyscale.WINDOW
     if shown is None:
         for_a_screen = values.size <= _SCREEN_VALUES
-        shown = _stretched(values, values if for_a_screen else values[present()])
+        shown = _stretched(values, values if for_a_screen else values[count() > 0])
         greyscale = Greyscale.AS_STORED if for_a_screen else Greyscale.NO_WINDOW
         if any(dataset.get(name) not in (None, "") for name in ("WindowCenter", "WindowWidth")):
             greyscale = Greyscale.BAD_WINDOW
-    shape = str(dataset.get("PresentationLUTShape", "IDENTITY"))
-    # A MONOCHROME1 film says INVERSE as well, where it says it at all: that is one inversion and not two.
-    if dataset.PhotometricInterpretation == "MONOCHROME1" or shape == "INVERSE":
-        shown = _WHITE - shown
     return shown, greyscale
 
 
@@ -112,13 +139,31 @@ def _through_window(dataset: Dataset, values: Table) -> Table | None:
     return ramp
 
 
-def _stretched(values: Table, present: Table) -> Table:
+def _stretched(values: Values, present: Values) -> Table:
     """Stretch the picture's own range to black and white; a flat picture is black."""
-    lowest, highest = present.min(initial=np.inf), present.max(initial=-np.inf)
-    if not highest > lowest:
-        return np.zeros_like(values)
-    stretched: Table = ((values - lowest) * (_WHITE / (highest - lowest))).clip(0, _WHITE)
+    if present.size == 0 or present.min() == present.max():
+        return np.zeros(values.size)
+    lowest, highest = present.min(), present.max()
+    # Divided first: MIMIC-CXR-JPG cuts these numbers to whole ones, and another rounding would cut others.
+    stretched: Table = ((values - lowest) / (highest - lowest) * _WHITE).clip(0, _WHITE)
     return stretched
+
+
+def _equalized(shown: Table, count: NDArray[np.int64]) -> Table:
+    """Equalise the histogram of whole greys, each shown by `count` pixels, as OpenCV's equalizeHist does.
+
+    The darkest grey that is there becomes black, and the brightest white; one grey alone stays as it is.
+    """
+    histogram = np.bincount(shown.astype(np.int64), count, minlength=_SCREEN_VALUES)
+    darkest = histogram[np.flatnonzero(histogram)[:1]].sum()
+    others = histogram.sum() - darkest
+    if others == 0:
+        return shown
+    # OpenCV counts in float32.
+    white_per_pixel = np.float32(_WHITE) / np.float32(others)
+    greys = np.rint((histogram.cumsum() - darkest).astype(np.float32) * white_per_pixel)
+    equalized: Table = greys.clip(0, _WHITE).astype(np.float64)[shown.astype(np.int64)]
+    return equalized
 
 
 def _first(value: object) -> float | None:
