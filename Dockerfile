@@ -16,6 +16,8 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY config config
 COPY db db
+# A link in db/ leads to it: `nightread views` prints it.
+COPY docs/sql.md docs/sql.md
 COPY jobs jobs
 COPY workers workers
 # Wheels only: nothing is compiled, so the image needs no compiler. The cache is for the next build.

@@ -141,11 +141,16 @@ class Settings(BaseSettings):
         """Whether results go into the SQLite file below home."""
         return self.database_url is None
 
+    @property
+    def database_file(self) -> Path:
+        """The embedded database."""
+        return self.home.absolute() / "nightread.db"
+
     @cached_property
     def database(self) -> str:
         """The database's URL, its secrets included."""
         if self.database_url is None:
-            return f"sqlite:///{self.home.absolute() / 'nightread.db'}"
+            return f"sqlite:///{self.database_file}"
         return self.database_url.get_secret_value()
 
 

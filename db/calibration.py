@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Double, cast, func, select, up
 
 from db.database import Database, driver_of
 from db.errors import DatabaseError
+from db.operating_points import model_of, shared_images
 from db.receipts import write_once
 from db.schema.evaluations import evaluation, evaluation_result
 from db.schema.runs import run, score
@@ -50,6 +51,15 @@ def calibrate_run(database: Database, run_id: int, evaluation_id: int | None = N
 
     fitted, findings = write_once(database, write)
     return fitted, findings
+
+
+def images_fitted(connection: Connection, run_id: int, evaluation_id: int) -> int:
+    """Count the images of a run that are among the labelled ones of an evaluation."""
+    _, manifest_id = model_of(connection, run_id)
+    labelled: int = connection.execute(
+        select(evaluation.c.label_manifest_id).where(evaluation.c.id == evaluation_id)
+    ).scalar_one()
+    return shared_images(connection, manifest_id, labelled)
 
 
 def _evaluation(connection: Connection, run_id: int, evaluation_id: int | None) -> int:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from difflib import get_close_matches
+from pathlib import PurePath
 
 from sqlalchemy import Connection, column, select, table, text
 
@@ -65,6 +67,26 @@ def all_progress(database: Database) -> list[Progress]:
     with database.read() as connection:
         rows = connection.execute(_PROGRESS.order_by(_PROGRESS_VIEW.c.run_id.desc()))
         return [Progress(*row) for row in rows]
+
+
+def newest_run(database: Database, name: str | None = None) -> int:
+    """Return the number of the newest run, or of the newest whose model or manifest has this name.
+
+    A manifest's name is its file's, with or without its ending. Raises UnknownRunError.
+    """
+    runs = all_progress(database)
+    for found in runs:
+        file = PurePath(found.manifest).name
+        if name is None or name in {found.model, file, file.split(".", maxsplit=1)[0]}:
+            return found.run_id
+    if not runs:
+        raise UnknownRunError("there are no runs yet")
+    names = sorted({word for found in runs for word in (found.model, PurePath(found.manifest).name)})
+    near = get_close_matches(name or "", names, n=1)
+    hint = f"; is {near[0]} meant?" if near else ""
+    raise UnknownRunError(
+        f"there is no run {name!r}: a run is a number, last, or a model's or manifest's name{hint}"
+    )
 
 
 def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:

@@ -6,6 +6,7 @@ import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Final, NoReturn
 
 import typer
@@ -74,8 +75,12 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def print_json(value: object) -> None:
-    """Print JSON for another program; moments and paths become strings."""
-    typer.echo(json.dumps(value, default=str, indent=2))
+    """Print JSON for another program; moments become ISO 8601, paths strings."""
+    typer.echo(json.dumps(value, default=_jsonable, indent=2))
+
+
+def _jsonable(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:

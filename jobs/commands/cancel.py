@@ -4,7 +4,7 @@ import typer
 
 from db import queries, runs
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, fail, say
 
 app = typer.Typer()
@@ -16,7 +16,7 @@ def cancel(run: RunArgument) -> None:
 
     Example: nightread cancel 7
     """
-    _, database = ready()
+    _, database = existing()
     if not runs.cancel(database, run):
         fail(f"run {run} is {queries.progress(database, run).status}, not running", EXIT_USAGE)
     say(f"run {run} is cancelled; to go on: nightread resume {run}")

@@ -58,11 +58,14 @@ QUESTIONS: Final = (
 @app.command()
 def demo(
     images: Annotated[
-        int, typer.Option(min=28, help="Number of phantoms to draw; from 28 on, each finding occurs.")
+        int,
+        typer.Option(
+            min=28, metavar="N", help="Number of phantoms to draw; from 28 on, each finding occurs."
+        ),
     ] = 112,
-    seed: Annotated[int, typer.Option(min=0, help="Another number draws other patients.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another number draws other patients.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the archive is written. Default: home/demo.")
+        Path | None, typer.Option(metavar="DIR", help="Where the archive is written. Default: home/demo.")
     ] = None,
     model: ModelOption = None,
 ) -> None:

@@ -8,7 +8,7 @@ import typer
 
 from db import queries
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, say, shown
 from jobs.export import FORMATS, Format, What, write_csv, write_file
 
@@ -23,6 +23,7 @@ def export(
         typer.Option(
             "--output",
             "-o",
+            metavar="FILE",
             help="File to write, .csv or .parquet; - is standard output. Default: run-RUN.csv, or such as "
             "run-RUN-failures.csv with --what.",
         ),
@@ -52,7 +53,7 @@ def export(
     if to_stdout and format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
     kind: Format = "csv" if to_stdout else _format_of(output, format_)
-    _, database = ready()
+    _, database = existing()
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its rows so far")

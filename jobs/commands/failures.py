@@ -7,7 +7,7 @@ import typer
 
 from db import queries
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import note, print_json, print_table, say
 
 app = typer.Typer()
@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command()
 def failures(
     run: RunArgument,
-    names: Annotated[int, typer.Option(min=1, help="Names of images per reason.")] = 5,
+    names: Annotated[int, typer.Option(min=1, metavar="N", help="Names of images per reason.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per reason.")] = False,
 ) -> None:
     """Show why images of a run have no scores: reasons, counts and first names.
@@ -25,7 +25,7 @@ def failures(
 
     Example: nightread failures 7 --names 20
     """
-    _, database = ready()
+    _, database = existing()
     progress = queries.progress(database, run)
     groups = queries.failure_reasons(database, run, names)
     if as_json:

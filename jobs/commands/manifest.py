@@ -25,11 +25,12 @@ def manifest(
             metavar="FOLDER", help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Manifest to write, .csv.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write, .csv.")],
     skipped: Annotated[
         Path | None,
         typer.Option(
-            help="List of the files that are not in it, with reasons. Default: beside it, as .skipped.csv."
+            metavar="FILE",
+            help="List of the files that are not in it, with reasons. Default: beside it, as .skipped.csv.",
         ),
     ] = None,
     patient_id: Annotated[
@@ -49,7 +50,7 @@ def manifest(
         bool, typer.Option("--only-dicom", help="Pass over PNG and JPEG files, such as previews.")
     ] = False,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Processes that read files. Default: one per core.")
+        int | None, typer.Option(min=1, metavar="N", help="Processes that read files. Default: one per core.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
 ) -> None:

@@ -5,10 +5,20 @@ from typing import Annotated, Final
 
 import typer
 
+from jobs.commands.runs import find_run
 from jobs.submit import Heatmaps
 
-RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="The run's number.")]
-ManifestArgument = Annotated[Path, typer.Argument(help="CSV with one image per row; .csv or .csv.gz.")]
+RunArgument = Annotated[
+    int,
+    typer.Argument(
+        metavar="RUN",
+        parser=find_run,
+        help="The run's number, or last, or the name of its model or manifest: the newest run of it.",
+    ),
+]
+ManifestArgument = Annotated[
+    Path, typer.Argument(metavar="MANIFEST", help="CSV with one image per row; .csv or .csv.gz.")
+]
 ArchiveArgument = Annotated[
     Path,
     typer.Argument(
@@ -24,7 +34,9 @@ ArchiveImagesOption = Annotated[
 ImagesOption = Annotated[
     str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")
 ]
-ModelOption = Annotated[str | None, typer.Option(help="The model's name. Default: NIGHTREAD_MODEL.")]
+ModelOption = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The model's name. Default: NIGHTREAD_MODEL.")
+]
 BatchOption = Annotated[
     int | None,
     typer.Option(
@@ -42,7 +54,7 @@ HeatmapsOption = Annotated[
     ),
 ]
 ImageColumnOption = Annotated[
-    str | None, typer.Option(help="Column of the image names, if it is not recognised.")
+    str | None, typer.Option(metavar="COLUMN", help="Column of the image names, if it is not recognised.")
 ]
 FindingColumnOption = Annotated[
     list[str] | None,
@@ -56,6 +68,7 @@ BitsOption = Annotated[
     typer.Option(
         min=8,
         max=16,
+        metavar="N",
         help="Bits that 16-bit PNGs use, such as 12, where they do not say it (sBIT). "
         "Default: measured in a sample.",
     ),
@@ -65,9 +78,12 @@ MaxMissingOption = Annotated[
     typer.Option(
         min=0.0,
         max=1.0,
+        metavar="SHARE",
         help="Share of the images that may be missing; beyond it nothing is begun. Those that are fail.",
     ),
 ]
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object per row.")]
 
 NEEDS_BROKER: Final = "Needs NIGHTREAD_BROKER_URL; the settings are listed in docs/settings.md."
 

@@ -21,16 +21,16 @@ def _options(
     image_column: ImageColumnOption = None,
     finding_column: FindingColumnOption = None,
     patient_column: Annotated[
-        str | None, typer.Option(help="Column of the patients, if it is not recognised.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the patients, if it is not recognised.")
     ] = None,
     view_column: Annotated[
-        str | None, typer.Option(help="Column of the views, if it is not recognised.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the views, if it is not recognised.")
     ] = None,
     sex_column: Annotated[
-        str | None, typer.Option(help="Column of the sexes, if it is not recognised.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the sexes, if it is not recognised.")
     ] = None,
     age_column: Annotated[
-        str | None, typer.Option(help="Column of the ages, if it is not recognised.")
+        str | None, typer.Option(metavar="COLUMN", help="Column of the ages, if it is not recognised.")
     ] = None,
     uncertain: Annotated[
         Uncertain,
@@ -42,7 +42,10 @@ def _options(
     ] = False,
     encoding: Annotated[
         str | None,
-        typer.Option(help="Encoding of the CSV, such as latin-1. Default: UTF-8, or UTF-16 by its mark."),
+        typer.Option(
+            metavar="ENCODING",
+            help="Encoding of the CSV, such as latin-1. Default: UTF-8, or UTF-16 by its mark.",
+        ),
     ] = None,
     layout: Annotated[
         str | None,
@@ -61,7 +64,8 @@ def _options(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Part of the set to take, by its column 'split', such as test.")
+        str | None,
+        typer.Option(metavar="NAME", help="Part of the set to take, by its column 'split', such as test."),
     ] = None,
     image_name: Annotated[
         str | None,

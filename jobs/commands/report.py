@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, say, shown
 from jobs.report.page import write_report
 
@@ -19,7 +19,10 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Page to write; one that is there is replaced. Default: run-RUN.html."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Page to write; one that is there is replaced. Default: run-RUN.html.",
         ),
     ] = None,
 ) -> None:
@@ -34,7 +37,7 @@ def report(
         fail(f"{output}: there is no folder {output.parent}; make it first", EXIT_USAGE)
     if output.is_dir():
         fail(f"{output} is a folder; name the file to write", EXIT_USAGE)
-    settings, database = ready()
+    settings, database = existing()
     replaced = output.exists()
     try:
         with err.status(shown(f"writing {output}")):

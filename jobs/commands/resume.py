@@ -9,7 +9,7 @@ from db import queries, runs
 from db.retries import retry_failed
 from db.states import RunStatus
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import note
 from jobs.dispatch.follow import claimed, finish
 
@@ -37,7 +37,7 @@ def resume(
     """
     if reason is not None and not failed:
         raise typer.BadParameter("goes with --failed", param_hint="--reason")
-    settings, database = ready()
+    settings, database = existing()
     with claimed(database, settings) as place:
         if failed:
             count = retry_failed(database, run, reason)

@@ -1,9 +1,11 @@
 """The commands `nightread schedule`: what is scored or evaluated automatically, and when."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 from typer.core import TyperGroup
@@ -20,12 +22,14 @@ from jobs.commands.options import (
     BitsOption,
     HeatmapsOption,
     ImagesOption,
+    JsonOption,
     ManifestArgument,
     ModelOption,
 )
 from jobs.commands.reading import reads_table, say_reading
+from jobs.commands.runs import find_run
 from jobs.commands.session import ready
-from jobs.console import err, print_table, say, shown, warn
+from jobs.console import err, print_json, print_table, say, shown, warn
 from jobs.schedules.schedule import (
     Action,
     Evaluate,
@@ -66,7 +70,9 @@ class NameFirst(TyperGroup):
 add_app = typer.Typer(cls=NameFirst, no_args_is_help=True, subcommand_metavar="score … | evaluate …")
 app.add_typer(add_app, name="add")
 
-NameArgument = Annotated[str, typer.Argument(help="The schedule's name, for alerts and for `remove`.")]
+NameArgument = Annotated[
+    str, typer.Argument(metavar="NAME", help="The schedule's name, for alerts and for `remove`.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +93,20 @@ def add(
         str | None,
         typer.Option(
             show_default=False,
+            metavar="CRON",
             help='Minute, hour, day of month, month, day of week: "0 2 * * *" is daily at two. Needed.',
         ),
     ] = None,
-    timezone: Annotated[str, typer.Option(help="Time zone of --cron, such as Europe/Berlin.")] = "UTC",
+    timezone: Annotated[
+        str, typer.Option(metavar="ZONE", help="Time zone of --cron, such as Europe/Berlin.")
+    ] = "UTC",
     margin: Annotated[
         float,
         typer.Option(
-            min=0.0, max=1.0, help="A significant loss of AUROC beyond this margin raises an alert."
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="A significant loss of AUROC beyond this margin raises an alert.",
         ),
     ] = 0.02,
 ) -> None:
@@ -144,19 +156,24 @@ def add_score(
 def add_evaluate(
     context: typer.Context,
     run: Annotated[
-        str, typer.Argument(metavar="RUN|latest", help="A run's number, or the newest complete run.")
+        str, typer.Argument(metavar="RUN|latest", help="A run, or latest: the newest that is complete then.")
     ],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with labels, read again each time. Default: the run's manifest.")
+        Path | None,
+        typer.Option(
+            metavar="CSV", help="CSV with labels, read again each time. Default: the run's manifest."
+        ),
     ] = None,
     label_set: Annotated[
-        str | None, typer.Option(help="Name of these labels in the results; needed with --labels.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of these labels in the results; needed with --labels."),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(min=0, help="Resamples of patients for intervals; 0 for none.")
+        int, typer.Option(min=0, metavar="N", help="Resamples of patients for intervals; 0 for none.")
     ] = 0,
     sensitivity: Annotated[
-        float | None, typer.Option(min=0.0, max=1.0, help="Sensitivity to find a threshold for.")
+        float | None,
+        typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Sensitivity to find a threshold for."),
     ] = None,
 ) -> None:
     """Evaluate a run again each time it is due, by labels that may have changed.
@@ -167,10 +184,8 @@ def add_evaluate(
     _, database = ready()
     if (labels is None) != (label_set is None):
         raise ScheduleError("--labels and --label-set belong together: the file and what it is called")
-    if run != "latest" and not (run.isascii() and run.isdigit()):
-        raise ScheduleError(f"{run!r} is neither a run's number nor the word latest; see: nightread status")
     action = Evaluate(
-        run="latest" if run == "latest" else int(run),
+        run="latest" if run == "latest" else find_run(run),
         labels=labels and labels.absolute(),
         label_set=label_set or OWN,
         bootstrap=bootstrap,
@@ -210,11 +225,12 @@ def _add(database: Database, when: When, action: Action) -> None:
         margin=when.margin,
         now=now,
     )
-    say(f"schedule {when.name} is due next at {_shown(next_due(when.cron, when.timezone, now))}")
+    due = next_due(when.cron, when.timezone, now)
+    say(f"schedule {when.name} is due next at {_shown(due, when.timezone)}")
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: JsonOption = False) -> None:
     """Show the schedules, when each is due next, and the result of the last time.
 
     The results of all times: nightread sql "SELECT * FROM schedules".
@@ -224,6 +240,18 @@ def list_() -> None:
     _, database = ready()
     now = datetime.now(UTC)
     found = schedules.active(database)
+    if as_json:
+        print_json(
+            [
+                asdict(schedule)
+                | {
+                    "action": json.loads(schedule.action),
+                    "next_due_at": next_due(schedule.cron, schedule.timezone, now),
+                }
+                for schedule in found
+            ]
+        )
+        return
     print_table(
         ("schedule", "cron", "time zone", "does", "due next", "due last", "result"),
         (
@@ -232,8 +260,8 @@ def list_() -> None:
                 schedule.cron,
                 schedule.timezone,
                 _does(read_action(schedule.action)),
-                _shown(next_due(schedule.cron, schedule.timezone, now)),
-                schedule.due_at and _shown(schedule.due_at),
+                _shown(next_due(schedule.cron, schedule.timezone, now), schedule.timezone),
+                schedule.due_at and _shown(schedule.due_at, schedule.timezone),
                 _outcome(schedule),
             )
             for schedule in found
@@ -255,8 +283,11 @@ def remove(name: NameArgument) -> None:
     say(f"schedule {name} is removed")
 
 
-def _shown(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _shown(moment: datetime, timezone: str) -> str:
+    """Return a moment in UTC and, where that is another, in the schedule's time zone."""
+    form = "%Y-%m-%d %H:%M"
+    there = moment.astimezone(ZoneInfo(timezone))
+    return f"{moment:{form}} UTC" + (f" ({there:{form}} {timezone})" if there.utcoffset() else "")
 
 
 def _does(action: Action) -> str:

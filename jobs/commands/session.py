@@ -5,6 +5,11 @@ from config.settings import Settings, load_settings
 from db.database import Database
 from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
+from jobs.errors import InputError
+
+
+class NoRunsError(InputError):
+    """The home has no database, as nothing was scored there."""
 
 
 def open_database(settings: Settings) -> Database:
@@ -25,6 +30,20 @@ def quiet_settings() -> Settings:
     settings = load_settings()
     configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
     return settings
+
+
+def existing() -> tuple[Settings, Database]:
+    """Do as `ready`, for a command that asks about runs: a home without a database is left as it is.
+
+    Raises NoRunsError.
+    """
+    settings = quiet_settings()
+    if settings.embedded_database and not settings.database_file.is_file():
+        raise NoRunsError(
+            f"there are no runs yet in {settings.home.absolute()}; nightread score makes one, and "
+            "NIGHTREAD_HOME names another home"
+        )
+    return settings, open_database(settings)
 
 
 def ready() -> tuple[Settings, Database]:

@@ -1,19 +1,23 @@
 """The command `nightread sql`: a person's own questions to the views, and the answers."""
 
+import re
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from db.answers import ask, columns_of_views
-from db.database import Database, SqlRow
+from db.database import Database, SqlRow, SqlValue
 from db.errors import DatabaseAwayError, DatabaseError
 from jobs.commands.session import ready
 from jobs.console import EXIT_USAGE, fail, note, out, print_delimited, print_json, print_readable, warn
 
 app = typer.Typer()
+
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 _DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 
@@ -23,7 +27,8 @@ def sql(
     query: Annotated[
         str | None,
         typer.Argument(
-            help="A query over the views scores, auc, failures, progress, heatmaps. Without one: a prompt."
+            metavar="QUERY",
+            help="A query over the views scores, auc, failures, progress, heatmaps. Without one: a prompt.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per row.")] = False,
@@ -34,8 +39,8 @@ def sql(
 ) -> None:
     """Query the database, read-only.
 
-    A terminal shows a table, or each row as a list where a table would be too wide. Views and columns are
-    described in docs/sql.md.
+    A terminal shows a table, or each row as a list where a table would be too wide. `nightread views`
+    describes views and columns.
 
     Example: nightread sql "SELECT finding, auroc FROM auc WHERE run_id = 1 ORDER BY auroc DESC"
 
@@ -56,11 +61,18 @@ def sql(
 
 def _print(form: str, columns: Sequence[str], rows: Sequence[SqlRow]) -> None:
     if form == "json":
-        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        print_json([dict(zip(columns, map(_moment, row), strict=True)) for row in rows])
     elif form == "table":
         print_readable(columns, rows)
     else:
         print_delimited(columns, rows, _DELIMITERS[form])
+
+
+def _moment(value: SqlValue) -> SqlValue:
+    """Return a moment that SQLite keeps as text as PostgreSQL returns it; any other value as it is."""
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return value
 
 
 def _converse(home: Path, database: Database) -> None:

@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 
 from db import queries
-from jobs.commands.session import ready
-from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, warn
+from jobs.commands.runs import find_run
+from jobs.commands.session import NoRunsError, existing
+from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, say, warn
 from jobs.results import print_alerts
 
 app = typer.Typer()
@@ -16,7 +17,12 @@ app = typer.Typer()
 @app.command()
 def status(
     run: Annotated[
-        int | None, typer.Argument(metavar="[RUN]", help="The run's number. Default: all runs.")
+        int | None,
+        typer.Argument(
+            metavar="[RUN]",
+            parser=find_run,
+            help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show a live bar until the run ends.")
@@ -27,7 +33,14 @@ def status(
 
     Example: nightread status 7 --follow
     """
-    _, database = ready()
+    try:
+        _, database = existing()
+    except NoRunsError as error:
+        if as_json:
+            print_json([])
+        else:
+            say(str(error))
+        return
     found = queries.all_progress(database) if run is None else [queries.progress(database, run)]
     if follow:
         from jobs.dispatch.follow import follow as follow_run  # noqa: PLC0415  # without --follow no live bar

@@ -6,9 +6,9 @@ from typing import Annotated, Final
 import typer
 
 from db import queries
-from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, print_table, say
+from jobs.commands.options import JsonOption, RunArgument
+from jobs.commands.session import existing
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, print_json, print_table, say
 from jobs.worklist import FORMATS, read_worklist, write_worklist
 
 app = typer.Typer()
@@ -23,9 +23,13 @@ def worklist(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File to write: .csv, .html or .json. Default: 20 rows are printed."
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write: .csv, .html or .json. Default: 20 rows are printed.",
         ),
     ] = None,
+    as_json: JsonOption = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The first N images only.")] = None,
 ) -> None:
     """Put a run's images in the order in which somebody should look at them, with the reason of each.
@@ -39,12 +43,17 @@ def worklist(
         fail(f"{output}: the file's name must end in {', '.join(FORMATS)}", EXIT_USAGE)
     if output is not None and not output.parent.is_dir():
         fail(f"{output}: there is no folder {output.parent}; make it first", EXIT_USAGE)
-    _, database = ready()
+    if output is not None and as_json:
+        fail("--json prints; with -o the file's name says the format", EXIT_USAGE)
+    _, database = existing()
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its images so far")
     with err.status("ordering"):
-        rows, worth = read_worklist(database, run, limit or (None if output else _SHOWN))
+        rows, worth = read_worklist(database, run, limit or (None if output or as_json else _SHOWN))
+    if output is None and as_json:
+        print_json(rows)
+        return
     if output is None:
         print_table(
             (

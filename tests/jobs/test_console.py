@@ -31,9 +31,9 @@ def test_the_cells_of_a_table_are_shown_as_they_are(capsys: pytest.CaptureFixtur
     assert "None" not in printed
 
 
-def test_json_is_read_back_with_its_moments_as_strings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_read_back_with_its_moments_in_iso_8601(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_json([{"at": datetime(2026, 3, 1, tzinfo=UTC), "value": None}])
-    assert json.loads(capsys.readouterr().out) == [{"at": "2026-03-01 00:00:00+00:00", "value": None}]
+    assert json.loads(capsys.readouterr().out) == [{"at": "2026-03-01T00:00:00+00:00", "value": None}]
 
 
 def test_an_error_names_what_is_wrong_in_one_line_and_ends_with_its_code(

@@ -21,12 +21,16 @@ app = typer.Typer()
 def beat(
     schedule: Annotated[
         Path | None,
-        typer.Option(help="Where beat keeps the times of its ticks. Default: home/beat-schedule."),
+        typer.Option(
+            metavar="FILE", help="Where beat keeps the times of its ticks. Default: home/beat-schedule."
+        ),
     ] = None,
 ) -> None:
     """Start the clock that triggers a reconciliation every few seconds; one is enough, two do no harm.
 
     Its schedule's file is written at every tick: while the file is fresh, beat lives.
+
+    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread beat
     """
     settings = load_settings()
     import_module("workers.runtime.lifecycle")  # sets up the logging

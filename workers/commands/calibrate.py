@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
-from db.calibration import calibrate_run
+from db.calibration import calibrate_run, images_fitted
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
-from jobs.console import err, say
+from jobs.commands.session import existing
+from jobs.console import err, say, warn
 
 app = typer.Typer()
 
@@ -18,7 +18,8 @@ def calibrate(
     evaluation: Annotated[
         int | None,
         typer.Option(
-            help="Evaluation whose fit is taken, of any run of this model. Default: the run's newest."
+            metavar="NUMBER",
+            help="Evaluation whose fit is taken, of any run of this model. Default: the run's newest.",
         ),
     ] = None,
 ) -> None:
@@ -29,9 +30,16 @@ def calibrate(
 
     Example: nightread calibrate 8 --evaluation 7
     """
-    _, database = ready()
+    _, database = existing()
     with err.status("calibrating"):
         fitted, findings = calibrate_run(database, run, evaluation)
+    with database.read() as connection:
+        shared = images_fitted(connection, run, fitted)
+    if shared:
+        warn(
+            f"{shared:,} images of run {run} are among those that evaluation {fitted} was fitted on, where "
+            "calibrated probabilities look better than they are; --evaluation takes a fit on other images"
+        )
     say(
         f"run {run}: column calibrated of the view scores is filled for {findings} findings, by evaluation "
         f"{fitted}"

@@ -8,7 +8,8 @@ from db import queries
 from db.comparisons import Comparisons, find_label_set, write_comparison
 from db.database import Connection, Database
 from db.receipts import write_once
-from jobs.commands.session import ready
+from jobs.commands.runs import find_run
+from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, err, fail, figure, print_table, say
 from jobs.tables.labels import OWN
 from workers.evaluation.comparison import SIGNIFICANT, compare_runs
@@ -18,12 +19,15 @@ app = typer.Typer()
 
 @app.command()
 def compare(
-    run_a: Annotated[int, typer.Argument(metavar="A", help="A run's number.")],
-    run_b: Annotated[int, typer.Argument(metavar="B", help="Another run's number.")],
+    run_a: Annotated[
+        int, typer.Argument(metavar="A", parser=find_run, help="A run, by number, last or name.")
+    ],
+    run_b: Annotated[int, typer.Argument(metavar="B", parser=find_run, help="Another run.")],
     label_set: Annotated[
         str | None,
         typer.Option(
-            help="Labels that an evaluation of A or B has used. Default: those of A's own manifest."
+            metavar="NAME",
+            help="Labels that an evaluation of A or B has used. Default: those of A's own manifest.",
         ),
     ] = None,
 ) -> None:
@@ -34,7 +38,7 @@ def compare(
 
     Example: nightread compare 8 7 --label-set radiologists
     """
-    _, database = ready()
+    _, database = existing()
     with database.read() as connection:
         label_manifest_id = find_label_set(connection, (run_a, run_b), label_set)
     with err.status("comparing"):

@@ -14,7 +14,7 @@ from db.manifests import manifest_of
 from db.receipts import write_once
 from jobs.commands.options import RunArgument, pairs
 from jobs.commands.reading import reads_table, say_reading
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, fail, say
 from jobs.results import print_auc, print_localisation
 from jobs.tables.boxes import read_boxes, store_boxes
@@ -33,10 +33,14 @@ def evaluate(
     read: ReadOptions,
     labels: Annotated[
         Path | None,
-        typer.Option(help="CSV of other labels, in any form that a manifest has. Default: the run's own."),
+        typer.Option(
+            metavar="CSV",
+            help="CSV of other labels, in any form that a manifest has. Default: the run's own.",
+        ),
     ] = None,
     label_set: Annotated[
-        str | None, typer.Option(help="Name of these labels in the database. Default: the file's.")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of these labels in the database. Default: the file's."),
     ] = None,
     each_reader: Annotated[
         bool,
@@ -53,10 +57,13 @@ def evaluate(
     ] = 0,
     sensitivity: Annotated[
         float | None,
-        typer.Option(help="Wanted sensitivity, such as 0.95: the threshold that reaches it is added."),
+        typer.Option(
+            metavar="SHARE", help="Wanted sensitivity, such as 0.95: the threshold that reaches it is added."
+        ),
     ] = None,
     boxes: Annotated[
-        Path | None, typer.Option(help="CSV of boxes around findings, to compare the heatmaps with.")
+        Path | None,
+        typer.Option(metavar="CSV", help="CSV of boxes around findings, to compare the heatmaps with."),
     ] = None,
     box_column: Annotated[
         list[str] | None,
@@ -76,7 +83,7 @@ def evaluate(
     Example: nightread evaluate 7 --labels relabelled.csv --label-set radiologists --bootstrap 1000
     """
     _require_options(labels, label_set, boxes, sensitivity, each_reader=each_reader)
-    settings, database = ready()
+    settings, database = existing()
     progress = queries.progress(database, run)
     if not progress.settled:
         fail(

@@ -15,13 +15,15 @@ app = typer.Typer()
 
 @app.command(epilog=NEEDS_BROKER)
 def flower(
-    address: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 5555,
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port to listen on.")] = 5555,
 ) -> None:
     """Start Flower, read-only: workers, tasks with run and batch, and times, in a browser.
 
     It asks for NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD; without a password it listens on this
     machine only. Its /metrics and /healthcheck answer without one.
+
+    Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread flower --port 8080
     """
     settings = load_settings()
     password = settings.flower_password.get_secret_value() if settings.flower_password else ""

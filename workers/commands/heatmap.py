@@ -10,9 +10,10 @@ from config.cards.classification import ClassificationCard
 from config.failures import ImageUnusableError
 from db import queries
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.session import existing
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, note, say
 from jobs.sources.source import open_source
+from jobs.tables.spellings import Vocabulary
 from workers.inference.formats.decode import read_picture
 from workers.inference.region import visible_region
 from workers.outputs import overlays
@@ -23,9 +24,11 @@ app = typer.Typer()
 @app.command()
 def heatmap(
     run: RunArgument,
-    image: Annotated[str, typer.Argument(help="The image as the manifest names it.")],
-    finding: Annotated[str, typer.Option(help="The finding whose map to draw.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write: .png or .jpg.")],
+    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The image as the manifest names it.")],
+    finding: Annotated[str, typer.Option(metavar="FINDING", help="The finding whose map to draw.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Picture to write: .png or .jpg.")
+    ],
 ) -> None:
     """Draw a finding's Grad-CAM over its radiograph, at full size, from the stored map.
 
@@ -33,14 +36,15 @@ def heatmap(
     """
     if output.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         fail(f"{output}: the picture's name must end in .png or .jpg", EXIT_USAGE)
-    settings, database = ready()
+    settings, database = existing()
     stored = queries.stored_maps(database, run, image)
     if isinstance(stored, str):
         fail(stored, EXIT_USAGE)
-    if finding not in stored.findings:
+    meant = Vocabulary(stored.findings).finding(finding)
+    if meant not in stored.findings:
         fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
-    map_ = maps[:, :, stored.findings.index(finding)]
+    map_ = maps[:, :, stored.findings.index(meant)]
     try:
         pixels = ClassificationCard.model_validate(queries.model_card(database, run)).pixels
         source, limit = open_source(stored.root), settings.max_image_pixels

@@ -22,14 +22,23 @@ app = typer.Typer()
 @app.command("import-scores")
 def import_scores_(
     scores: Annotated[
-        Path, typer.Argument(help="CSV with one image per row and one column of probabilities per finding.")
+        Path,
+        typer.Argument(
+            metavar="CSV", help="CSV with one image per row and one column of probabilities per finding."
+        ),
     ],
-    name: Annotated[str, typer.Option(help="What the other system is called: its name as a model.")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="What the other system is called: its name as a model.")
+    ],
     labels: Annotated[
-        Path | None, typer.Option(help="CSV with the images' labels, patients and views, as a manifest.")
+        Path | None,
+        typer.Option(metavar="CSV", help="CSV with the images' labels, patients and views, as a manifest."),
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images, there or not. Default: the folder of the CSV.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the images, there or not. Default: the folder of the CSV."
+        ),
     ] = None,
     image_column: ImageColumnOption = None,
     finding_column: Annotated[

@@ -56,6 +56,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Query the database, read-only.",
     ),
+    "views": Entry(
+        "jobs.commands.views",
+        PANEL_ASK,
+        "Show the SQL views: what a row of each is, and what its columns mean, with their units.",
+    ),
     "worklist": Entry(
         "jobs.commands.worklist",
         PANEL_ASK,

@@ -30,9 +30,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def add(
-    source: Annotated[Path, typer.Argument(help="A weights file, or a model folder with its card.yaml.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE|DIR", help="A weights file, or a model folder with its card.yaml.")
+    ],
     name: Annotated[
-        str | None, typer.Option(help="Its name: lower case, digits, dots and dashes. Default: the file's.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Its name: lower case, digits, dots and dashes. Default: the file's."
+        ),
     ] = None,
     layout: Annotated[
         LayoutName | None, typer.Option(help="What a weights file belongs to; see docs/models.md.")
@@ -45,7 +50,8 @@ def add(
         ),
     ] = None,
     manifest: Annotated[
-        Path | None, typer.Option(help="CSV of the training images, from which mean and std are computed.")
+        Path | None,
+        typer.Option(metavar="CSV", help="CSV of the training images, from which mean and std are computed."),
     ] = None,
     images: Annotated[
         str | None,
@@ -54,7 +60,8 @@ def add(
     expect: Annotated[
         Path | None,
         typer.Option(
-            help="CSV of scores from where the model comes from, a column per finding, to be compared."
+            metavar="CSV",
+            help="CSV of scores from where the model comes from, a column per finding, to be compared.",
         ),
     ] = None,
     thresholds: Annotated[
@@ -62,7 +69,7 @@ def add(
         typer.Option(metavar="P,P,...", help="One for all findings, or one per finding. Default: 0.5."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option(help="Side of the input, pixels. Default: the layout's.")
+        int | None, typer.Option(metavar="PIXELS", help="Side of the input, pixels. Default: the layout's.")
     ] = None,
     resize: Annotated[
         Resize | None, typer.Option(help="As the model was trained. Default: the layout's.")
@@ -93,7 +100,10 @@ def add(
     ] = False,
     factor: Annotated[
         float | None,
-        typer.Option(help="Grey values 0-255 are multiplied by it first. Default: the layout's, or 1."),
+        typer.Option(
+            metavar="NUMBER",
+            help="Grey values 0-255 are multiplied by it first. Default: the layout's, or 1.",
+        ),
     ] = None,
     mean: Annotated[
         str | None, typer.Option(metavar="M,M,...", help="Subtracted next; one, or one per channel.")
@@ -129,9 +139,13 @@ def add(
         Views | None,
         typer.Option(help="For the card: the views it was trained on. Its runs leave other images out."),
     ] = None,
-    description: Annotated[str | None, typer.Option(help="For the card.")] = None,
-    provenance: Annotated[str | None, typer.Option(help="For the card: who trained it, and on what.")] = None,
-    licence: Annotated[str | None, typer.Option(help="For the card: what may be done with it.")] = None,
+    description: Annotated[str | None, typer.Option(metavar="TEXT", help="For the card.")] = None,
+    provenance: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="For the card: who trained it, and on what.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="For the card: what may be done with it.")
+    ] = None,
 ) -> None:
     """Add a model of your own: PyTorch's or Keras' weights of a DenseNet, or a whole model folder.
 
@@ -285,7 +299,9 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="The model's name; see `nightread models list`.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The model's name; see `nightread models list`.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Show a model's card: what it finds, how its pixels are prepared, where it comes from.

@@ -8,7 +8,8 @@ from db.database import Connection
 from db.operating_points import chosen_points, model_of, points_tested, shared_images, write_tested
 from db.receipts import write_once
 from jobs.commands.options import RunArgument
-from jobs.commands.session import ready
+from jobs.commands.runs import find_run
+from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, err, fail, figure, interval, print_table, say
 from workers.evaluation.operating_points import judge_points
 
@@ -19,7 +20,10 @@ app = typer.Typer()
 def thresholds(
     run: RunArgument,
     chosen_on: Annotated[
-        int, typer.Option(metavar="RUN", help="Run of the same model whose images chose the thresholds.")
+        int,
+        typer.Option(
+            metavar="RUN", parser=find_run, help="Run of the same model whose images chose the thresholds."
+        ),
     ],
 ) -> None:
     """Test thresholds on images that had no part in choosing them.
@@ -29,7 +33,7 @@ def thresholds(
 
     Example: nightread thresholds 8 --chosen-on 7
     """
-    _, database = ready()
+    _, database = existing()
     with database.read() as connection:
         chosen = chosen_points(connection, chosen_on)
         model_id, label_manifest_id = model_of(connection, run)

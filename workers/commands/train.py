@@ -27,6 +27,7 @@ from jobs.sources.depth import bits_remark, measured_bits
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
+from jobs.tables.spellings import key_of
 from workers.archive import picture_reader
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
@@ -42,10 +43,14 @@ app = typer.Typer()
 @app.command("train")
 @reads_table
 def train_(
-    manifest: Annotated[Path, typer.Argument(help="CSV of the training split, labels included.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="CSV of the training split, labels included.")
+    ],
     images: ImagesOption,
-    valid: Annotated[Path, typer.Option(help="CSV of the validation split, of other patients.")],
-    name: Annotated[str, typer.Option(help="Name of the new model.")],
+    valid: Annotated[
+        Path, typer.Option(metavar="CSV", help="CSV of the validation split, of other patients.")
+    ],
+    name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new model.")],
     read: ReadOptions,
     valid_images: Annotated[
         str | None,
@@ -56,30 +61,46 @@ def train_(
         typer.Option("--from", metavar="MODEL", help="Model to start from, see `nightread models list`."),
     ] = None,
     findings: Annotated[
-        str | None, typer.Option(help="Findings to learn, A,B,... Default: all that the manifest labels.")
+        str | None,
+        typer.Option(
+            metavar="A,B,...", help="Findings to learn, A,B,... Default: all that the manifest labels."
+        ),
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=32, max=2048, help="Side of the input, pixels. Default: 320, or that of --from."),
+        typer.Option(
+            min=32,
+            max=2048,
+            metavar="PIXELS",
+            help="Side of the input, pixels. Default: 320, or that of --from.",
+        ),
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=1, max=3, help="1 (grey) or 3. Default: 1, or those of --from.")
+        int | None,
+        typer.Option(min=1, max=3, metavar="N", help="1 (grey) or 3. Default: 1, or those of --from."),
     ] = None,
     greyscale: Annotated[
         Recipe | None,
         typer.Option(help="How greys are made of DICOM files. Default: window, or that of --from."),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training split, at most.")] = 20,
-    batch: Annotated[int, typer.Option(min=1, help="Images per step, over all GPUs.")] = 16,
+    epochs: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Passes over the training split, at most.")
+    ] = 20,
+    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images per step, over all GPUs.")] = 16,
     learning_rate: Annotated[
-        float, typer.Option(min=0.0, help="Adam's learning rate at the beginning.")
+        float, typer.Option(min=0.0, metavar="RATE", help="Adam's learning rate at the beginning.")
     ] = 1e-3,
     patience: Annotated[
-        int, typer.Option(min=1, help="Epochs without a better validation AUROC until it stops.")
+        int, typer.Option(min=1, metavar="N", help="Epochs without a better validation AUROC until it stops.")
     ] = 5,
     sensitivity: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="The card also gets the thresholds that reach this sensitivity."),
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="The card also gets the thresholds that reach this sensitivity.",
+        ),
     ] = 0.9,
     flip: Annotated[
         bool, typer.Option("--flip", help="Mirror half of the training images, hearts included.")
@@ -94,8 +115,10 @@ def train_(
         bool, typer.Option("--restart", help="Discard what an earlier training of this name has kept.")
     ] = False,
     bits: BitsOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of initial weights, order and flips.")] = 0,
-    description: Annotated[str, typer.Option(help="Description for the card.")] = "",
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Seed of initial weights, order and flips.")
+    ] = 0,
+    description: Annotated[str, typer.Option(metavar="TEXT", help="Description for the card.")] = "",
 ) -> None:
     """Train DenseNet-121 on a manifest; the result is a model folder for `nightread score --model`.
 
@@ -107,7 +130,7 @@ def train_(
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
-    wanted = tuple(finding.strip() for finding in findings.split(",")) if findings else None
+    wanted = tuple(map(_usual, findings.split(","))) if findings else None
     tables = [
         Manifest(path, read, findings=wanted or FINDINGS, root=source.root)
         for path, source in zip((manifest, valid), sources, strict=True)
@@ -160,7 +183,7 @@ def train_(
         final_relu=begin.card.final_relu if begin else True,
         start=begin,
         epochs=epochs,
-        batch=batch,
+        batch=batch_size,
         learning_rate=learning_rate,
         patience=patience,
         flip=flip,
@@ -186,6 +209,11 @@ def train_(
         say(f"  {finding}: AUROC {auroc:.3f}")
     say(f"model {name}: {model.folder}")
     say("Not for clinical use.")
+
+
+def _usual(word: str) -> str:
+    """Return the finding that a word names, in the usual spelling if it is one of ChestX-ray14's."""
+    return next((name for name in FINDINGS if key_of(name) == key_of(word)), word.strip())
 
 
 def _measured(source: ImageSource, split: Split, max_pixels: int) -> int | None:

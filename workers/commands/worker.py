@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,16 +23,25 @@ app = typer.Typer()
 
 @app.command(epilog=NEEDS_BROKER)
 def worker(
-    model: Annotated[str | None, typer.Option(help="Model to load before the first batch.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model to load before the first batch.")
+    ] = None,
     children: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes. Default: one per GPU, or one per core without a GPU."),
+        typer.Option(
+            min=1, metavar="N", help="Processes. Default: one per GPU, or one per core without a GPU."
+        ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each process's network.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Threads of each process's network.")
+    ] = None,
     engine: Annotated[
-        str | None, typer.Option(help="tensorflow, openvino or openvino-bf16. Default: NIGHTREAD_ENGINE.")
+        Literal["tensorflow", "openvino", "openvino-bf16"] | None,
+        typer.Option(help="What runs the network. Default: NIGHTREAD_ENGINE."),
     ] = None,
-    name: Annotated[str, typer.Option(help="Name in Flower; %h is the host.")] = "nightread@%h",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name in Flower; %h is the host.")
+    ] = "nightread@%h",
 ) -> None:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
 

@@ -28,6 +28,11 @@ def test_json_has_types(nightread: Nightread) -> None:
     assert row == {"text": VALUES[0], "number": 0.1234567890123, "missing": None}
 
 
+def test_json_has_moments_in_iso_8601(nightread: Nightread) -> None:
+    done = nightread.call("sql", "SELECT '2026-03-01 02:00:00.123456' AS at", "--json")
+    assert json.loads(done.stdout) == [{"at": "2026-03-01T02:00:00.123456+00:00"}]
+
+
 def test_two_forms_exclude_each_other(nightread: Nightread) -> None:
     refused = nightread.call("sql", "SELECT 1", "--json", "--tsv")
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -729,7 +729,7 @@ def test_a_manifest_with_a_bad_row_is_refused_with_its_line(home: Path) -> None:
     ("arguments", "problem"),
     [
         (("7",), "no complete run 7"),
-        (("newest",), "neither a run's number nor the word latest"),
+        (("newest",), "there are no runs yet"),
         (("latest", "--labels", "x.csv"), "--labels and --label-set belong together"),
         (("latest", "--label-set", "readers"), "--labels and --label-set belong together"),
         (("latest", "--labels", "x.csv", "--label-set", "readers"), "x.csv: there is no such file"),

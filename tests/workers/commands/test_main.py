@@ -2,8 +2,10 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,34 @@ def test_the_help_shows_every_command_with_its_summary_under_its_panel(
         panel = shown.output.partition(f" {entry.panel} ")[2].partition("╰")[0]
         (line,) = [line for line in panel.splitlines() if line.split()[1:2] == [name]]
         assert entry.summary in line
+
+
+def all_commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name; a group that has an argument of its own is one of them."""
+    below = getattr(command, "commands", {})
+    for word in below:
+        loaded = command.load(word) if hasattr(command, "load") else below[word]
+        yield from all_commands(loaded, f"{name} {word}".strip())
+    if name and (not below or any(parameter.param_type_name == "argument" for parameter in command.params)):
+        yield name, command
+
+
+def test_the_help_of_every_command_has_an_example_of_it(root: Any) -> None:
+    for name, command in all_commands(root):
+        examples = re.findall(r"Example: (?:NIGHTREAD_\S+ )?nightread (.*)", command.help)
+        assert examples, name
+        of_it = name.split() if "schedule add" not in name else ["schedule", "add"]
+        assert all(example.split()[: len(of_it)] == of_it for example in examples), name
+
+
+def test_the_help_of_every_command_says_what_each_value_is(root: Any) -> None:
+    for name, command in all_commands(root):
+        for parameter in command.params:
+            assert parameter.help or parameter.name == "help", f"{name}: {parameter.opts}"
+            if parameter.metavar is None and not getattr(parameter, "is_flag", False):
+                shown = parameter.display_type_rich(typer.Context(command))
+                types = {"<str>", "<path>", "<int>", "<float>"}
+                assert shown not in types, f"{name}: {parameter.opts} has no metavar"
 
 
 @pytest.mark.parametrize(("misspelt", "meant"), [("sqll", "'sql'"), ("schedul", "'schedule'")])

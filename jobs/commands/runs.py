@@ -1,0 +1,31 @@
+"""Which run a person means: its number, `last`, or the name of its model or manifest."""
+
+from typing import Final
+
+import typer
+
+_LAST: Final = "last"
+_LARGEST: Final = 2**63 - 1
+"""Databases keep a run's number in 64 bits."""
+
+
+def find_run(word: str) -> int:
+    """Return the number of the run that a word on the command line means.
+
+    A number is taken as it is. `last` is the newest run; any other word is the name of a model, or that of a
+    manifest's file with or without its ending, and means the newest run of it. Raises UnknownRunError.
+    """
+    if word.isascii() and word.isdigit():
+        number = int(word)
+        if not 0 < number <= _LARGEST:
+            raise typer.BadParameter(f"{word} is no run's number; see: nightread status")
+        return number
+    # A command's help needs no database.
+    from db.queries import newest_run  # noqa: PLC0415
+    from jobs.commands.session import existing  # noqa: PLC0415
+
+    _, database = existing()
+    try:
+        return newest_run(database, None if word == _LAST else word)
+    finally:
+        database.dispose()
