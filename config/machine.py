@@ -6,8 +6,8 @@ from typing import Final
 
 from config.settings import Settings
 
-_CHILD_MEMORY: Final = 2 << 30
-"""Bytes; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
+CHILD_BYTES: Final = 2 << 30
+"""Memory of one child; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
 
 
 def gpu_ids() -> list[str]:
@@ -32,5 +32,5 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
         children = len(gpus)
     else:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        children = max(1, min(cores, memory // _CHILD_MEMORY))
+        children = max(1, min(cores, memory // CHILD_BYTES))
     return children, settings.threads or max(1, cores // children)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from celery import Celery
+from redis import Redis
 
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
 from db.ledger import Announcement
@@ -74,10 +75,16 @@ class Broker:
 
     def require_writable(self) -> None:
         """Raise BrokerAwayError or BrokerError unless the broker takes what is written."""
+        with self.server() as server:
+            server.set(_PROBE, "1", ex=1)
+
+    @contextmanager
+    def server(self) -> Iterator[Redis]:
+        """Return a client of the broker's server; BrokerAwayError or BrokerError as it answers."""
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             with connection.channel() as channel:
-                channel.client.set(_PROBE, "1", ex=1)
+                yield channel.client
 
     def wait_until_writable(self) -> None:
         """Return once the broker takes what is written; the log says once what is waited for."""

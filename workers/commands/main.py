@@ -126,6 +126,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_MANY,
         "Start Flower, read-only: workers, tasks with run and batch, and times, in a browser.",
     ),
+    "doctor": Entry(
+        "jobs.commands.doctor",
+        PANEL_MANY,
+        "Ask everything that a night depends on: each in a line, with what to do.",
+    ),
     "db": Entry(
         "jobs.commands.db",
         PANEL_MANY,

@@ -1,0 +1,49 @@
+"""The command `nightread doctor`: what a night depends on, each in a line, with what to do."""
+
+from dataclasses import asdict
+from typing import Annotated, Final
+
+import typer
+
+from jobs.commands.session import quiet_settings
+from jobs.console import EXIT_INCOMPLETE, print_json, say
+from jobs.doctor.checks import CHECKS, examine
+from jobs.doctor.verdict import Night, State, Verdict
+
+app = typer.Typer()
+
+_STYLES: Final = {State.WARNING: "yellow", State.FAULT: "bold red", State.UNASKED: "dim"}
+
+
+@app.command()
+def doctor(
+    images: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Folder of the images: can it be read?")
+    ] = None,
+    count: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Number of images to score: is there space?")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
+) -> None:
+    """Ask everything that a night depends on: each in a line, with what to do.
+
+    Exit code 0: nothing stands in the way, though there may be warnings; 1: there is a fault.
+
+    Example: nightread doctor --images /archive/images --count 112120
+    """
+    night = Night(quiet_settings(), count, images)
+    verdicts = []
+    for verdict in examine(night, CHECKS):
+        verdicts.append(verdict)
+        if not as_json:
+            say(line_of(verdict), style=_STYLES.get(verdict.state))
+    if as_json:
+        print_json([asdict(verdict) for verdict in verdicts])
+    if any(verdict.state is State.FAULT for verdict in verdicts):
+        raise SystemExit(EXIT_INCOMPLETE)
+
+
+def line_of(verdict: Verdict) -> str:
+    """Return a verdict as a line."""
+    advice = f"; to do: {verdict.advice}" if verdict.advice else ""
+    return f"{verdict.state:<8} {verdict.name}: {verdict.seen}{advice}"
