@@ -17,10 +17,11 @@ from db.manifests import ManifestRow
 from db.runs import ModelFacts
 from jobs.errors import InputError
 from jobs.sources.source import open_source
+from jobs.tables.errors import TableError
 from jobs.tables.label_columns import UNKNOWN
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
-from jobs.tables.table import TableError, fingerprint_of
+from jobs.tables.table import fingerprint_of
 
 _THRESHOLD: Final = 0.5
 _MODEL_NAME: Final[TypeAdapter[str]] = TypeAdapter(ModelName)

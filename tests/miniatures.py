@@ -1,6 +1,7 @@
 """Miniatures of the public sets, laid out exactly as their publishers lay them out; the rows are made up."""
 
 import gzip
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -131,6 +132,12 @@ CHEXPERT: Final = Miniature(
     remarks=("blank labels (not mentioned in the report) are taken as absent (see --blank)",),
 )
 
+
+def _json_labels(image: str, present: str) -> str:
+    labels = {name: 1.0 if name == present else None for name in LABELER.split(",")}
+    return json.dumps({"path_to_image": image} | labels) + "\n"
+
+
 CHEXPERT_PLUS: Final = Miniature(
     "chexpert",
     "CheXpert",
@@ -141,9 +148,8 @@ CHEXPERT_PLUS: Final = Miniature(
         'patient00005,2,"NARRATIVE: one,\ntwo lines",54.0,Male,Unknown,train\n'
         "valid/patient00006/study1/view1_frontal.jpg,valid/patient00006/study1/view1_frontal.dcm,Frontal,PA,"
         "patient00006,1,none,61.0,Female,Other,valid\n",
-        "labels.csv": f"path_to_image,{LABELER}\n"
-        "train/patient00005/study2/view1_frontal.jpg,,,,,,,,,,,1.0,,,\n"
-        "valid/patient00006/study1/view1_frontal.jpg,1.0,,,,,,,,,,,,,\n",
+        "report_fixed.json": _json_labels("train/patient00005/study2/view1_frontal.jpg", "Pleural Effusion")
+        + _json_labels("valid/patient00006/study1/view1_frontal.jpg", "No Finding"),
     },
     (
         "PNG/train/patient00005/study2/view1_frontal.png",
@@ -154,11 +160,14 @@ CHEXPERT_PLUS: Final = Miniature(
         "PNG/train/patient00005/study2/view1_frontal.png": "1",
         "PNG/valid/patient00006/study1/view1_frontal.png": "0",
     },
-    ("--join", "labels.csv"),
+    ("--join", "report_fixed.json"),
     patients=("patient00005", "patient00006"),
     views=("AP", "PA"),
     ages=(54.0, 61.0),
-    remarks=("joined labels.csv by path_to_image",),
+    remarks=(
+        "joined report_fixed.json by path_to_image",
+        "report_fixed.json: the file is read as JSON lines",
+    ),
 )
 
 _A, _B, _C = (f"{digit * 8}-{digit * 8}-{digit * 8}-{digit * 8}-{digit * 8}" for digit in "abc")

@@ -17,19 +17,23 @@ RunArgument = Annotated[
     ),
 ]
 ManifestArgument = Annotated[
-    Path, typer.Argument(metavar="MANIFEST", help="CSV with one image per row; .csv or .csv.gz.")
+    Path,
+    typer.Argument(
+        metavar="MANIFEST",
+        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines.",
+    ),
 ]
 ArchiveArgument = Annotated[
     Path,
     typer.Argument(
         metavar="MANIFEST|FOLDER",
-        help="CSV with one image per row, .csv or .csv.gz. Or a folder or DICOMDIR, of which a manifest is "
-        "made first, as by `nightread manifest`.",
+        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines. Or a folder or "
+        "DICOMDIR, of which a manifest is made first, as by `nightread manifest`.",
     ),
 ]
 ArchiveImagesOption = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Folder that the image names are relative to. Needed with a CSV."),
+    typer.Option(metavar="DIR", help="Folder that the image names are relative to. Needed with a table."),
 ]
 ImagesOption = Annotated[
     str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")

@@ -47,6 +47,13 @@ def _options(
             help="Encoding of the CSV, such as latin-1. Default: UTF-8, or UTF-16 by its mark.",
         ),
     ] = None,
+    sheet: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Sheet of a workbook (.xlsx) that is the table, if several have anything in them.",
+        ),
+    ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
@@ -110,6 +117,7 @@ def _options(
         uncertain=uncertain,
         ignore_labels=ignore_labels,
         encoding=encoding,
+        sheet=sheet,
         layout=layout,
         join=tuple(path.absolute() for path in join or ()),
         split=split,

@@ -24,9 +24,9 @@ from db.states import DueState
 from jobs.errors import InputError
 from jobs.images import MissingImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
+from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
 def _without_cells(error: Exception) -> str:
     """Say what went wrong without a manifest's cells, which may name patients: alerts leave the premises."""
     if isinstance(error, TableError) and error.line is not None:
-        return f"{error.path}, line {error.line} cannot be read; why: nightread schedule list"
+        return f"{error.path}, {error.unit} {error.line} cannot be read; why: nightread schedule list"
     return error.outline if isinstance(error, MissingImagesError) else str(error)
 
 

@@ -17,11 +17,12 @@ from jobs.tables.cells import (
     patient_parser,
 )
 from jobs.tables.columns import ABSENT, ColumnError, Header, Parsed, shown
+from jobs.tables.errors import TableError
 from jobs.tables.label_columns import LabelColumns, is_uncertain
 from jobs.tables.layouts.opening import Opened, open_tables
 from jobs.tables.reading import ReadOptions
 from jobs.tables.remarks import remarks
-from jobs.tables.table import Layout, Table, TableError, fingerprint_of
+from jobs.tables.table import Layout, Table, fingerprint_of
 
 _PATIENT: Final = ("Patient ID", "patient", "subject_id")
 _VIEW: Final = ("View Position", "view", "AP/PA", "ap_pa", "Projection")

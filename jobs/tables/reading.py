@@ -27,11 +27,12 @@ class ReadOptions(BaseModel):
     """What a person says about a table: which column is which, and what its cells mean.
 
     `finding_columns`: column -> finding, beside those that are recognised. `uncertain`: what -1 counts as.
-    `ignore_labels`: whether a list may name findings that the model does not have. `encoding`: of the file.
-    `layout`: the public set that it is of, "plain" for none, None where its columns say it. `join`: further
-    tables. `split`: the part of the set that is taken. `image_name`: a template. `blank`: what a blank label
-    of CheXpert's labeler counts as. `readers`: how several readers' labels become one. `view`: which images
-    are taken, by their views; None for what a model's card says, all if it says nothing.
+    `ignore_labels`: whether a list may name findings that the model does not have. `encoding`: of a CSV.
+    `sheet`: of a workbook. `layout`: the public set that it is of, "plain" for none, None where its columns
+    say it. `join`: further tables. `split`: the part of the set that is taken. `image_name`: a template.
+    `blank`: what a blank label of CheXpert's labeler counts as. `readers`: how several readers' labels become
+    one. `view`: which images are taken, by their views; None for what a model's card says, all if it says
+    nothing.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,6 +46,7 @@ class ReadOptions(BaseModel):
     uncertain: Uncertain = "ignore"
     ignore_labels: bool = False
     encoding: str | None = None
+    sheet: str | None = None
     layout: str | None = None
     join: tuple[Path, ...] = ()
     split: str | None = None

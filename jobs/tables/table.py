@@ -1,63 +1,29 @@
-"""The base of every CSV that people supply: from a file on disk to its rows, or to one error with its place.
+"""The base of every table that people supply: from a file to its rows, or to one error with its place.
 
-It uses the standard library's reader and not pandas: pandas does not say in which line and column a bad cell
-is, and a person who has to fix a file of 112,120 rows needs both.
+pandas does not read them, as it does not say in which line and column a bad cell is: a person who has to fix
+a file of 112,120 rows needs both.
 """
 
-import csv
-import gzip
 import hashlib
 import json
 import re
-import stat
-import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any, ClassVar, Final, Generic, NoReturn, TypeVar
+from typing import ClassVar, Final, Generic, NoReturn, TypeVar
 
-from jobs.errors import InputError
 from jobs.tables.columns import ODD_NAME, ColumnError, Header, check_image, plain_name, refuse_width, shown
-from jobs.tables.dialect import HEAD, Dialect, dialect_of
+from jobs.tables.errors import TableError
+from jobs.tables.files.file import Record, errors_named
+from jobs.tables.files.known import open_file
 
-_LINE_LIMIT: Final = 1 << 20  # characters: a file of zeros has no line ends and would be read whole
-_BLANK_LIMIT: Final = 100_000  # lines in a row: a kilobyte of gzip holds a million of them
 _IMAGE_ENDING: Final = re.compile(r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp)\s*$", re.IGNORECASE)
 _CHUNK: Final = 4096  # records counted at a time
-_SAVE_AS_CSV: Final = "Save it as CSV in UTF-8; compressed with gzip it must end in .csv.gz."
-
-Record = tuple[int, list[str]]
-"""The line on which a record starts, and its fields."""
 
 Row_co = TypeVar("Row_co", covariant=True)
 L = TypeVar("L")
-
-
-class TableError(InputError):
-    """The table cannot be read as it is; says in one line where, why and what to do.
-
-    `line` counts from 1, the header's; of a record that spans several lines it is the first.
-    """
-
-    def __init__(
-        self, path: Path, problem: str, advice: str, line: int | None = None, column: str | None = None
-    ) -> None:
-        super().__init__(path, problem, advice, line, column)
-        self.path = path
-        self.problem = problem
-        self.advice = advice
-        self.line = line
-        self.column = column
-
-    def __str__(self) -> str:
-        """Return, say, `chest.csv, line 7, column 'Mass': label '2' is none of 0, 1 and blank. Write 1 …`."""
-        line = "" if self.line is None else f", line {self.line}"
-        column = "" if self.column is None else f", column {shown(self.column)}"
-        return f"{self.path}{line}{column}: {self.problem}. {self.advice}"
 
 
 # --- from the header to the rows ---------------------------------------------------------------------------
@@ -87,33 +53,41 @@ class Layout(ABC, Generic[Row_co]):
 
 
 class Table:
-    """A CSV on disk: its header is read at once, its rows are streamed on each iteration.
+    """A table on disk: its header is read at once, its rows are streamed on each iteration.
 
     `what` is the kind of file and `per` what each row is about, for errors. `headed`: whether the first line
     names columns; else the table is a list of images.
     """
 
-    def __init__(self, path: Path, what: str, per: str, encoding: str | None = None, root: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        what: str,
+        per: str,
+        *,
+        encoding: str | None = None,
+        sheet: str | None = None,
+        root: str = "",
+    ) -> None:
         """Read the header; raise TableError where it or the file cannot be read.
 
-        `encoding` is UTF-8, or UTF-16 with its mark, unless it is given. `root`: the folder of the images,
-        which their names may begin with.
+        `encoding` is a CSV's, UTF-8 or UTF-16 with its mark unless it is given. `sheet`: of a workbook.
+        `root`: the folder of the images, which their names may begin with.
         """
         self.path = path
-        self.dialect = read_dialect(path, encoding)
+        self.file = open_file(path, encoding, sheet)
         self.odd_names = 0
         self._per = per
         self._root = root
-        first = next(self._records(), None)
+        first = next(self.file.records(), None)
         if first is None:
             raise TableError(path, "the file is empty", f"{what} has a header and a row for each {per}.")
         self._first = first
         self.headed = not any(map(_IMAGE_ENDING.search, first[1]))
         if not self.headed and len(first[1]) > 1:
-            raise TableError(
-                path,
-                "the first line names an image, so that the columns have no names",
-                "Put a line above it that names them, such as Image,Patient ID,Mass.",
+            raise self.error(
+                f"the first {self.file.unit} names an image, so that the columns have no names",
+                f"Put a {self.file.unit} above it that names them, such as Image,Patient ID,Mass.",
                 first[0],
             )
         self.names = first[1] if self.headed else ["Image"]
@@ -157,15 +131,12 @@ class Table:
                 if not name.isprintable() or not name.strip():
                     check_image(layout.image_name, name)
                 if lines.setdefault(name, line) != line and not layout.repeats:
-                    _refuse_repeat(layout.image_name, name, lines[name])
+                    _refuse_repeat(layout.image_name, name, f"{self.file.unit} {lines[name]}")
                 yield row(fields)
         except ColumnError as flaw:
             raise self._located(flaw, line) from None
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
-
-    def _records(self) -> Iterator[Record]:
-        return records(self.path, self.dialect)
 
     def records(self) -> Iterator[Record]:
         """Stream the records as they are shaped by now; raise TableError where one does not fit."""
@@ -177,16 +148,19 @@ class Table:
 
     def _rows(self) -> Iterator[Record]:
         """Stream the records after the header; all of them where there is none."""
-        found = self._records()
+        found = self.file.records()
         if next(found, None) != self._first:
             raise TableError(self.path, "the header changed while the file was in use", "Start again.")
         return found if self.headed else chain([(self._first[0], list(self._first[1]))], found)
 
     def remarks(self) -> Iterator[str]:
         """Say what is unusual about the file; complete once its cells are counted."""
-        yield from self.dialect.remarks()
+        yield from self.file.remarks()
         if not self.headed:
-            yield "the first line names an image: the file is read as a list of images without a header"
+            yield (
+                f"the first {self.file.unit} names an image: the file is read as a list of images without a "
+                "header"
+            )
         if self.odd_names:
             yield (
                 f"names with backslashes, ./, blanks at an end, or the folder of the images in front: "
@@ -217,11 +191,15 @@ class Table:
     def _located(self, flaw: ColumnError, line: int) -> TableError:
         origin = self._origins.get(flaw.column or "")
         problem = flaw.problem if origin is None else f"{flaw.problem} (joined from {origin})"
-        return TableError(self.path, problem, flaw.advice, flaw.line or line, flaw.column)
+        return self.error(problem, flaw.advice, flaw.line or line, flaw.column)
+
+    def error(self, problem: str, advice: str, line: int, column: str | None = None) -> TableError:
+        """Return an error at a line or row of the file."""
+        return TableError(self.path, problem, advice, line, column, self.file.unit)
 
 
-def _refuse_repeat(column: str, image: str, line: int) -> NoReturn:
-    problem = f"image {shown(image)} was already on line {line}"
+def _refuse_repeat(column: str, image: str, place: str) -> NoReturn:
+    problem = f"image {shown(image)} was already on {place}"
     raise ColumnError(problem, "Keep one row for each image.", column)
 
 
@@ -233,91 +211,8 @@ def fingerprint_of(path: Path, options: object) -> str:
 
     Raises TableError where the file cannot be read.
     """
-    with _errors_named(path), path.open("rb") as stream:
+    with errors_named(path), path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256")
     # Text holds no zero byte, so the options cannot be taken for more of the file.
     digest.update(b"\0" + json.dumps(options).encode())
     return digest.hexdigest()
-
-
-def read_dialect(path: Path, encoding: str | None = None) -> Dialect:
-    """Find a file's dialect; raise TableError where it cannot be read, or in no such encoding."""
-    with _errors_named(path), _opener(path)(path, "rb") as stream:
-        head = stream.read(HEAD)
-    try:
-        return dialect_of(head, encoding)
-    except (LookupError, UnicodeError):
-        raise TableError(
-            path, f"it cannot be read in the encoding {shown(str(encoding))}", "Write latin-1 or cp1252, say."
-        ) from None
-
-
-def records(path: Path, dialect: Dialect | None = None) -> Iterator[Record]:
-    """Stream a CSV file's records; blank ones are left out.
-
-    A path that ends in .gz is read through gzip. Raises TableError where the file is no text in its encoding.
-    """
-    start, blank = 1, 0
-    dialect = dialect or read_dialect(path)
-    with _errors_named(path), _open(path, dialect.encoding) as stream:
-        reader = csv.reader(_lines(path, stream), strict=True, delimiter=dialect.separator)
-        try:
-            for fields in reader:
-                if fields and (fields[0].strip() or any(map(str.strip, fields))):
-                    yield start, fields
-                    blank = 0
-                elif (blank := blank + 1) > _BLANK_LIMIT:
-                    problem = f"more than {_BLANK_LIMIT:,} blank lines follow each other"
-                    raise TableError(path, problem, "Remove them.", start)
-                start = reader.line_num + 1
-        except csv.Error as error:
-            advice = 'Close each quoted field with " before the comma; write a quote within one as "".'
-            problem = f"the quoting of the record that starts here is broken ({error})"
-            raise TableError(path, problem, advice, start) from None
-
-
-@contextmanager
-def _errors_named(path: Path) -> Iterator[None]:
-    """Turn what the file system and gzip raise into TableError."""
-    try:
-        mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise TableError(path, "this is a directory", "Name the CSV file itself.")
-        if not stat.S_ISREG(mode):
-            # Rows are read more than once, which a pipe cannot do.
-            raise TableError(path, "this is not a regular file", "Save it as a file first.")
-        yield
-    except FileNotFoundError:
-        raise TableError(path, "there is no such file", "Check the path.") from None
-    except PermissionError:
-        raise TableError(path, "no permission to read the file", "Make it readable for you.") from None
-    except EOFError:
-        raise TableError(path, "the compressed data end early", "Copy or download it again.") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
-        raise TableError(path, f"the compressed data are damaged ({error})", _SAVE_AS_CSV) from None
-    except (OSError, ValueError) as error:
-        raise TableError(path, f"the file cannot be read ({error})", "Check the path and the disk.") from None
-
-
-def _opener(path: Path) -> Callable[..., IO[Any]]:
-    return gzip.open if path.suffix.lower() == ".gz" else open
-
-
-def _open(path: Path, encoding: str) -> IO[str]:
-    # Bytes that are not UTF-8 come through as surrogates, so that _lines can name their line.
-    return _opener(path)(path, "rt", encoding=encoding, errors="surrogateescape", newline="")
-
-
-def _lines(path: Path, stream: IO[str]) -> Iterator[str]:
-    for number, line in enumerate(iter(partial(stream.readline, _LINE_LIMIT), ""), 1):
-        if "\0" in line or len(line) == _LINE_LIMIT or not (line.isascii() or _is_unicode(line)):
-            raise TableError(path, "this is not a text CSV in UTF-8", _SAVE_AS_CSV, number)
-        yield line
-
-
-def _is_unicode(line: str) -> bool:
-    try:
-        line.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

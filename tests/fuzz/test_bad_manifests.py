@@ -1,22 +1,27 @@
 """A file that is no manifest, no list of boxes and no scores is refused in one line, whatever it holds."""
 
 import gzip
+import io
 import os
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from zipfile import ZipFile
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 from support import Nightread
 
 from jobs.tables.boxes import read_boxes
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
-from jobs.tables.table import TableError
 
 NIH = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position\n"
@@ -254,6 +259,57 @@ def test_every_cut_of_a_compressed_manifest_is_refused(folder: Path) -> None:
         path.write_bytes(packed[:cut])
         with pytest.raises(TableError):
             list(Manifest(path))
+
+
+def _workbook() -> bytes:
+    content, book = io.BytesIO(), Workbook()
+    for row in (("Image Index", "Mass"), ("a.png", 1), ("b.png", None)):
+        book.worksheets[0].append(row)
+    book.save(content)
+    return content.getvalue()
+
+
+def _parquet() -> bytes:
+    content = io.BytesIO()
+    pq.write_table(pa.table({"Image Index": ["a.png", "b.png"], "Mass": [1.0, None]}), content)
+    return content.getvalue()
+
+
+def _unpacked(content: bytes) -> dict[str, bytes]:
+    with ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _packed(parts: dict[str, bytes]) -> bytes:
+    content = io.BytesIO()
+    with ZipFile(content, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return content.getvalue()
+
+
+BINARY = {"workbook": _workbook(), "parquet": _parquet()}
+PARTS = _unpacked(BINARY["workbook"])
+
+
+@given(kind=st.sampled_from([*BINARY]), mutations=st.lists(MUTATIONS, min_size=1, max_size=3))
+@FUZZ
+def test_damaged_workbook_or_parquet_is_read_or_refused_in_one_line(
+    folder: Path, kind: str, mutations: list[Mutation]
+) -> None:
+    path = folder / "damaged.xlsx"
+    path.write_bytes(mutated(BINARY[kind], mutations))
+    read_or_refuse(path)
+
+
+@given(part=st.sampled_from([*PARTS]), mutations=st.lists(MUTATIONS, min_size=1, max_size=3))
+@FUZZ
+def test_workbook_with_one_damaged_part_is_read_or_refused_in_one_line(
+    folder: Path, part: str, mutations: list[Mutation]
+) -> None:
+    path = folder / "part.xlsx"
+    path.write_bytes(_packed(PARTS | {part: mutated(PARTS[part], mutations)}))
+    read_or_refuse(path)
 
 
 FIELDS = {

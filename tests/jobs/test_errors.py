@@ -18,8 +18,8 @@ from jobs.errors import AwayError, InputError, JobsError
 from jobs.imports import ImportOrderError
 from jobs.schedules.schedule import ScheduleError
 from jobs.submit import OrderError
+from jobs.tables.errors import TableError
 from jobs.tables.labels import LabelsError
-from jobs.tables.table import TableError
 
 PERMANENT = [
     *(InputError("x"), OrderError("x"), ImportOrderError("x"), LabelsError("x"), ScheduleError("x")),

@@ -25,7 +25,7 @@ from jobs.errors import JobsError
 from jobs.export import write_file
 from jobs.imports import ImportOrder, import_scores
 from jobs.tables.columns import plain_name
-from jobs.tables.table import TableError
+from jobs.tables.errors import TableError
 
 Write = Callable[..., Path]
 

@@ -147,5 +147,5 @@ def _require_options(
 
 
 def _stem(path: Path) -> str:
-    """Return a CSV's name without its endings."""
-    return path.name.removesuffix(".gz").removesuffix(".csv")
+    """Return a table's name without its endings."""
+    return Path(path.name.removesuffix(".gz")).stem

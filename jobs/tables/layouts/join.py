@@ -5,7 +5,7 @@ from typing import Final
 from jobs.tables.columns import ABSENT, IMAGE_NAMES, ColumnError, shown
 from jobs.tables.layouts.shape import Shape
 from jobs.tables.spellings import key_of
-from jobs.tables.table import Table, TableError
+from jobs.tables.table import Table
 
 _IMAGES: Final = {*map(key_of, IMAGE_NAMES), "pathtoimage"}
 
@@ -109,11 +109,11 @@ def _rows(other: Table, keys: list[int], added: list[int]) -> dict[tuple[str, ..
     for line, fields in other.records():
         if len(fields) < width:
             problem = f"the number of fields is {len(fields)}, in the header {len(other.names)}"
-            raise TableError(other.path, problem, "Keep the separator of a blank field.", line)
+            raise other.error(problem, "Keep the separator of a blank field.", line)
         cells = tuple(same.setdefault(fields[index], fields[index]) for index in added)
         if found.setdefault(_key(fields, keys), cells) != cells:
             problem = f"a second row for the same {', '.join(other.names[index] for index in keys)} differs"
-            raise TableError(other.path, problem, "Keep one row for each.", line)
+            raise other.error(problem, "Keep one row for each.", line)
     return found
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from config.findings import FINDINGS
 from jobs.tables.columns import ABSENT, ColumnError, Header
+from jobs.tables.errors import TableError
 from jobs.tables.layouts.join import join, keep_listed, keep_split
 from jobs.tables.layouts.known import layout_of
 from jobs.tables.layouts.layout import SetLayout
@@ -31,7 +32,12 @@ def open_tables(path: Path, told: ReadOptions, findings: Sequence[str] = FINDING
 
     Raises TableError where a file cannot be read, or does not fit.
     """
-    tables = [Table(each, "A manifest", "image", told.encoding, root) for each in (path, *told.join)]
+    tables = [
+        Table(each, "A manifest", "image", encoding=told.encoding, sheet=told.sheet, root=root)
+        for each in (path, *told.join)
+    ]
+    if told.sheet is not None and not any(table.file.has_sheets for table in tables):
+        raise TableError(path, f"--sheet {told.sheet}: this is no workbook", "Leave the option out.")
     headed = [table for table in tables if table is tables[0] or table.headed]
     try:
         layout = layout_of([name for table in headed for name in table.names], told.layout)
@@ -52,6 +58,7 @@ def _shape(shape: Shape, told: ReadOptions, layout: SetLayout | None, others: Se
     for table in others:
         if table.headed:
             join(shape, table)
+        shape.notes += [f"{table.path.name}: {remark}" for remark in table.file.remarks()]
     if told.split is not None:
         keep_split(shape, told.split)
     if told.image_column is not None:

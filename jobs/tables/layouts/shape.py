@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from jobs.tables.columns import ABSENT, ColumnError, Header, refuse_width, shown
+from jobs.tables.files.file import Record
 from jobs.tables.layouts.templates import filler, template_columns
 from jobs.tables.spellings import Vocabulary
-from jobs.tables.table import Record
 
 _SAMPLE: Final = 50
 """Rows by which it is decided how a set's files are named below the root."""

@@ -12,8 +12,8 @@ from config.findings import FINDINGS
 from db.boxes import Box
 from jobs.phantoms.archive import plan_archive, write_archive
 from jobs.tables.boxes import read_boxes
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
-from jobs.tables.table import TableError
 
 Write = Callable[..., Path]
 

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from config.findings import FINDINGS
 from db.manifests import ManifestRow
 from jobs.errors import JobsError
+from jobs.tables.errors import TableError
+from jobs.tables.files.text import TextFile
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError, records
 
 Write = Callable[..., Path]
 Options = dict[str, Any]
@@ -197,12 +198,12 @@ def test_line_ends_byte_order_mark_and_gzip_do_not_change_the_rows(
     plain, packed = Manifest(write(content)), Manifest(write(gzip.compress(content), "chest.csv.gz"))
     assert list(plain) == list(packed)
     assert [(row.image_index, row.labels) for row in plain] == [("a.png", "1"), ("b.png", "0")]
-    assert [line for line, _ in records(plain.path)] == [1, 2, 4]
+    assert [line for line, _ in TextFile(plain.path).records()] == [1, 2, 4]
 
 
 def test_line_is_where_the_record_starts(write: Write) -> None:
     path = write('Image,note,Mass\na.png,"one, two\nthree\n",1\n\n\nb.png,"four\nfive",0\nc.png,,2\n')
-    assert [line for line, _ in records(path)] == [1, 2, 7, 9]
+    assert [line for line, _ in TextFile(path).records()] == [1, 2, 7, 9]
     rows = iter(Manifest(path))
     assert [next(rows).image_index, next(rows).image_index] == ["a.png", "b.png"]
     with pytest.raises(TableError) as caught:
@@ -423,7 +424,7 @@ def test_whole_nih_manifest_is_read(real: Path) -> None:
     rows = list(Manifest(path))
     assert (len(rows), len({row.patient_id for row in rows})) == (112_120, 30_805)
     assert rows[0] == ManifestRow("00000001_000.png", "1", 0, "PA", "M", 57.0, "01000000000000")
-    assert max(line for line, _ in records(path)) == 112_121
+    assert max(line for line, _ in TextFile(path).records()) == 112_121
     assert {(row.sex, row.view_position) for row in rows} == {(s, v) for s in "FM" for v in ("AP", "PA")}
     assert sum(row.labels == "0" * 14 for row in rows) == 60_361  # Wang et al. 2017: No Finding
 

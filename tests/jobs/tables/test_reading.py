@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from config.findings import FINDINGS
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions, reading_lines
-from jobs.tables.table import TableError
 
 CHEXPERT = (
     *("No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema"),

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jobs.tables.errors import TableError
 from jobs.tables.scores import read_scores
-from jobs.tables.table import TableError
 
 H = "Image Index,Mass,Effusion\n"
 

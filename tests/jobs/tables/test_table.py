@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 from jobs.tables.boxes import read_boxes
+from jobs.tables.errors import TableError
+from jobs.tables.files.text import TextFile
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
-from jobs.tables.table import TableError, fingerprint_of, records
+from jobs.tables.table import fingerprint_of
 
 READERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "manifest": (lambda path: list(Manifest(path)), "Image,Mass", "a.png,1"),
@@ -61,7 +63,7 @@ def test_an_image_has_one_row_or_several_boxes(path: Path, kind: str, once: bool
 
 def test_records_have_the_line_on_which_they_start_and_blank_ones_are_passed_over(path: Path) -> None:
     path.write_text('a,b\n\n1,"two\nlines"\n  \n3,4\n', encoding="utf-8")
-    assert list(records(path)) == [(1, ["a", "b"]), (3, ["1", "two\nlines"]), (6, ["3", "4"])]
+    assert list(TextFile(path).records()) == [(1, ["a", "b"]), (3, ["1", "two\nlines"]), (6, ["3", "4"])]
 
 
 def test_fingerprint_is_of_the_bytes_and_of_the_options(path: Path) -> None:

@@ -8,9 +8,9 @@ from support import STUB_CARD, Nightread, close_run, score_batches, write_card
 
 from db.manifests import LeftOut
 from jobs.tables.cells import is_frontal
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 TABLE = """Image,View,Frontal/Lateral,Mass
 a.png,PA,Frontal,1

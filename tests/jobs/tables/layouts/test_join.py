@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 
 def joined(folder: Path, first: str, second: str, name: str = "more.csv", **options: Any) -> Manifest:

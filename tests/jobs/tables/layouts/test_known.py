@@ -7,10 +7,10 @@ import pytest
 from miniatures import CHEXPERT, MINIATURES, NIH, PADCHEST, Miniature
 
 from config.findings import FINDINGS
+from jobs.tables.errors import TableError
 from jobs.tables.layouts.known import LAYOUTS
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions, reading_lines
-from jobs.tables.table import TableError
 
 
 def read(miniature: Miniature, folder: Path, **options: object) -> Manifest:

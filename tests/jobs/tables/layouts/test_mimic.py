@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from miniatures import MIMIC
 
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 LABELS, METADATA, SPLIT, RECORDS = MIMIC.files
 

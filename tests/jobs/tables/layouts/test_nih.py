@@ -7,8 +7,8 @@ from miniatures import NIH, NIH_KAGGLE
 
 from db.boxes import Box
 from jobs.tables.boxes import read_boxes
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
-from jobs.tables.table import TableError
 
 
 def test_without_the_folders_names_are_as_written(tmp_path: Path) -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from miniatures import MINIATURES
 
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 HEADERS = [
     content.split("\n")[0] for miniature in MINIATURES.values() for content in miniature.files.values()

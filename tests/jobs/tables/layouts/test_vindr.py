@@ -7,9 +7,9 @@ from miniatures import VINDR
 
 from db.boxes import Box
 from jobs.tables.boxes import read_boxes
+from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from jobs.tables.table import TableError
 
 COLUMNS = """image_id,rad_id,Aortic enlargement,Nodule/Mass,Pleural effusion,Pneumonia,No finding
 a,R1,0,0,1,0,0

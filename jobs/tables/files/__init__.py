@@ -1,0 +1,1 @@
+"""The kinds of file that a table may be in: one module per kind."""
