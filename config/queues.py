@@ -14,6 +14,9 @@ SCORE_BATCH: Final = "nightread.score_batch"
 EVALUATE: Final = "nightread.evaluate"
 RECONCILE: Final = "nightread.reconcile"
 
+IDENTITY: Final = "nightread.identity"
+"""The question that workers answer with their version and card; no task."""
+
 LONGEST_BATCH_SECONDS: Final = 600
 """A batch that takes longer hangs (a dead network drive, say): its process is killed, the batch retried."""
 

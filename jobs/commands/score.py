@@ -2,10 +2,16 @@
 
 import typer
 
+from config.settings import Settings
+from db import queries
+from db.database import Database
 from jobs.commands.folder import with_manifest
 from jobs.commands.order import commit_order, takes_order
 from jobs.commands.session import ready
+from jobs.console import warn
 from jobs.dispatch.follow import claimed, finish
+from jobs.doctor.checks import CHEAP, examine
+from jobs.doctor.verdict import Night, State
 from jobs.submit import Order
 
 app = typer.Typer()
@@ -29,5 +35,15 @@ def score(order: Order) -> None:
     settings, database = ready()
     with claimed(database, settings) as place:
         order, _ = with_manifest(settings, order)
-        ended = place.work_on(commit_order(database, settings, order))
+        run_id = commit_order(database, settings, order)
+        _warn(settings, database, run_id)
+        ended = place.work_on(run_id)
     finish(database, ended, place)
+
+
+def _warn(settings: Settings, database: Database, run_id: int) -> None:
+    """Say what may stop the night, of what can be asked in milliseconds."""
+    night = Night(settings, queries.progress(database, run_id).images)
+    for verdict in examine(night, CHEAP):
+        if verdict.state in {State.WARNING, State.FAULT}:
+            warn(f"{verdict.name}: {verdict.seen}; to do: {verdict.advice}")

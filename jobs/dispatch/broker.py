@@ -9,7 +9,7 @@ from typing import Final
 from celery import Celery
 from redis import Redis
 
-from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
+from config.queues import EVALUATE, IDENTITY, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
 from db.ledger import Announcement
 from jobs.dispatch.away import away_reason, is_brokers
 from jobs.errors import AwayError, InputError
@@ -17,6 +17,7 @@ from jobs.errors import AwayError, InputError
 log = logging.getLogger(__name__)
 
 _AWAY_SECONDS: Final = 2.0
+_ANSWER_SECONDS: Final = 3.0
 _PROBE: Final = "nightread.probe"
 """The key by which it is asked whether the broker takes what is written."""
 
@@ -72,6 +73,17 @@ class Broker:
             with connection.channel() as channel:
                 size: int = channel.queue_declare(SCORE_QUEUE, passive=False).message_count
                 return size == 0
+
+    def ask_workers(self) -> dict[str, Mapping[str, str]]:
+        """Return what each worker that answers says of itself; BrokerAwayError if the broker does not.
+
+        One of an earlier version, which does not know the question, answers with its name alone.
+        """
+        with self._explained():
+            answers = self._app.control.broadcast(IDENTITY, reply=True, timeout=_ANSWER_SECONDS) or []
+        return {
+            name: {} if "error" in answer else answer for each in answers for name, answer in each.items()
+        }
 
     def require_writable(self) -> None:
         """Raise BrokerAwayError or BrokerError unless the broker takes what is written."""

@@ -20,6 +20,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "images": "jobs.doctor.images:ask",
     "database": "jobs.doctor.database:ask",
     "broker": "jobs.doctor.broker:ask",
+    "workers": "jobs.doctor.workers:ask",
+    "flower": "jobs.doctor.flower:ask",
 }
 
 

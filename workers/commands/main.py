@@ -127,7 +127,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "Start Flower, read-only: workers, tasks with run and batch, and times, in a browser.",
     ),
     "doctor": Entry(
-        "jobs.commands.doctor",
+        "workers.commands.doctor",
         PANEL_MANY,
         "Ask everything that a night depends on: each in a line, with what to do.",
     ),

@@ -59,14 +59,15 @@ def worker(
             # The children are new processes, which read their settings from there.
             os.environ[f"NIGHTREAD_{variable}"] = str(value)
     settings = load_settings()
-    find_model(settings.model, settings.models)
+    card = find_model(settings.model, settings.models).card
     open_database(settings).dispose()
 
     from jobs.dispatch.broker import Broker
-    from workers.runtime import lifecycle
+    from workers.runtime import identity, lifecycle
     from workers.runtime.app import app as celery
 
     configure_logging(settings.log_level)
+    identity.remember(settings, card)
     # Before the children load their models, for which they might wait in vain.
     Broker(celery).wait_until_writable()
     for number, code in lifecycle.EXITS.items():

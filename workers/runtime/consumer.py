@@ -8,7 +8,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.control import Panel
 from kombu.message import Message
 
-from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
+from config.queues import EVALUATE, IDENTITY, RECONCILE, SCORE_BATCH
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +17,9 @@ _LONGEST_TEXT: Final = 200
 
 _ANSWERED: Final = (
     *("active", "active_queues", "conf", "enable_events", "ping"),
-    *("registered", "reserved", "revoked", "scheduled", "stats"),
+    *("registered", "reserved", "revoked", "scheduled", "stats", IDENTITY),
 )
-"""Commands that Flower and a health check send to workers through the broker; they change nothing."""
+"""Questions of Flower, health checks and `nightread doctor` to workers by the broker; they change nothing."""
 
 
 class StrictConsumer(Consumer):

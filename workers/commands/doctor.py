@@ -12,6 +12,9 @@ from jobs.doctor.verdict import Night, State, Verdict
 
 app = typer.Typer()
 
+_MODEL: Final = {"model": "workers.scoring.golden:ask"}
+"""Loads model code, which the checks in jobs/ cannot."""
+
 _STYLES: Final = {State.WARNING: "yellow", State.FAULT: "bold red", State.UNASKED: "dim"}
 
 
@@ -23,6 +26,9 @@ def doctor(
     count: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Number of images to score: is there space?")
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Do not load the model, which takes ten seconds and more.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
     """Ask everything that a night depends on: each in a line, with what to do.
@@ -33,7 +39,7 @@ def doctor(
     """
     night = Night(quiet_settings(), count, images)
     verdicts = []
-    for verdict in examine(night, CHECKS):
+    for verdict in examine(night, CHECKS if quick else {**CHECKS, **_MODEL}):
         verdicts.append(verdict)
         if not as_json:
             say(line_of(verdict), style=_STYLES.get(verdict.state))

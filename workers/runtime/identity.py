@@ -1,0 +1,28 @@
+"""What a worker says of itself to those who ask through the broker: whether all workers are alike."""
+
+from importlib.metadata import version
+from typing import Final
+
+from celery.worker.control import inspect_command
+
+from config.cards.model import Card
+from config.queues import IDENTITY
+from config.settings import Settings
+
+_known: Final[dict[str, str]] = {}
+
+
+def remember(settings: Settings, card: Card) -> None:
+    """Keep what the worker started with: a folder that changes later does not change its children."""
+    _known.update(
+        version=version("nightread"),
+        model=card.name,
+        card_sha256=card.fingerprint,
+        engine=settings.engine,
+    )
+
+
+@inspect_command(name=IDENTITY)
+def identity(_: object) -> dict[str, str]:
+    """Answer a question by broadcast."""
+    return dict(_known)

@@ -1,0 +1,27 @@
+"""The model of the settings, loaded as a worker's child loads it: it must give its card's golden scores."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from config.cards.model import find_model
+from config.errors import ConfigError
+from config.machine import children_and_threads
+from jobs.doctor.verdict import Night, State, Verdict
+from workers.scoring.kinds import make_scorer
+from workers.scoring.scorer import ScorerOptions
+
+_NAME: Final = "model"
+
+
+def ask(night: Night) -> Iterator[Verdict]:
+    """Load the model into this process, which takes as long as it takes a worker."""
+    settings = night.settings
+    options = ScorerOptions(
+        settings.engine, children_and_threads(settings)[1], settings.overlays, settings.max_image_pixels
+    )
+    try:
+        scorer = make_scorer(find_model(settings.model, settings.models), options)
+    except ConfigError as error:
+        yield Verdict(_NAME, State.FAULT, str(error), "mend or replace its folder, or set NIGHTREAD_MODEL")
+        return
+    yield Verdict(_NAME, State.OK, f"{settings.model} gives its card's golden scores on {scorer.engine}")
