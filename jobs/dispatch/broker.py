@@ -68,11 +68,15 @@ class Broker:
 
     def is_drained(self) -> bool:
         """Return whether no batch waits in the broker; BrokerAwayError if it does not answer."""
+        return self.queue_length() == 0
+
+    def queue_length(self) -> int:
+        """Return how many batches wait in the broker; BrokerAwayError if it does not answer."""
         with self._explained(), self._app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
             with connection.channel() as channel:
                 size: int = channel.queue_declare(SCORE_QUEUE, passive=False).message_count
-                return size == 0
+                return size
 
     def ask_workers(self) -> dict[str, Mapping[str, str]]:
         """Return what each worker that answers says of itself; BrokerAwayError if the broker does not.

@@ -126,6 +126,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_MANY,
         "Start Flower, read-only: workers, tasks with run and batch, and times, in a browser.",
     ),
+    "metrics": Entry(
+        "jobs.commands.metrics",
+        PANEL_MANY,
+        "Give the ledger and the queue as numbers to Prometheus: no patient, image or run is named.",
+    ),
     "doctor": Entry(
         "workers.commands.doctor",
         PANEL_MANY,
