@@ -1,5 +1,7 @@
-"""What a person reads when a run has ended: its AUC table, its failures, and the alerts it raised."""
+"""What is told when a run has ended: its AUC table, its failures, and the alerts it raised."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -8,6 +10,15 @@ from db.database import Database
 from jobs.console import figure, interval, print_table, say, warn
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
+
+
+def outcome(database: Database, ended: queries.Progress) -> Mapping[str, object]:
+    """Return what a program reads when a run has ended: its progress, reading, AUC table and failures."""
+    return asdict(ended) | {
+        "reading": queries.reading_of(database, ended.run_id),
+        "auc": [row._asdict() for row in queries.auc_table(database, ended.run_id)],
+        "failure_reasons": [asdict(group) for group in queries.failure_reasons(database, ended.run_id)],
+    }
 
 
 def print_auc(database: Database, run_id: int) -> None:

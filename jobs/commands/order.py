@@ -1,6 +1,6 @@
 """From a command's options to a committed run: its images are looked up before anything is written."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import typer
@@ -9,7 +9,7 @@ from config.cards.model import find_model
 from config.settings import Settings, load_settings
 from db.database import Database
 from jobs.commands.bundles import bundled
-from jobs.commands.folder import is_folder
+from jobs.commands.folder import Counts, is_folder
 from jobs.commands.options import (
     ArchiveArgument,
     ArchiveImagesOption,
@@ -58,17 +58,27 @@ def takes_order(command: Callable[..., None]) -> Callable[..., None]:
     return bundled(command, _order, "order", first=True)
 
 
-def commit_order(database: Database, settings: Settings, order: Order) -> int:
-    """Commit a run of a manifest, and say what was taken of it; returns the run's number.
+def receipt(seen: Sequence[str], folder: Counts | None) -> dict[str, object]:
+    """Return what a program reads of an order beside the manifest's reading.
+
+    `seen`: the lines about its images. `folder`: what was found in one, if the order named one.
+    """
+    return {"remarks": [*seen]} | ({} if folder is None else {"folder": folder})
+
+
+def commit_order(database: Database, settings: Settings, order: Order) -> tuple[int, Sequence[str]]:
+    """Commit a run of a manifest, and say what was taken of it and what was seen of its images.
+
+    Returns the run's number, and the lines about its images.
 
     Raises OrderError where too many of its images are not there.
     """
     with err.status(shown(f"reading {order.manifest}")) as status:
         manifest, facts = read_order(settings, order)
-        said: tuple[str, ...] = ()
+        seen: Sequence[str] = ()
         if find_model(order.model, settings.models).card.reads_images:
             names = [row.image_index for row in manifest]
-            order, said = look_at_images(order, names, len(names), settings.max_image_pixels)
+            order, seen = look_at_images(order, names, len(names), settings.max_image_pixels)
         run_id = commit(
             database,
             order,
@@ -77,6 +87,6 @@ def commit_order(database: Database, settings: Settings, order: Order) -> int:
             lambda rows: status.update(shown(f"reading {order.manifest}: {rows:,} rows")),
         )
     say_reading(manifest)
-    for line in said:
+    for line in seen:
         warn(line)
-    return run_id
+    return run_id, seen

@@ -1,17 +1,20 @@
 """The command `nightread score`: from a manifest to the AUC table, in one call."""
 
+from typing import Annotated
+
 import typer
 
 from config.settings import Settings
 from db import queries
 from db.database import Database
 from jobs.commands.folder import with_manifest
-from jobs.commands.order import commit_order, takes_order
+from jobs.commands.order import commit_order, receipt, takes_order
 from jobs.commands.session import ready
-from jobs.console import warn
-from jobs.dispatch.follow import claimed, finish
+from jobs.console import print_json, warn
+from jobs.dispatch.follow import claimed, exit_code, finish
 from jobs.doctor.checks import CHEAP, examine
 from jobs.doctor.verdict import Night, State
+from jobs.results import outcome
 from jobs.submit import Order
 
 app = typer.Typer()
@@ -19,7 +22,16 @@ app = typer.Typer()
 
 @app.command()
 @takes_order
-def score(order: Order) -> None:
+def score(
+    order: Order,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the outcome as one JSON object: progress, what was read and what not, AUC, failures.",
+        ),
+    ] = False,
+) -> None:
     """Score all images of a manifest or folder, wait for the end, and print the AUC table.
 
     Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C, a
@@ -31,13 +43,18 @@ def score(order: Order) -> None:
     Example: nightread score Data_Entry_2017.csv --images images/
 
     Example: nightread score /archive/2024
+
+    Example: nightread score manifest.csv --images /archive --json > outcome.json
     """
     settings, database = ready()
     with claimed(database, settings) as place:
-        order, _ = with_manifest(settings, order)
-        run_id = commit_order(database, settings, order)
+        order, counts = with_manifest(settings, order)
+        run_id, seen = commit_order(database, settings, order)
         _warn(settings, database, run_id)
         ended = place.work_on(run_id)
+    if as_json:
+        print_json({**outcome(database, ended), **receipt(seen, counts)})
+        raise SystemExit(exit_code(ended))
     finish(database, ended, place)
 
 

@@ -7,7 +7,7 @@ import typer
 from db.errors import DatabaseAwayError
 from db.queries import reading_of
 from jobs.commands.folder import with_manifest
-from jobs.commands.order import commit_order, takes_order
+from jobs.commands.order import commit_order, receipt, takes_order
 from jobs.commands.session import ready
 from jobs.console import note, print_json, say, warn
 from jobs.dispatch.broker import Broker, BrokerAwayError, BrokerError
@@ -36,7 +36,7 @@ def submit(
     """
     settings, database = ready()
     order, counts = with_manifest(settings, order)
-    run_id = commit_order(database, settings, order)
+    run_id, seen = commit_order(database, settings, order)
     if settings.broker_url is None:
         note(f"no broker is configured; to score it: nightread resume {run_id}")
     else:
@@ -45,7 +45,6 @@ def submit(
         except (BrokerAwayError, BrokerError, DatabaseAwayError) as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
     if as_json:
-        found = {} if counts is None else {"folder": counts}
-        print_json({"run_id": run_id, "reading": reading_of(database, run_id), **found})
+        print_json({"run_id": run_id, "reading": reading_of(database, run_id)} | receipt(seen, counts))
     else:
         say(str(run_id))

@@ -252,6 +252,13 @@ def starting(settings: Settings, model: str) -> str:
     return f"starting {processes}, loading model {model} (about {_LOAD_SECONDS} s)"
 
 
+def exit_code(ended: queries.Progress) -> int:
+    """Return the code that says how a settled run ended."""
+    if ended.status != RunStatus.COMPLETE:
+        return EXIT_INCOMPLETE
+    return EXIT_SOME_FAILED if ended.failed else 0
+
+
 def finish(database: Database, ended: queries.Progress, place: Workplace | None = None) -> NoReturn:
     """Print a settled run's figures and exit with the code that says how it ended.
 
@@ -262,7 +269,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
-            EXIT_INCOMPLETE,
+            exit_code(ended),
         )
     print_auc(database, ended.run_id)
     print_failures(database, ended.run_id)
@@ -272,4 +279,4 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     if place and (overlays := place.overlays / f"run-{ended.run_id:06d}").is_dir():
         say(f"overlays, one folder per finding: {overlays}")
     say(f"next: nightread report {ended.run_id}")
-    raise SystemExit(EXIT_SOME_FAILED if ended.failed else 0)
+    raise SystemExit(exit_code(ended))

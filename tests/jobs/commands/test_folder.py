@@ -92,6 +92,23 @@ def test_what_a_dicomdir_names_is_scored_from_its_folder(nightread: Nightread, a
     assert names == [{"image_index": name, "root": str(archive)} for name in ("day-0/IM0", "day-1/IM1")]
 
 
+@pytest.mark.processes
+def test_score_tells_a_program_what_was_found_what_was_read_and_how_it_ended(
+    nightread: Nightread, archive: Path
+) -> None:
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
+    done = nightread.run("score", archive, *STUB, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["run_id"], told["status"], told["scored"], told["failed"]) == (1, "complete", 6, 0)
+    assert told["folder"]["skipped"] == {"lateral": 3, "not_a_picture": 1}
+    assert told["reading"]["layout"] == "the manifest of a folder"
+    assert {row["reason"] for row in told["auc"]} == {"no labelled image"}
+    assert (told["failure_reasons"], told["remarks"]) == ([], [])
+    assert "its manifest: " in done.stderr
+    assert "run 1: complete" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
