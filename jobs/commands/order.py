@@ -77,7 +77,7 @@ def commit_order(database: Database, settings: Settings, order: Order) -> tuple[
         manifest, facts = read_order(settings, order)
         seen: Sequence[str] = ()
         if find_model(order.model, settings.models).card.reads_images:
-            names = [row.image_index for row in manifest]
+            names = [*manifest.names()]
             order, seen = look_at_images(order, names, len(names), settings.max_image_pixels)
         run_id = commit(
             database,

@@ -99,6 +99,17 @@ class Manifest:
         rows = self._table.rows(self._columns)
         return self._frontal(rows) if self._told.view == "frontal" else rows
 
+    def names(self) -> Iterator[str]:
+        """Stream the names of the images that are rows, without reading what else the file says of them.
+
+        It takes a third of the time of the rows. What is wrong with a record is for these to say.
+        """
+        frontal = self._told.view == "frontal"
+        image = self._columns.image
+        for _, fields in self._table.records():
+            if image < len(fields) and not (frontal and not is_frontal(self._columns.view([*fields, ""]))):
+                yield self._table.plain(fields[image])
+
     def _frontal(self, rows: Iterator[ManifestRow]) -> Iterator[ManifestRow]:
         self.left_out.clear()
         kept = 0

@@ -24,7 +24,9 @@ def remarks(
     listed = counts.get(labels.listed, Counter())
     ages, sexes, patients = (counts.get(facts.get(what, -1), Counter()) for what in ("age", "sex", "patient"))
     patient_of = patient_parser(patients)
-    everything = sum((counts[index] for index in facts.values() if index in counts), flags + listed)
+    everything = flags + listed
+    for index in facts.values():
+        everything.update(counts.get(index, ()))
     said = (
         (_of(everything, is_unknown_word), "words for unknown, taken as blank"),
         (_of(flags, is_uncertain), _POLICIES[labels.uncertain]),

@@ -125,9 +125,7 @@ class Table:
             for line, fields in found:
                 if len(fields) not in widths:
                     layout.check_width(fields)
-                name = fields[image]
-                if ODD_NAME.search(name):
-                    name = fields[image] = plain_name(name, self._root)
+                name = fields[image] = self.plain(fields[image])
                 if not name.isprintable() or not name.strip():
                     check_image(layout.image_name, name)
                 if lines.setdefault(name, line) != line and not layout.repeats:
@@ -137,6 +135,10 @@ class Table:
             raise self._located(flaw, line) from None
         if not lines:
             raise TableError(self.path, "there is a header but no row", f"Add a row for each {self._per}.")
+
+    def plain(self, name: str) -> str:
+        """Return an image's name as a path below the folder of the images."""
+        return plain_name(name, self._root) if ODD_NAME.search(name) else name
 
     def records(self) -> Iterator[Record]:
         """Stream the records as they are shaped by now; raise TableError where one does not fit."""

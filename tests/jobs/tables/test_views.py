@@ -10,7 +10,7 @@ from db.manifests import LeftOut
 from jobs.tables.cells import is_frontal
 from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
-from jobs.tables.reading import ReadOptions
+from jobs.tables.reading import ReadOptions, View
 
 TABLE = """Image,View,Frontal/Lateral,Mass
 a.png,PA,Frontal,1
@@ -62,6 +62,14 @@ def test_a_table_of_laterals_alone_is_refused(tmp_path: Path) -> None:
     path.write_text("Image,View\na.png,LL\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"no image has a frontal view\. Take all of them: --view all"):
         list(Manifest(path, ReadOptions(view="frontal")))
+
+
+@pytest.mark.parametrize("view", ["frontal", "all"])
+def test_the_names_alone_are_those_of_the_rows(table: Path, view: View) -> None:
+    manifest = Manifest(table, ReadOptions(view=view), root=str(table.parent))
+    names = [*manifest.names()]
+    assert names == [row.image_index for row in manifest]
+    assert len(names) == (3 if view == "frontal" else 5)
 
 
 @pytest.mark.parametrize(
