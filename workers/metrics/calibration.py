@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import expit, logit
 from sklearn.metrics import brier_score_loss
 
 from workers.metrics.shares import Bounds, clustered_wilson
@@ -123,14 +123,31 @@ def fit_platt(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
     if x.min() == x.max():
         return Platt(None, None, n_positive, n_negative, "all probabilities are equal")
     target = np.where(truth, (n_positive + 1) / (n_positive + 2), 1 / (n_negative + 2))
-    # A share as target is the image taken twice, as positive and as negative, weighted by its shares.
-    model = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-9)
-    model.fit(
-        np.concatenate([x, x])[:, None],
-        np.repeat([1, 0], x.size),
-        sample_weight=np.concatenate([target, 1 - target]),
-    )
-    return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), n_positive, n_negative)
+    slope, intercept = _logistic_regression(x, target)
+    return Platt(slope, intercept, n_positive, n_negative)
+
+
+def _logistic_regression(x: NDArray[np.float64], target: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the slope and intercept of x (N,) that fit targets (N,), shares, best.
+
+    A library that takes only labels needs each image twice, with weights, and takes twice as long.
+    """
+
+    def loss(line: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        z = line[0] * x + line[1]
+        off = expit(z) - target
+        # log(1 + exp z); NumPy's logaddexp takes four times as long.
+        cost = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - target * z
+        return float(cost.mean()), np.array([off @ x, off.sum()]) / x.size
+
+    def bend(line: NDArray[np.float64]) -> NDArray[np.float64]:
+        share = expit(line[0] * x + line[1])
+        weights = share * (1 - share) / x.size
+        mixed = weights @ x
+        return np.array([[weights @ (x * x), mixed], [mixed, weights.sum()]])
+
+    fit = minimize(loss, np.zeros(2), jac=True, hess=bend, method="trust-exact", options={"gtol": 1e-10})
+    return float(fit.x[0]), float(fit.x[1])
 
 
 def _binned(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
