@@ -18,7 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from config.cards.model import SHIPPED, read_model, require_classifier
+from config.cards.model import GATE_FILE, SHIPPED, read_model, require_classifier
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Box, Phantom, plan_archive, write_archive
 
@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, nargs=2, default=(6, 2), help="at 160 and at 320 pixels")
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
+    images = ("--images", folder / "images")
     draw_splits(folder)
     for name, split, size, epochs, more in (
         ("demo-160", "train", 160, options.epochs[0], ["--patience", "4"]),
@@ -59,10 +60,11 @@ def main() -> None:
         if not (folder / "home" / "models" / name).exists():
             nightread(
                 folder,
-                *("train", folder / f"{split}.csv", "--images", folder / "images"),
+                *("train", folder / f"{split}.csv", *images),
                 *("--valid", folder / "valid.csv", "--name", name, "--size", str(size)),
                 *("--epochs", str(epochs), "--description", DESCRIPTION, *more),
             )
+    nightread(folder, "models", "fit-gate", "demo", "--manifest", folder / "finish.csv", *images)
     measure(folder)
 
 
@@ -175,6 +177,7 @@ def install(folder: Path, figures: dict[str, dict[str, float]]) -> None:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     shutil.copy(model.folder / str(card.weights), target)
+    shutil.copy(model.folder / GATE_FILE, target)
     write_card(target, card)
     print(f"wrote {target}")
 

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     """A side of fewer pixels than the model's card allows."""
     NO_CONTRAST = "no_contrast"
     """Wholly or nearly of one grey value."""
+    UNLIKE = "unlike"
+    """Not like the pictures that the model knows, and its gate refuses such."""
     NOT_FINITE = "not_finite"
     """The network gave a score that is not a number."""
     NO_SCORE = "no_score"

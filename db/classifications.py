@@ -7,6 +7,7 @@ from typing import Self
 from sqlalchemy import Connection
 
 from config.films import Film
+from config.quality import Quality
 from db.database import insert_rows
 from db.outcomes import BatchKeys
 from db.schema.runs import image_result, score
@@ -28,7 +29,8 @@ class FindingScore:
 class Classification:
     """An image's answer by a classifying network; `maps` are float16 bytes (*map_shape, findings).
 
-    `film`: what a DICOM file says of its picture, None for other files.
+    `film`: what a DICOM file says of its picture, None for other files. `quality`: what the model's gate says
+    of it, None without a gate.
     """
 
     image_id: int
@@ -38,6 +40,7 @@ class Classification:
     maps: bytes | None = None
     map_shape: tuple[int, int] | None = None
     film: Film | None = None
+    quality: Quality | None = None
 
     @classmethod
     def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
@@ -60,6 +63,9 @@ class Classification:
                 "spacing_down",
                 "spacing_across",
                 "spacing",
+                "feature_distance",
+                "picture_distance",
+                "flag",
             ),
             (
                 (
@@ -72,6 +78,7 @@ class Classification:
                     classification.maps,
                     *(classification.map_shape or (None, None)),
                     *_of_film(classification.film),
+                    *_of_quality(classification.quality),
                 )
                 for classification in outcomes
             ),
@@ -117,3 +124,10 @@ def _of_film(film: Film | None) -> tuple[str | None, bool | None, float | None, 
     if spacing is None:
         return film.greyscale, film.padded, None, None, None
     return film.greyscale, film.padded, spacing.down, spacing.across, spacing.source
+
+
+def _of_quality(quality: Quality | None) -> tuple[float | None, float | None, str | None]:
+    """Give the gate's columns: the distances of features and picture, and the flag."""
+    if quality is None:
+        return None, None, None
+    return quality.feature_distance, quality.picture_distance, quality.flag

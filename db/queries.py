@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import PurePath
+from typing import NamedTuple
 
 from sqlalchemy import Connection, column, select, table, text
 
@@ -162,6 +163,22 @@ def failure_reasons(database: Database, run_id: int, names: int = 1) -> list[Fai
             groups.append(FailureGroup(row.stage, row.reason, row.images, []))
         groups[-1].first.append(row.image_index)
     return groups
+
+
+class Flagged(NamedTuple):
+    """A run's images that its model's gate has looked at, and those that did not pass."""
+
+    seen: int
+    flagged: int
+
+
+def count_flagged(database: Database, run_id: int) -> Flagged:
+    """Count a run's flagged images; none is seen where the model has no gate."""
+    with database.read() as connection:
+        row = connection.execute(
+            text("SELECT COUNT(*), COUNT(flag) FROM quality WHERE run_id = :run_id"), {"run_id": run_id}
+        ).one()
+    return Flagged(*row)
 
 
 def model_card(database: Database, run_id: int) -> CardFields:

@@ -107,6 +107,12 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN image i ON i.id = t.image_id
         WHERE t.padded IS NOT NULL
         """,
+        "quality": """
+        SELECT t.run_id, i.image_index, t.flag, t.feature_distance, t.picture_distance
+        FROM image_result t
+        JOIN image i ON i.id = t.image_id
+        WHERE t.feature_distance IS NOT NULL
+        """,
         "worklist": """
         SELECT w.run_id,
                ROW_NUMBER() OVER (PARTITION BY w.run_id ORDER BY w.is_over DESC, w.percentile DESC,

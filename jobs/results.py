@@ -80,6 +80,19 @@ def print_failures(database: Database, run_id: int) -> None:
         )
 
 
+def print_quality(database: Database, run_id: int) -> None:
+    """Print how many images are not like those that the model knows, or that nobody has asked."""
+    seen, flagged = queries.count_flagged(database, run_id)
+    card = queries.model_card(database, run_id)
+    if flagged:
+        warn(
+            f"{flagged:,} of {seen:,} images are not like those that the model knows; the view quality has "
+            "them, and why, where its flag is not NULL"
+        )
+    elif not seen and card.get("kind") == "classification":
+        say(f"model {card['name']} has no gate: nobody has asked whether the images are like those it knows")
+
+
 def print_alerts(database: Database) -> None:
     """Print the alerts of the last days, one per line, oldest first."""
     for alert in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):

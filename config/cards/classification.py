@@ -166,6 +166,21 @@ class HomeComparison(Frozen):
     difference: Annotated[float, Field(description="The largest of a probability.")]
 
 
+GatePolicy = Literal["flag", "refuse"]
+"""What happens to a picture that does not pass a model's gate."""
+
+
+class GateCard(Frozen):
+    """The gate that tells pictures apart from those that the model knows."""
+
+    sha256: Annotated[Sha256, Field(description="Of the gate's file beside the card.")]
+    images: Annotated[int, Field(description="Number of those it was fitted on.")]
+    policy: Annotated[
+        GatePolicy,
+        Field(description="flag: a picture that does not pass is scored and flagged. refuse: it fails."),
+    ] = "flag"
+
+
 class ClassificationCard(Frozen):
     """A network's card: what it is, how its pixels are prepared, what it must answer to a known picture."""
 
@@ -218,6 +233,7 @@ class ClassificationCard(Frozen):
         HomeComparison | None,
         Field(description="The comparison with scores from home. None: it was not compared with any."),
     ] = None
+    gate: Annotated[GateCard | None, Field(description="None: no gate was fitted.")] = None
     trained: bool = True
     clinical_use: bool = False
     provenance: str

@@ -17,6 +17,9 @@ SHIPPED: Final = Path(__file__).parents[1] / "models"
 
 CARD_FILE: Final = "card.yaml"
 
+GATE_FILE: Final = "gate.npz"
+"""Beside the card of a model whose gate was fitted."""
+
 Card = ClassificationCard | StubCard
 
 CARDS: Final[dict[str, type[Card]]] = {

@@ -119,6 +119,9 @@ image_result = Table(
     Column("spacing_down", Double),  # millimetres from one pixel to the next; NULL where it is not known
     Column("spacing_across", Double),
     Column("spacing", Text),  # the element that says it
+    Column("feature_distance", REAL),  # 1: the largest that passes the model's gate; NULL without a gate
+    Column("picture_distance", REAL),
+    Column("flag", Text),  # why it does not pass: config.quality
     CheckConstraint(
         f"(status = '{ImageStatus.SCORED}' AND reason IS NULL)"
         f" OR (status = '{ImageStatus.FAILED}' AND reason IS NOT NULL)",

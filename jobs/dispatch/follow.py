@@ -32,7 +32,7 @@ from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
-from jobs.results import print_auc, print_failures
+from jobs.results import print_auc, print_failures, print_quality
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
@@ -273,6 +273,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
         )
     print_auc(database, ended.run_id)
     print_failures(database, ended.run_id)
+    print_quality(database, ended.run_id)
     counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")

@@ -47,6 +47,7 @@ class FlatEngine:
         return Inference(
             np.full((len(inputs), findings), 0.9, dtype=np.float32),
             np.ones((len(inputs), 10, 10, findings), dtype=np.float32),
+            np.zeros((len(inputs), 4), dtype=np.float32),
         )
 
 

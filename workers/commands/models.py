@@ -15,6 +15,7 @@ from db.database import Database
 from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
 from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, shown, warn
+from workers.commands.gate import fit_gate
 from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
 from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
 from workers.models.add import add_folder, add_weights
@@ -24,6 +25,8 @@ from workers.models.layouts import LAYOUTS, LayoutName, Resize
 from workers.models.options import ImportOptions
 
 app = typer.Typer(help="Add models of your own, and see what there is.", no_args_is_help=True)
+
+app.command("fit-gate")(fit_gate)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

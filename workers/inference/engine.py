@@ -28,10 +28,14 @@ GPU_BATCH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """Probabilities (N, findings) and maps (N, h, w, findings), float32, each map's maximum 1 or 0."""
+    """Probabilities (N, findings) and maps (N, h, w, findings), float32, each map's maximum 1 or 0.
+
+    `features` (N, k): the network's own, pooled; the gate looks at them.
+    """
 
     probabilities: NDArray[np.float32]
     maps: NDArray[np.float32]
+    features: NDArray[np.float32]
 
 
 class Engine(Protocol):
@@ -119,7 +123,7 @@ def make_engine(kind: EngineKind, model: Classifier, *, threads: int = 1, maps: 
 def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
     """Score pictures of one or several views each: (N, views, size, size, channels), as `prepare_views` has.
 
-    A probability is the mean of the views'; the maps are those of the first.
+    A probability is the mean of the views'; maps and features are those of the first.
     """
     pictures, count = views.shape[:2]
     inputs = views.reshape(-1, *views.shape[2:])
@@ -128,7 +132,9 @@ def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
     ]
     probabilities = np.concatenate([part.probabilities for part in parts])
     maps = np.concatenate([part.maps for part in parts])
-    return Inference(probabilities.reshape(pictures, count, -1).mean(axis=1), maps[::count])
+    features = np.concatenate([part.features for part in parts])
+    means = probabilities.reshape(pictures, count, -1).mean(axis=1)
+    return Inference(means, maps[::count], features[::count])
 
 
 def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> None:
@@ -167,10 +173,10 @@ def _forward(model: Classifier, batch: int, *, maps: bool, compiled: bool) -> Te
     shape = (batch, card.pixels.size, card.pixels.size, card.pixels.channels)
 
     def forward(inputs: Tensor) -> dict[str, Tensor]:
-        features, logits = forward_pass(inputs)
-        outputs = {"probabilities": tf.sigmoid(tf.cast(logits, tf.float32))}
+        normed, features, logits = forward_pass(inputs)
+        outputs = {"probabilities": tf.sigmoid(tf.cast(logits, tf.float32)), "features": features}
         if maps:
-            outputs["maps"] = maps_of(features)
+            outputs["maps"] = maps_of(normed)
         return outputs
 
     signature = [tf.TensorSpec(shape, tf.float32)]
@@ -186,7 +192,8 @@ def _padded(inputs: NDArray[np.float32], batch: int) -> NDArray[np.float32]:
 
 def _inferred(outputs: Mapping[str, NDArray[np.float32]], count: int) -> Inference:
     none = np.empty((count, 0, 0, 0), dtype=np.float32)
-    return Inference(outputs["probabilities"][:count], outputs["maps"][:count] if "maps" in outputs else none)
+    maps = outputs["maps"][:count] if "maps" in outputs else none
+    return Inference(outputs["probabilities"][:count], maps, outputs["features"][:count])
 
 
 def _configure_process(threads: int) -> None:

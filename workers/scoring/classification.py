@@ -24,6 +24,7 @@ from jobs.sources.source import ImageSource, open_source
 from workers.inference.engine import Engine, Inference, infer_views, make_engine
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture
+from workers.inference.gate import Gate
 from workers.inference.peak import locate
 from workers.inference.pixels import prepare_views
 from workers.inference.plausible import require_plausible
@@ -53,6 +54,7 @@ class ClassificationScorer:
         *,
         overlays: Output,
         max_pixels: int,
+        gate: Gate | None = None,
         threads: int = 2,
     ) -> None:
         """Take an engine that is ready; `threads` read pictures ahead of it and draw overlays behind it."""
@@ -61,6 +63,8 @@ class ClassificationScorer:
         self.engine = engine.name
         self._overlays = overlays
         self._max_pixels = max_pixels
+        self._gate = gate
+        self._refuses = card.gate is not None and card.gate.policy == "refuse"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
 
     @classmethod
@@ -73,6 +77,7 @@ class ClassificationScorer:
             make_engine(options.engine, model, threads=options.threads),
             overlays=OUTPUTS["overlays"](options.overlays),
             max_pixels=options.max_pixels,
+            gate=Gate.load(model),
             # A GPU's child has cores to itself, and needs them to read pictures as fast as it scores them.
             threads=max(2, options.threads),
         )
@@ -127,20 +132,31 @@ class ClassificationScorer:
         return self._pool.submit(self._outcomes, held, group, inferred)
 
     def _outcomes(self, held: Claim, group: Sequence[_Decoded], inferred: Inference) -> list[Outcome]:
-        answers = zip(group, inferred.probabilities, inferred.maps, strict=True)
+        answers = zip(group, inferred.probabilities, inferred.maps, inferred.features, strict=True)
         return [self._outcome(held, decoded, *answer) for decoded, *answer in answers]
 
     def _outcome(
-        self, held: Claim, decoded: _Decoded, probabilities: NDArray[np.float32], maps: NDArray[np.float32]
+        self,
+        held: Claim,
+        decoded: _Decoded,
+        probabilities: NDArray[np.float32],
+        maps: NDArray[np.float32],
+        features: NDArray[np.float32],
     ) -> Outcome:
         image_id, picture = decoded.image.image_id, decoded.picture
         if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
             message = "the network gave a score that is no number"
             return Failed(image_id, Stage.SCORE, Reason.NOT_FINITE, message)
+        quality = self._gate.judge(picture, features) if self._gate else None
+        if quality and quality.flag and self._refuses:
+            message = f"{quality.flag}: it is not like the pictures that the model's gate was fitted on"
+            return Failed(image_id, Stage.SCORE, Reason.UNLIKE, message)
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
         if held.heatmaps == "none":
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
-            return Classification(image_id, picture.width, picture.height, scores, film=picture.film)
+            return Classification(
+                image_id, picture.width, picture.height, scores, film=picture.film, quality=quality
+            )
         region = visible_region(self.card.pixels, picture.width, picture.height)
         scores = tuple(
             self._located(
@@ -158,6 +174,7 @@ class ClassificationScorer:
             maps=maps.astype("<f2").tobytes(),
             map_shape=(maps.shape[0], maps.shape[1]),
             film=picture.film,
+            quality=quality,
         )
 
     def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:

@@ -35,7 +35,9 @@ def inferred(tensorflow: Any, demo: Classifier) -> Inference:
         engine.infer(inputs[first : first + engine.batch]) for first in range(0, len(inputs), engine.batch)
     ]
     return Inference(
-        np.concatenate([part.probabilities for part in parts]), np.concatenate([part.maps for part in parts])
+        np.concatenate([part.probabilities for part in parts]),
+        np.concatenate([part.maps for part in parts]),
+        np.concatenate([part.features for part in parts]),
     )
 
 

@@ -3,28 +3,32 @@
 import logging
 import resource
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import psutil
 import pytest
+from gate_support import chest, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 from support import CLASSIFIER_CARD, claim_of
 
-from config.cards.classification import ClassificationCard
+from config.cards.classification import ClassificationCard, GateCard, GatePolicy
 from config.films import Recipe
+from config.quality import Flag
 from db.classifications import Classification
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from workers.inference.engine import Inference
 from workers.inference.formats.decode import Readable, read_picture
 from workers.inference.formats.picture import Picture
+from workers.inference.gate import look_at
 from workers.inference.pixels import prepare_views
+from workers.models.gate import LEAST_PICTURES, fit
 from workers.outputs.overlays import Overlays
 from workers.scoring import classification
 from workers.scoring.classification import ClassificationScorer
@@ -63,7 +67,8 @@ class FakeEngine:
         probabilities = np.stack([mean, np.full_like(mean, 0.25), np.full_like(mean, 0.75)], axis=-1)
         probabilities[mean > self.not_finite_above, 1] = self.not_finite
         maps = np.repeat(self.maps[None], len(inputs), axis=0)
-        return Inference(probabilities, maps * mean[:, None, None, None] if self.maps_by_mean else maps)
+        maps = maps * mean[:, None, None, None] if self.maps_by_mean else maps
+        return Inference(probabilities, maps, np.zeros((len(inputs), 4), dtype=np.float32))
 
 
 def name_of(grey: int) -> str:
@@ -194,6 +199,37 @@ def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     assert (failed.stage, failed.reason) == ("read", "too_large")
     assert isinstance(found[100], Classification)
     assert isinstance(found[102], Classification)
+
+
+@pytest.mark.parametrize("policy", ["flag", "refuse"])
+def test_a_picture_that_the_gate_does_not_pass_is_flagged_or_fails(
+    tmp_path: Path, policy: GatePolicy
+) -> None:
+    random = np.random.default_rng(3)
+    known = [chest(random) for _ in range(LEAST_PICTURES)]
+    gate = fit([look_at(picture(values)) for values in known], random.normal(1, 0.1, (len(known), 4)))
+    # The fake network's features are all 0; here it is the picture that decides.
+    gate = replace(gate, features=replace(gate.features, mean=np.zeros(4, dtype=np.float32)))
+    usual = chest(random)
+    assert cv2.imwrite(str(tmp_path / "usual.png"), usual)
+    assert cv2.imwrite(str(tmp_path / "turned.png"), np.rot90(usual, -1))
+    card = CARD.model_copy(update={"gate": GateCard(sha256="0" * 64, images=len(known), policy=policy)})
+    ours = ClassificationScorer(
+        card, FakeEngine(), overlays=Overlays(tmp_path / "overlays"), max_pixels=1_000_000, gate=gate
+    )
+    found = by_image(ours.score(claim(tmp_path, ["usual.png", "turned.png"])))
+    passed, other = found[100], found[101]
+    assert isinstance(passed, Classification)
+    assert passed.quality is not None
+    assert passed.quality.flag is None
+    if policy == "refuse":
+        assert isinstance(other, Failed)
+        assert (other.stage, other.reason) == ("score", "unlike")
+        assert other.message.startswith("rotated_90: ")
+    else:
+        assert isinstance(other, Classification)
+        assert other.quality is not None
+        assert other.quality.flag is Flag.ROTATED_90
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

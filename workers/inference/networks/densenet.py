@@ -73,11 +73,11 @@ def _norm(x: Tensor, name: str, *, relu: bool) -> Tensor:
 def inference(network: KerasModel, card: ClassificationCard) -> Forward:
     """Return a filled network as a function for inference alone.
 
-    From (N, size, size, channels) to the last batch norm's output (N, h, w, features) and the logits
-    (N, findings), as `build` has them. A batch norm right after a convolution is folded into it, the others
-    become a product and a sum; where the pictures are halved, the mean of four places is taken before the
-    1 x 1 convolution and not after, which gives the same for a quarter of the work. It computes in the
-    precision of Keras' policy.
+    From (N, size, size, channels) to the last batch norm's output (N, h, w, features), the pooled features
+    (N, features) and the logits (N, findings), as `build` has them. A batch norm right after a convolution is
+    folded into it, the others become a product and a sum; where the pictures are halved, the mean of four
+    places is taken before the 1 x 1 convolution and not after, which gives the same for a quarter of the
+    work. It computes in the precision of Keras' policy.
     """
     dtype = keras.mixed_precision.global_policy().compute_dtype
 
@@ -123,7 +123,7 @@ def inference(network: KerasModel, card: ClassificationCard) -> Forward:
     head = network.get_layer(HEAD)
     head_kernel, head_bias = tf.constant(head.kernel.numpy()), tf.constant(head.bias.numpy())
 
-    def forward(inputs: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = tf.pad(tf.cast(inputs, dtype), _PAD_3)
         x = tf.nn.relu(tf.nn.conv2d(x, first[0], 2, "VALID") + first[1])
         x = tf.nn.max_pool2d(tf.pad(x, _PAD_1), 3, 2, "VALID")
@@ -139,7 +139,7 @@ def inference(network: KerasModel, card: ClassificationCard) -> Forward:
         normed = x * last[0] + last[1]
         features = tf.nn.relu(normed) if card.final_relu else normed
         pooled = tf.reduce_mean(tf.cast(features, tf.float32), axis=(1, 2))
-        return normed, pooled @ head_kernel + head_bias
+        return normed, pooled, pooled @ head_kernel + head_bias
 
     return forward
 

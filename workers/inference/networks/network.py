@@ -20,8 +20,8 @@ TensorFunction = Any
 KerasModel = Any
 """A model of Keras'."""
 
-Forward = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From (N, size, size, channels) to features (N, h, w, k), of which maps are made, and logits (N, n)."""
+Forward = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
+"""From (N, size, size, channels) to what maps are made of (N, h, w, k), features (N, k) and logits (N, n)."""
 
 
 def seeded_weights(network: KerasModel, seed: int) -> list[NDArray[np.float32]]:
@@ -48,10 +48,11 @@ def seeded_weights(network: KerasModel, seed: int) -> list[NDArray[np.float32]]:
 class Network:
     """How an architecture is built, computed and filled, as its card says.
 
-    `build`: makes the Keras model from (N, size, size, channels) to features and logits, as `Forward` has
-    them, for training and for weights in the order of its `weights`. `inference`: turns a filled model into
-    the same function for inference alone. `maps`: turns a filled model into the function from features to
-    maps (N, h, w, findings), each map's maximum 1 or 0. `seeded_weights`: makes initial arrays from a seed.
+    `build`: makes the Keras model from (N, size, size, channels) to what maps are made of and logits, as
+    `Forward` has them, for training and for weights in the order of its `weights`. `inference`: turns a
+    filled model into a function for inference alone. `maps`: turns a filled model into the function from
+    (N, h, w, k) to maps (N, h, w, findings), each map's maximum 1 or 0. `seeded_weights`: makes initial
+    arrays from a seed.
     """
 
     build: Callable[[ClassificationCard], KerasModel]

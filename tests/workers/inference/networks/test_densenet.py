@@ -90,20 +90,22 @@ def test_worker_computes_the_networks_scores_and_maps_by_autodiff(
     network.set_weights(arrays)
     inputs = pictures(card)
     normed, logits = network(inputs, training=False)
-    features, scores = network_of(card).inference(network, card)(inputs)
-    assert features.shape[-1] == DEPTHS[architecture].features
-    assert np.abs(np.asarray(features) - np.asarray(normed)).max() <= 1e-4 * np.asarray(normed).std()
+    before, features, scores = network_of(card).inference(network, card)(inputs)
+    assert before.shape[-1] == DEPTHS[architecture].features
+    assert np.abs(np.asarray(before) - np.asarray(normed)).max() <= 1e-4 * np.asarray(normed).std()
+    pooled = np.maximum(normed, 0) if card.final_relu else np.asarray(normed)
+    assert np.allclose(features, pooled.mean(axis=(1, 2)), atol=1e-4)
     assert np.abs(np.asarray(scores) - np.asarray(logits)).max() <= 1e-4
     assert np.ptp(probabilities_of(network, inputs), axis=0).max() > 1e-3
 
-    maps = np.asarray(network_of(card).maps(network, card)(features))
+    maps = np.asarray(network_of(card).maps(network, card)(before))
     head = keras.Model(network.outputs[0], network.outputs[1])
     with tf.GradientTape(persistent=True) as tape:
-        tape.watch(features)
-        outputs = [head(features, training=False)[:, index] for index in range(len(FINDINGS))]
+        tape.watch(before)
+        outputs = [head(before, training=False)[:, index] for index in range(len(FINDINGS))]
     for index, output in enumerate(outputs):
-        weights = tf.reduce_mean(tape.gradient(output, features), axis=(1, 2), keepdims=True)
-        expected = np.maximum(np.asarray(tf.reduce_sum(weights * features, axis=-1)), 0)
+        weights = tf.reduce_mean(tape.gradient(output, before), axis=(1, 2), keepdims=True)
+        expected = np.maximum(np.asarray(tf.reduce_sum(weights * before, axis=-1)), 0)
         expected /= expected.max(axis=(1, 2), keepdims=True).clip(1e-30)
         assert np.abs(maps[..., index] - expected).max() <= 1e-4
 
