@@ -52,6 +52,12 @@ out = _console()
 err = _console(stderr=True)
 
 
+def leave_terminal() -> None:
+    """Print as to a file from now on, which standard output has become: no colours, and its own width."""
+    for console, fresh in ((out, _console()), (err, _console(stderr=True))):
+        vars(console).update(vars(fresh))
+
+
 def say(line: str, style: str | None = None) -> None:
     """Print a line as it is: a path in it is neither wrapped nor read as markup."""
     out.print(plain(line), style=style, highlight=False, markup=False, soft_wrap=True)

@@ -77,6 +77,14 @@ BitsOption = Annotated[
         "Default: measured in a sample.",
     ),
 ]
+DetachOption = Annotated[
+    bool,
+    typer.Option(
+        "--detach",
+        help="Return once the work has begun; it goes on after the terminal is closed, and its output goes "
+        "to home/logs/run-RUN.log.",
+    ),
+]
 MaxMissingOption = Annotated[
     float,
     typer.Option(

@@ -8,7 +8,7 @@ from config.failures import Reason
 from db import queries, runs
 from db.retries import retry_failed
 from db.states import RunStatus
-from jobs.commands.options import RunArgument
+from jobs.commands.options import DetachOption, RunArgument
 from jobs.commands.session import existing
 from jobs.console import note
 from jobs.dispatch.follow import claimed, finish
@@ -25,6 +25,7 @@ def resume(
     reason: Annotated[
         Reason | None, typer.Option(help="With --failed: only images that failed for this reason.")
     ] = None,
+    detach: DetachOption = False,
 ) -> None:
     """Continue a run that was stopped or cancelled, and wait for its end. Nothing is scored twice.
 
@@ -43,7 +44,7 @@ def resume(
             count = retry_failed(database, run, reason)
             note(f"run {run}: {count:,} failed images are scored again" if count else _nothing(run, reason))
         worked = runs.resume(database, run)
-        ended = place.work_on(run) if worked else queries.progress(database, run)
+        ended = place.work_on(run, detach=detach) if worked else queries.progress(database, run)
     if not (failed or worked) and ended.status == RunStatus.COMPLETE:
         note(f"run {run} is complete already: there was nothing to do")
         if ended.failed:

@@ -8,6 +8,7 @@ from config.settings import Settings
 from db import queries
 from db.database import Database
 from jobs.commands.folder import with_manifest
+from jobs.commands.options import DetachOption
 from jobs.commands.order import commit_order, receipt, takes_order
 from jobs.commands.session import ready
 from jobs.console import print_json, warn
@@ -31,11 +32,13 @@ def score(
             help="Print the outcome as one JSON object: progress, what was read and what not, AUC, failures.",
         ),
     ] = False,
+    detach: DetachOption = False,
 ) -> None:
     """Score all images of a manifest or folder, wait for the end, and print the AUC table.
 
     Without NIGHTREAD_BROKER_URL it starts its own queue and workers and stops them at the end. Ctrl-C, a
-    termination and a closed terminal leave a run that `nightread resume` continues.
+    termination and a closed terminal leave a run that `nightread resume` continues; with --detach it goes on
+    by itself.
 
     Exit code 0: every row scored; 3: complete, some images failed; 1: not complete, or no image could be
     scored; 2: wrong usage.
@@ -46,12 +49,16 @@ def score(
 
     Example: nightread score manifest.csv --images /archive --json > outcome.json
     """
+    if detach and as_json:
+        raise typer.BadParameter(
+            "returns before there is an outcome; leave out --json", param_hint="--detach"
+        )
     settings, database = ready()
     with claimed(database, settings) as place:
         order, counts = with_manifest(settings, order)
         run_id, seen = commit_order(database, settings, order)
         _warn(settings, database, run_id)
-        ended = place.work_on(run_id)
+        ended = place.work_on(run_id, detach=detach)
     if as_json:
         print_json({**outcome(database, ended), **receipt(seen, counts)})
         raise SystemExit(exit_code(ended))

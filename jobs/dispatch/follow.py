@@ -29,6 +29,7 @@ from db.errors import DatabaseAwayError
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say, shown
 from jobs.dispatch.broker import Broker, BrokerAwayError
+from jobs.dispatch.detach import detach as detach_process
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
@@ -164,16 +165,23 @@ class Workplace:
         self.run_id: int | None = None
         """The run that is worked on, once there is one."""
 
-    def work_on(self, run_id: int) -> queries.Progress:
-        """Keep a run moving until it ends."""
+    def work_on(self, run_id: int, *, detach: bool = False) -> queries.Progress:
+        """Keep a run moving until it ends.
+
+        With `detach` this returns in another process; the one that was called ends once the work has begun.
+        """
         self.run_id = run_id
         if self._settings.broker_url is not None:
+            started = self._detach(run_id) if detach else _nothing
             url = self._settings.broker_url.get_secret_value()
             broker = Broker.connect(url, self._settings.tick_seconds)
-            return self._move(run_id, broker, lambda: None, "waiting for a worker")
+            started()
+            return self._move(run_id, broker, _nothing, "waiting for a worker")
         run = queries.progress(self._database, run_id)
         _require_model(self._database, self._settings, run)
+        started = self._detach(run_id) if detach else _nothing
         self._stack.start(run.model)
+        started()
         broker = Broker.connect(self._stack.broker_url, self._settings.tick_seconds)
         return self._move(run_id, broker, self._stack.watch, starting(self._settings, run.model))
 
@@ -186,6 +194,16 @@ class Workplace:
     def elapsed(self) -> timedelta:
         """How long this has lasted, in whole seconds."""
         return timedelta(seconds=round(time.monotonic() - self._began))
+
+    def _detach(self, run_id: int) -> Callable[[], None]:
+        log = self._settings.home.absolute() / "logs" / f"run-{run_id}.log"
+        self._database.dispose()  # neither database's connections may be used on both sides of a fork
+        return detach_process(
+            log,
+            f"run {run_id} goes on without this terminal; its log: {log}\n"
+            f"to watch it: nightread status {run_id} --follow\n"
+            f"to stop it: nightread cancel {run_id}",
+        )
 
     def _move(
         self, run_id: int, broker: Broker, watch: Callable[[], None], starting: str
@@ -203,6 +221,10 @@ class Workplace:
         except KeyboardInterrupt:
             note("stopping; the batches under way are finished first (Ctrl-C again: at once)")
             raise
+
+
+def _nothing() -> None:
+    """Watch no server of ours, or tell nobody that one has started."""
 
 
 @contextmanager

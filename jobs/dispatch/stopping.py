@@ -26,7 +26,7 @@ class Stopping:
         """Handle a signal."""
         self._came = True
         if number == signal.SIGHUP:
-            _write_to(self._log)
+            output_to(self._log)
         raise KeyboardInterrupt
 
     def check(self) -> None:
@@ -50,7 +50,7 @@ def stopping(log: Path) -> Iterator[Stopping]:
             signal.signal(number, handled)
 
 
-def _write_to(log: Path) -> None:
+def output_to(log: Path) -> None:
     """Send all further output to a file: that of a closed terminal fails, and with it what is still to do."""
     log.parent.mkdir(parents=True, exist_ok=True)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
