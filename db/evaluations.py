@@ -123,6 +123,16 @@ def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int,
         return [(row.id, row.run_id) for row in rows]
 
 
+def put_back(database: Database, evaluation_ids: Sequence[int]) -> None:
+    """Make evaluations due again whose messages could not be sent, unless a worker has one all the same."""
+    with database.write() as connection:
+        connection.execute(
+            update(evaluation)
+            .where(evaluation.c.id.in_(evaluation_ids), evaluation.c.state == EvaluationState.QUEUED)
+            .values(state=EvaluationState.DUE, sent_at=None)
+        )
+
+
 def claim_evaluation(
     database: Database, evaluation_id: int, lease_seconds: float, token: str | None = None
 ) -> EvaluationClaim | None:

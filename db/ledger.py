@@ -66,7 +66,8 @@ class Claim:
 def take_pending(database: Database, limit: int, run_id: int | None = None) -> list[Announcement]:
     """Mark up to `limit` pending batches of running runs as queued; the caller then sends their messages.
 
-    Should the caller die before it sent them, `recovery.requeue_lost` finds them.
+    What cannot be sent goes to `put_back`. Should the caller die before it sent them, `recovery.requeue_lost`
+    finds them.
     """
     if limit <= 0:
         return []
@@ -93,6 +94,16 @@ def take_pending(database: Database, limit: int, run_id: int | None = None) -> l
             )
         )
         return sorted((Announcement(*row) for row in taken), key=attrgetter("batch_id"))
+
+
+def put_back(database: Database, batch_ids: Sequence[int]) -> None:
+    """Make batches pending again whose messages could not be sent, unless a worker has one all the same."""
+    with database.write() as connection:
+        connection.execute(
+            update(batch)
+            .where(batch.c.id.in_(batch_ids), batch.c.state == BatchState.QUEUED)
+            .values(state=BatchState.PENDING, sent_at=None)
+        )
 
 
 def count_queued(database: Database) -> int:

@@ -1,12 +1,14 @@
 """Reconcile the ledger with what died or was lost; safe to call at any time, anywhere, and concurrently."""
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from config.queues import MESSAGES_IN_FLIGHT
 from config.settings import Settings
 from db import evaluations, ledger, recovery
 from db.database import Database
+from db.ledger import Announcement
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.schedules import schedule as schedules
 from jobs.schedules import webhook as alerts
@@ -48,7 +50,7 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
 def top_up(database: Database, broker: Broker) -> int:
     """Announce pending batches until MESSAGES_IN_FLIGHT are under way; returns how many were announced."""
     batches = ledger.take_pending(database, MESSAGES_IN_FLIGHT - ledger.count_queued(database))
-    broker.announce(batches)
+    _announce(database, broker, batches)
     return len(batches)
 
 
@@ -58,11 +60,26 @@ def announce_next(database: Database, broker: Broker) -> int | None:
     Gives the number of its run, or None if no batch is left to announce.
     """
     batches = ledger.take_pending(database, 1)
-    broker.announce(batches)
+    _announce(database, broker, batches)
     return batches[0].run_id if batches else None
 
 
+def _announce(database: Database, broker: Broker, batches: Sequence[Announcement]) -> None:
+    """Send the batches' messages; those that the broker does not take are pending again at once."""
+    for place, batch in enumerate(batches):
+        try:
+            broker.announce([batch])
+        except BrokerAwayError:
+            ledger.put_back(database, [unsent.batch_id for unsent in batches[place:]])
+            raise
+
+
 def announce_evaluations(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:
-    """Announce the evaluations that are due."""
-    for evaluation_id, run_id in evaluations.take_due(database, resend_after_seconds):
-        broker.announce_evaluation(evaluation_id, run_id)
+    """Announce the evaluations that are due; those that the broker does not take stay due."""
+    due = evaluations.take_due(database, resend_after_seconds)
+    for place, (evaluation_id, run_id) in enumerate(due):
+        try:
+            broker.announce_evaluation(evaluation_id, run_id)
+        except BrokerAwayError:
+            evaluations.put_back(database, [unsent for unsent, _ in due[place:]])
+            raise

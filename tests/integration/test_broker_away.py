@@ -104,3 +104,25 @@ def test_a_broker_that_takes_nothing_is_waited_for(
     assert said.read_text().count("waiting: ") == 1, "it says it once"
     for log in (said, late, cluster.home / "beat.1.log"):
         assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["full", "stopped"])
+def test_what_a_broker_did_not_take_is_sent_when_it_is_back_and_not_after_a_lease(
+    cluster: Nightread, server: Redis, queue_server: QueueServer, tmp_path: Path, stopped: bool
+) -> None:
+    cluster.environment["NIGHTREAD_LEASE_SECONDS"] = "3600"
+    manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
+    if stopped:
+        queue_server.kill()
+    else:
+        full(server)
+    submitted = cluster.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "1")
+    assert "committed, but not yet announced" in submitted.stderr
+    if stopped:
+        queue_server.start()
+    else:
+        emptied(server)
+    cluster.start("worker", "--model", "stub", "--children", "1")
+    resumed = cluster.run("resume", "1", timeout=180)
+    assert resumed.returncode == 0, resumed.stderr + cluster.logs()
+    assert queries.progress(cluster.database(), 1).scored == IMAGES

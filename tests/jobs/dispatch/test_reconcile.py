@@ -1,6 +1,6 @@
 """The reconciler on an SQLite ledger: what died or was lost is announced again. The broker is a stand-in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from support import LEASE, make_run
 from config.settings import Settings
 from db import ledger, queries
 from db.database import Database, clock
+from db.ledger import Announcement
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch
 from db.states import RunStatus
@@ -134,15 +135,48 @@ def test_without_a_broker_the_ledger_is_brought_forward_all_the_same(
 
 @pytest.mark.usefixtures("run_id")
 def test_what_a_broker_that_was_away_did_not_take_is_sent_when_it_is_back(
-    tick: Tick, broker: FakeBroker, sqlite: Database
+    tick: Tick, broker: FakeBroker
 ) -> None:
     broker.away = True
     with pytest.raises(BrokerAwayError):
         tick()
     assert broker.batches == []
     broker.away = False
-    age(sqlite, sent_at=clock() - LEASE - 1.0)
-    assert tick() == [1, 2, 3]
+    assert tick() == [1, 2, 3], "at once, and not after a lease"
+    assert tick() == []
+
+
+def test_of_several_messages_only_those_that_were_not_taken_are_sent_again(
+    tick: Tick, broker: FakeBroker, run_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run_id
+    with monkeypatch.context() as patch:
+        announce = broker.announce
+
+        def full_after_one(batches: Sequence[Announcement]) -> None:
+            broker.away = bool(broker.batches)
+            announce(batches)
+
+        patch.setattr(broker, "announce", full_after_one)
+        with pytest.raises(BrokerAwayError):
+            tick()
+    assert broker.batches == [1]
+    broker.away = False
+    assert tick() == [2, 3]
+
+
+def test_an_evaluation_that_the_broker_did_not_take_is_sent_when_it_is_back(
+    tick: Tick, broker: FakeBroker, sqlite: Database, tmp_path: Path, run_id: int
+) -> None:
+    for batch_id in tick():
+        score(sqlite, tmp_path, batch_id)
+    broker.away = True
+    with pytest.raises(BrokerAwayError):
+        tick()
+    assert broker.evaluations == []
+    broker.away = False
+    tick()
+    assert [run for _, run in broker.evaluations] == [run_id]
 
 
 def test_one_batch_is_announced_in_place_of_one_that_ended(
