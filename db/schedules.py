@@ -176,18 +176,25 @@ def to_act_on(database: Database) -> list[DueTime]:
         return [DueTime(*row) for row in rows]
 
 
-def lock(connection: Connection, due: DueTime) -> tuple[str, str] | None:
-    """Hold a due time until the transaction ends; returns its schedule's name and action.
+def action_of(database: Database, due: DueTime) -> tuple[str, str] | None:
+    """Return the name and the action of a due time's schedule; None if it has been settled."""
+    with database.read() as connection:
+        found = connection.execute(
+            select(schedule.c.name, schedule.c.action)
+            .join(schedule_due, schedule_due.c.schedule_id == schedule.c.id)
+            .where(_is(due), schedule_due.c.state == DueState.DUE)
+        ).first()
+    return None if found is None else (found.name, found.action)
 
-    None if another holds or settled it.
-    """
+
+def lock(connection: Connection, due: DueTime) -> bool:
+    """Hold a due time until the transaction ends; False if another holds or settled it."""
     held = connection.execute(
-        select(schedule.c.name, schedule.c.action)
-        .join(schedule_due, schedule_due.c.schedule_id == schedule.c.id)
+        select(schedule_due.c.due_at)
         .where(_is(due), schedule_due.c.state == DueState.DUE)
-        .with_for_update(skip_locked=True, of=schedule_due)
+        .with_for_update(skip_locked=True)
     ).first()
-    return None if held is None else (held.name, held.action)
+    return held is not None
 
 
 def settle(connection: Connection, due: DueTime, settled: Settlement, now: datetime) -> None:

@@ -24,6 +24,7 @@ from jobs.commands.options import (
     ImagesOption,
     JsonOption,
     ManifestArgument,
+    MaxMissingOption,
     ModelOption,
 )
 from jobs.commands.reading import reads_table, say_reading
@@ -129,6 +130,7 @@ def add_score(
     model: ModelOption = None,
     batch_size: BatchOption = None,
     heatmaps: HeatmapsOption = "positive",
+    max_missing: MaxMissingOption = 0.01,
     bits: BitsOption = None,
 ) -> None:
     """Score what is new in a manifest, each time it is due, and evaluate all of it.
@@ -145,6 +147,7 @@ def add_score(
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
+        max_missing=max_missing,
         bits=bits,
         **read.told(),
     )

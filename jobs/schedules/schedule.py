@@ -1,10 +1,12 @@
 """What a tick does for the schedules: find the due times and turn each, once, into a run or an evaluation."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -31,6 +33,8 @@ from jobs.tables.reading import ReadOptions
 log = logging.getLogger(__name__)
 
 _CRON_FIELDS: Final = 5
+_REFUSALS: Final = (InputError, ConfigError, DatabaseError, OSError)
+"""What no waiting mends: the due time has failed, and says why."""
 
 
 class ScheduleError(InputError):
@@ -51,6 +55,7 @@ class Score(ReadOptions, _Action):
     heatmaps: Heatmaps
     batch_size: int | None = None
     bits: int | None = None
+    max_missing: float = 0.01
 
     @property
     def order(self) -> Order:
@@ -62,6 +67,7 @@ class Score(ReadOptions, _Action):
             self.heatmaps,
             self.batch_size,
             self,
+            max_missing=self.max_missing,
             bits=self.bits,
         )
 
@@ -76,6 +82,17 @@ class Evaluate(_Action):
     bootstrap: int = 0
     sensitivity: float | None = None
 
+
+class _Night(NamedTuple):
+    """What a scheduled order has come to: with what was found out about its images, and the ledger's ids."""
+
+    order: Order
+    manifest_id: int
+    model_id: int
+
+
+Begin = Callable[[Connection], Settlement]
+"""Begins the run or the evaluation of a due time."""
 
 Action = Score | Evaluate
 _ACTION: Final[TypeAdapter[Action]] = TypeAdapter(Annotated[Action, Field(discriminator="do")])
@@ -139,16 +156,22 @@ def tick(database: Database, settings: Settings, now: datetime) -> None:
 
 
 def _act(database: Database, settings: Settings, due: DueTime, now: datetime) -> None:
-    """Make the run or the evaluation of a due time, in one transaction that holds the due time's row."""
+    """Make the run or the evaluation of a due time, in one transaction that holds the due time's row.
+
+    Its file is read and its images are looked up before, so that nobody waits for a slow folder to write.
+    """
+    found = schedules.action_of(database, due)
+    if found is None:
+        return
+    name, stored = found
+    begin = _prepare(database, settings, due, read_action(stored))
     with database.write() as connection:
-        held = schedules.lock(connection, due)
-        if held is None:
+        if not schedules.lock(connection, due):
             return
-        name, action = held
         try:
             with connection.begin_nested():
-                settled = _begin(connection, settings, due, read_action(action))
-        except (InputError, ConfigError, DatabaseError, OSError) as error:
+                settled = begin(connection)
+        except _REFUSALS as error:
             settled = Settlement(DueState.FAILED, message=str(error))
             alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
         schedules.settle(connection, due, settled, now)
@@ -162,23 +185,39 @@ def _without_cells(error: Exception) -> str:
     return error.outline if isinstance(error, MissingImagesError) else str(error)
 
 
-def _begin(connection: Connection, settings: Settings, due: DueTime, action: Action) -> Settlement:
-    if isinstance(action, Score):
-        return _begin_score(connection, settings, due, action.order)
-    return _begin_evaluation(connection, due, action)
+def _prepare(database: Database, settings: Settings, due: DueTime, action: Action) -> Begin:
+    """Return what begins an action; it raises there what it cannot be begun for."""
+    if isinstance(action, Evaluate):
+        return partial(_begin_evaluation, due=due, action=action)
+    try:
+        return partial(_begin_score, due=due, night=_read_night(database, settings, action.order))
+    except _REFUSALS as error:
+        return partial(_refuse, error=error)
 
 
-def _begin_score(connection: Connection, settings: Settings, due: DueTime, order: Order) -> Settlement:
+def _refuse(_: Connection, error: Exception) -> Settlement:
+    raise error
+
+
+def _read_night(database: Database, settings: Settings, order: Order) -> _Night:
+    """Read an order's manifest, store it if it is new, and look up the images that are not scored yet."""
     manifest, facts = read_order(settings, order)
-    manifest_id = store_manifest(connection, order, manifest)
-    model_id = find_or_write_model(connection, facts)
+    with database.write() as connection:
+        manifest_id = store_manifest(connection, order, manifest)
+        model_id = find_or_write_model(connection, facts)
+        rows = unscored_rows(connection, manifest_id, model_id)
+    if rows and find_model(order.model, settings.models).card.reads_images:
+        names = [*manifest.names()]
+        new = [name for part in rows for name in names[part.first - 1 : part.last]]
+        order, _ = look_at_images(order, new, len(names), settings.max_image_pixels)
+    return _Night(order, manifest_id, model_id)
+
+
+def _begin_score(connection: Connection, due: DueTime, night: _Night) -> Settlement:
+    order, manifest_id, model_id = night
     rows = unscored_rows(connection, manifest_id, model_id)
     if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
         return Settlement(DueState.NOTHING_NEW)
-    if rows and find_model(order.model, settings.models).card.reads_images:
-        names = [row.image_index for row in manifest]
-        new = [name for part in rows for name in names[part.first - 1 : part.last]]
-        order, _ = look_at_images(order, new, len(names), settings.max_image_pixels)
     # Even without a row to score it is a run: its evaluation uses the labels as they are now.
     run_id = create_run(
         connection,

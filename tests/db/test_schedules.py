@@ -57,7 +57,7 @@ def add(database: Database, name: str = "night") -> int:
 
 def settle(database: Database, due: DueTime, settled: Settlement) -> None:
     with database.write() as connection:
-        assert schedules.lock(connection, due) is not None
+        assert schedules.lock(connection, due)
         schedules.settle(connection, due, settled, due.due_at)
 
 
@@ -165,7 +165,7 @@ def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
 
     def act() -> bool:
         with database.write() as connection:
-            if schedules.lock(connection, due) is None:
+            if not schedules.lock(connection, due):
                 return False
             schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
             return True

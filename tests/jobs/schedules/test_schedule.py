@@ -44,6 +44,7 @@ from jobs.schedules.schedule import (
     tick,
 )
 from jobs.schedules.webhook import deliver
+from jobs.submit import Order
 from workers.commands.main import app
 
 BERLIN = "Europe/Berlin"
@@ -160,16 +161,23 @@ class Archive:
     def manifest(self) -> Path:
         return self.folder / "manifest.csv"
 
-    def schedule(self, action: Action | None = None, cron: str = "0 2 * * *") -> int:
-        scored = Score(
-            manifest=self.manifest, images=str(self.folder), model="stub", heatmaps="none", batch_size=4
+    def score(self, max_missing: float = 0.01) -> Score:
+        return Score(
+            manifest=self.manifest,
+            images=str(self.folder),
+            model="stub",
+            heatmaps="none",
+            batch_size=4,
+            max_missing=max_missing,
         )
+
+    def schedule(self, action: Action | None = None, cron: str = "0 2 * * *") -> int:
         return schedules.add(
             self.database,
             name="night",
             cron=cron,
             timezone="UTC",
-            action=(action or scored).model_dump_json(),
+            action=(action or self.score()).model_dump_json(),
             margin=0.02,
             now=SUNDAY,
         )
@@ -387,6 +395,35 @@ def test_a_night_whose_images_are_away_begins_nothing_and_its_alert_names_none(
     for number in range(archive.images):
         (archive.folder / f"{number:08d}_000.png").write_bytes(b"here")
     assert archive.night(NIGHTS[1]) == 6
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.4, "failed"), (0.5, "begun")])
+def test_a_night_begins_with_as_many_images_away_as_may_be(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch, share: float, state: str
+) -> None:
+    monkeypatch.setattr(StubCard, "reads_images", True)
+    for number in range(archive.images // 2):
+        (archive.folder / f"{number:08d}_000.png").write_bytes(b"here")
+    archive.schedule(archive.score(share))
+    archive.tick(NIGHTS[0])
+    assert [row[1] for row in archive.history()] == [state]
+
+
+def test_others_write_while_a_night_looks_its_images_up(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule_id = archive.schedule()
+    free = []
+
+    def looked_up(order: Order, *_: object) -> tuple[Order, tuple[str, ...]]:
+        with archive.database.write() as connection:  # within a transaction of the tick's it would wait
+            free.append(schedules.lock(connection, DueTime(schedule_id, NIGHTS[0])))
+        return order, ()
+
+    monkeypatch.setattr(StubCard, "reads_images", True)
+    monkeypatch.setattr("jobs.schedules.schedule.look_at_images", looked_up)
+    assert archive.night(NIGHTS[0]) == 6
+    assert free == [True]
 
 
 def fail_everything(archive: Archive) -> list[int]:
