@@ -12,8 +12,8 @@ from jobs.submit import Order, OrderError
 _EXAMPLES: Final = 5
 
 
-class MissingImagesError(OrderError):
-    """More images are missing than may be; `outline` says so without an image's name."""
+class ImagesError(OrderError):
+    """More images are missing than may be, or some are there twice; `outline` says so without a name."""
 
     def __init__(self, outline: str, examples: str, advice: str) -> None:
         super().__init__(f"{outline}: {examples}. {advice}")
@@ -26,7 +26,8 @@ def look_at_images(
     """Look an order's images up; returns the order with what was found out, and what is to be said of it.
 
     `names` are the images to score, of the `rows` that the manifest has. `max_pixels`: larger ones are not
-    looked into. Raises MissingImagesError where more of the rows than `max_missing` are not there.
+    looked into. Raises ImagesError where more of the rows than `max_missing` are not there, or
+    where two of the names lead to one file.
     """
     source = open_source(order.images)
     missing = _missing(source, order, names, rows)
@@ -39,7 +40,13 @@ def look_at_images(
 
 
 def _missing(source: ImageSource, order: Order, names: Sequence[str], rows: int) -> tuple[str, ...]:
-    missing, hint = source.look_up(names)
+    missing, hint, twins = source.look_up(names)
+    if twins:
+        raise ImagesError(
+            f"{len(twins):,} images are links to others of the manifest, and would be scored twice",
+            ", ".join(f"{name!r} is {first!r}" for first, name in twins[:_EXAMPLES]),
+            "Keep one name of each file.",
+        )
     if not missing:
         return ()
     outline = f"{len(missing):,} of {len(names):,} images are not below {source.root}"
@@ -48,7 +55,7 @@ def _missing(source: ImageSource, order: Order, names: Sequence[str], rows: int)
         return (f"{outline}: {examples}; they will fail as missing",)
     way = hint or "compare the names with the folder's"
     share = math.ceil(1000 * len(missing) / rows) / 1000
-    raise MissingImagesError(
+    raise ImagesError(
         outline,
         examples,
         f"{way[0].upper()}{way[1:]}. To score the rest all the same: --max-missing {share:g}",

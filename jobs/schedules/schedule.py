@@ -24,7 +24,7 @@ from db.runs import create_run, find_complete_run, find_or_write_model, unscored
 from db.schedules import DueTime, Settlement
 from db.states import DueState
 from jobs.errors import InputError
-from jobs.images import MissingImagesError, look_at_images
+from jobs.images import ImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
@@ -182,7 +182,7 @@ def _without_cells(error: Exception) -> str:
     """Say what went wrong without a manifest's cells, which may name patients: alerts leave the premises."""
     if isinstance(error, TableError) and error.line is not None:
         return f"{error.path}, {error.unit} {error.line} cannot be read; why: nightread schedule list"
-    return error.outline if isinstance(error, MissingImagesError) else str(error)
+    return error.outline if isinstance(error, ImagesError) else str(error)
 
 
 def _prepare(database: Database, settings: Settings, due: DueTime, action: Action) -> Begin:

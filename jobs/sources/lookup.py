@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,55 +19,67 @@ _MOST: Final = 0.9  # the share of the sample that makes a folder the right one
 
 
 class Lookup(NamedTuple):
-    """The names without an image below the root, and a sentence on what may be meant, blank if unknown."""
+    """The names without an image below the root, and a sentence on what may be meant, blank if unknown.
+
+    `twins`: pairs of names that lead to one file by links, each with the first of its file's names.
+    """
 
     missing: list[str]
     hint: str
+    twins: Sequence[tuple[str, str]] = ()
 
 
 def look_up(root: Path, names: Collection[str]) -> Lookup:
     """Find the names under which there is no file below `root`, by listing its folders."""
-    missing = _missing(os.path.realpath(root), names)
-    return Lookup(missing, _hint(root, missing) if missing else "")
+    found = _found(os.path.realpath(root), names)
+    missing = [name for name in names if name not in found]
+    return Lookup(missing, _hint(root, missing) if missing else "", _twins(found))
 
 
-def _missing(root: str, names: Iterable[str]) -> list[str]:
+def _twins(found: Mapping[str, str]) -> list[tuple[str, str]]:
+    first: dict[str, str] = {}
+    return [(first[path], name) for name, path in found.items() if first.setdefault(path, name) != name]
+
+
+def _found(root: str, names: Iterable[str]) -> dict[str, str]:
+    """Return the files below the root: name -> path without links."""
     folders: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
         folder, slash, file = name.rpartition("/")
         folders[folder or slash][file] = name
-    missing = []
+    found: dict[str, str] = {}
     for folder, files in folders.items():
-        there = _files(root, Path(root) / folder, files)
-        missing += [name for file, name in files.items() if file not in there]
-    return missing
+        found |= {files[file]: path for file, path in _files(root, Path(root) / folder, files)}
+    return found
 
 
-def _files(root: str, path: Path, wanted: Collection[str]) -> set[str]:
-    """Return which files of a folder lie below the root; links are followed within it, as a reader does."""
-    if not _leads_below(str(path), root):
-        return set()
-    if len(wanted) <= _FEW:
-        return {file for file in wanted if _leads_below(f"{path}/{file}", root)}
-    asked = set(wanted)
-    try:
-        with os.scandir(path) as entries:
-            return {
-                entry.name
-                for entry in entries
-                if entry.name in asked and (not entry.is_symlink() or _leads_below(entry.path, root))
-            }
-    except OSError:  # not a folder, or one that may not be listed: its files are asked for one by one
-        return {file for file in wanted if _leads_below(f"{path}/{file}", root)}
+def _files(root: str, path: Path, wanted: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Find the files of a folder that lie below the root; links are followed within it, as a reader does."""
+    folder = _path_below(str(path), root)
+    if folder is None:
+        return
+    if len(wanted) > _FEW:
+        asked = set(wanted)
+        try:
+            with os.scandir(path) as entries:
+                there = [(entry.name, entry.is_symlink()) for entry in entries if entry.name in asked]
+        except OSError:  # not a folder, or one that may not be listed: its files are asked for one by one
+            there = [(file, True) for file in wanted]
+    else:
+        there = [(file, True) for file in wanted]
+    for file, link in there:
+        real = _path_below(f"{path}/{file}", root) if link else f"{folder}/{file}"
+        if real is not None:
+            yield file, real
 
 
-def _leads_below(path: str, root: str) -> bool:
-    """Return whether there is something at a path, its links followed, and it is below the root."""
+def _path_below(path: str, root: str) -> str | None:
+    """Return a path with its links followed; None if there is nothing at it, or not below the root."""
     try:
         real = os.path.realpath(path, strict=True)
     except (OSError, ValueError):
-        return False
-    return real == root or real.startswith(root.rstrip("/") + "/")
+        return None
+    return real if real == root or real.startswith(root.rstrip("/") + "/") else None
 
 
 # --- where they may be -------------------------------------------------------------------------------------
@@ -127,4 +139,8 @@ def _near(root: Path, name: str) -> str:
     except OSError:
         return ""
     near = sorted(file for file in files if stem in {file.casefold(), Path(file.casefold()).stem})
-    return f"{name!r} is there as {near[0]!r}" if len(near) == 1 else ""
+    if len(near) != 1:
+        return ""
+    ending = near[0].removeprefix(Path(name).name) if near[0].startswith(f"{Path(name).name}.") else ""
+    add = f"; --image-name '{{COLUMN}}{ending}' adds the ending to a column's names" if ending else ""
+    return f"{name!r} is there as {near[0]!r}{add}"

@@ -8,7 +8,7 @@ from picture_support import LIMIT, saved
 from PIL import Image
 from support import Nightread
 
-from jobs.images import MissingImagesError, look_at_images
+from jobs.images import ImagesError, look_at_images
 from jobs.submit import Order
 
 
@@ -41,7 +41,7 @@ def test_the_bits_that_somebody_said_are_kept_without_a_word(order: Order) -> No
 def test_the_share_that_may_be_missing_is_one_of_the_manifests_rows(order: Order) -> None:
     allowed = Order(order.manifest, order.images, order.model, max_missing=0.1, bits=12)
     assert "2 of 2 images are not below" in look_at_images(allowed, ["a.png", "b.png"], 20, LIMIT)[1][0]
-    with pytest.raises(MissingImagesError, match=r"'a\.png', 'b\.png'.*--max-missing 0\.106") as caught:
+    with pytest.raises(ImagesError, match=r"'a\.png', 'b\.png'.*--max-missing 0\.106") as caught:
         look_at_images(allowed, ["a.png", "b.png"], 19, LIMIT)
     assert "a.png" not in caught.value.outline
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.sources.lookup import look_up
+from jobs.sources.lookup import Lookup, look_up
 
 NAMES = [f"{number:08d}_000.png" for number in range(20)]
 
@@ -25,12 +25,12 @@ def fill(folder: Path, names: list[str] = NAMES) -> None:
 def test_images_that_are_there_are_found_in_any_folder(root: Path) -> None:
     names = [*NAMES, *(f"sub/{name}" for name in NAMES), "one/a.png", "one/../b.png"]
     fill(root, names)
-    assert look_up(root, names) == ([], "")
+    assert look_up(root, names) == Lookup([], "", [])
 
 
 def test_a_root_above_the_right_one_is_told_the_right_one(root: Path) -> None:
     fill(root / "images" / "all")
-    missing, hint = look_up(root, NAMES)
+    missing, hint, _ = look_up(root, NAMES)
     assert missing == NAMES
     assert hint == f"20 of 20 are found below {root}/images/all: use --images {root}/images/all"
 
@@ -56,7 +56,7 @@ def test_links_count_where_they_lead_within_the_root_and_are_named_where_they_le
     flat.mkdir()
     for name in NAMES:
         (flat / name).symlink_to(root / "files" / name)
-    missing, hint = look_up(flat, NAMES)
+    missing, hint, _ = look_up(flat, NAMES)
     assert missing == NAMES
     assert "links that lead out of the folder" in hint
 
@@ -67,15 +67,31 @@ def test_names_that_leave_the_root_are_missing_whatever_they_name(root: Path) ->
     assert look_up(root, outside).missing == outside
 
 
-@pytest.mark.parametrize(("name", "file"), [("up.png", "UP.PNG"), ("1.2.840.99", "1.2.840.99.png")])
+def test_names_that_lead_to_one_file_are_twins(root: Path) -> None:
+    fill(root / "files")
+    (root / "link.png").symlink_to(root / "files" / NAMES[0])
+    (root / "folder").symlink_to(root / "files")
+    names = [f"files/{name}" for name in NAMES]
+    assert look_up(root, [*names, "link.png", f"folder/{NAMES[1]}"]) == Lookup(
+        [], "", [(f"files/{NAMES[0]}", "link.png"), (f"files/{NAMES[1]}", f"folder/{NAMES[1]}")]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "way"),
+    [
+        ("up.png", "UP.PNG", ""),
+        ("1.2.840.99", "1.2.840.99.png", "; --image-name '{COLUMN}.png' adds the ending to a column's names"),
+    ],
+)
 def test_a_name_of_other_case_or_without_its_ending_is_told_the_file(
-    root: Path, name: str, file: str
+    root: Path, name: str, file: str, way: str
 ) -> None:
     fill(root, [file])
-    assert look_up(root, [name]).hint == f"'{name}' is there as '{file}'"
+    assert look_up(root, [name]).hint == f"'{name}' is there as '{file}'{way}"
 
 
 def test_an_empty_folder_and_a_folder_that_is_a_file_have_no_hint(root: Path) -> None:
     (root / "a").touch()
     names = [f"a/{name}" for name in NAMES]
-    assert look_up(root, names) == (names, "")
+    assert look_up(root, names) == Lookup(names, "", [])
