@@ -120,6 +120,9 @@ class Settings(BaseSettings):
         Field(description="Where alerts are posted as JSON: https://host/path, which may hold a secret."),
     ] = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
+    log_format: Annotated[
+        Literal["text", "json"], Field(description="Log lines for people, or as JSON with run and batch.")
+    ] = "text"
     flower_user: str = "nightread"
     flower_password: Annotated[
         SecretStr | None,

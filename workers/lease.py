@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextvars import copy_context
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ class LeaseKeeper:
         self._interval = lease_seconds / 3
         self._what = what
         self._ended = Event()
-        self._thread = Thread(target=self._run, name="lease", daemon=True)
+        self._thread = Thread(target=copy_context().run, args=(self._run,), name="lease", daemon=True)
         self.lost = False
 
     def _run(self) -> None:

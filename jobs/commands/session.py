@@ -28,7 +28,8 @@ def open_database(settings: Settings) -> Database:
 def quiet_settings() -> Settings:
     """Read the settings, for a command that a person waits for: its log has warnings only, or everything."""
     settings = load_settings()
-    configure_logging(settings.log_level if settings.log_level == "DEBUG" else "WARNING")
+    level = settings.log_level if settings.log_level == "DEBUG" else "WARNING"
+    configure_logging(level, settings.log_format)
     return settings
 
 

@@ -17,7 +17,6 @@ from jobs.errors import AwayError, InputError
 log = logging.getLogger(__name__)
 
 _AWAY_SECONDS: Final = 2.0
-_ANSWER_SECONDS: Final = 3.0
 _PROBE: Final = "nightread.probe"
 """The key by which it is asked whether the broker takes what is written."""
 
@@ -78,15 +77,20 @@ class Broker:
                 size: int = channel.queue_declare(SCORE_QUEUE, passive=False).message_count
                 return size
 
-    def ask_workers(self) -> dict[str, Mapping[str, str]]:
+    def ask_workers(self, seconds: float = 3.0, *names: str) -> dict[str, Mapping[str, str]]:
         """Return what each worker that answers says of itself; BrokerAwayError if the broker does not.
 
-        One of an earlier version, which does not know the question, answers with its name alone.
+        Waits so many seconds, or until all of `names` have answered. A worker of an earlier version, which
+        does not know the question, answers with its name alone.
         """
         with self._explained():
-            answers = self._app.control.broadcast(IDENTITY, reply=True, timeout=_ANSWER_SECONDS) or []
+            answers = self._app.control.broadcast(
+                IDENTITY, destination=list(names) or None, reply=True, timeout=seconds
+            )
         return {
-            name: {} if "error" in answer else answer for each in answers for name, answer in each.items()
+            name: {} if "error" in answer else answer
+            for each in answers or []
+            for name, answer in each.items()
         }
 
     def require_writable(self) -> None:

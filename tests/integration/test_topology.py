@@ -118,7 +118,7 @@ def test_workers_and_beat_complete_a_run_that_nobody_waits_for(
     )
     eventually(lambda: healthy(stack, "beat"), what="beat is healthy")
     eventually(lambda: healthy(stack, "flower", {"5555": port}), what="Flower is healthy")
-    assert not healthy(stack, "worker", {"nightread@": "nobody@", "--timeout 10": "--timeout 1"})
+    assert not healthy(stack, "worker", {"nightread@": "nobody@", "10": "1"})
 
     manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
     submitted = stack.run("submit", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "4")

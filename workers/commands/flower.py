@@ -33,7 +33,7 @@ def flower(
     if not credentials.isascii():
         # Flower would answer everybody with an error: it can compare only ASCII.
         fail("NIGHTREAD_FLOWER_USER and NIGHTREAD_FLOWER_PASSWORD must be ASCII", EXIT_USAGE)
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     from flower.options import default_options
 
     from workers.runtime.app import app as celery

@@ -131,6 +131,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_MANY,
         "Give the ledger and the queue as numbers to Prometheus: no patient, image or run is named.",
     ),
+    "health": Entry(
+        "jobs.commands.health",
+        PANEL_MANY,
+        "Ask whether a worker or beat is well: exit code 0 or 1, with a line.",
+    ),
     "doctor": Entry(
         "workers.commands.doctor",
         PANEL_MANY,

@@ -66,7 +66,7 @@ def worker(
     from workers.runtime import identity, lifecycle
     from workers.runtime.app import app as celery
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     identity.remember(settings, card)
     # Before the children load their models, for which they might wait in vain.
     Broker(celery).wait_until_writable()

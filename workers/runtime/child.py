@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from config.cards.model import find_model
 from config.errors import ConfigError
+from config.logs import about
 from config.settings import Settings
 from db import ledger, recovery
 from db.database import Database
@@ -58,13 +59,14 @@ class Child:
             return
         what = f"run {held.run_id}, batch {held.number}/{held.batches}, attempt {held.attempt}"
         renew = partial(ledger.renew, self._database, held, seconds)
-        with LeaseKeeper(renew, seconds, what) as lease:
-            written = self._score_held(held, what)
-        if written:
-            log.info("%s: done", what)
-            self._go_on(held.run_id)
-        elif not lease.lost:
-            log.warning("%s: the lease was lost; nothing was written", what)
+        with about(worker=self._name, run=held.run_id, batch=held.number):
+            with LeaseKeeper(renew, seconds, what) as lease:
+                written = self._score_held(held, what)
+            if written:
+                log.info("%s: done", what)
+                self._go_on(held.run_id)
+            elif not lease.lost:
+                log.warning("%s: the lease was lost; nothing was written", what)
 
     def _score_held(self, held: Claim, what: str) -> bool:
         try:
@@ -107,7 +109,8 @@ class Child:
         # Here, as the statistics take a second to load and are needed only after a run's last batch.
         from workers.evaluation.figures import evaluate  # noqa: PLC0415
 
-        held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
+        with about(worker=self._name, evaluation=evaluation_id):
+            held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
         if held is None:
             log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)
         else:

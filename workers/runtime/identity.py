@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from typing import Final
 
+from celery.utils.collections import AttributeDict
 from celery.worker.control import inspect_command
 
 from config.cards.model import Card
@@ -23,6 +24,8 @@ def remember(settings: Settings, card: Card) -> None:
 
 
 @inspect_command(name=IDENTITY)
-def identity(_: object) -> dict[str, str]:
-    """Answer a question by broadcast."""
-    return dict(_known)
+def identity(state: AttributeDict) -> dict[str, str]:
+    """Answer a question by broadcast: what the worker started with, and how many children still start."""
+    # Celery keeps no public count of them.
+    starting = len(state.consumer.pool._pool._waiting_to_start)  # noqa: SLF001
+    return {**_known, "starting": str(starting)}

@@ -53,14 +53,15 @@ def _keep_freed_memory() -> None:
 @setup_logging.connect
 def _set_up_logging(**_: object) -> None:
     """Keep Celery from setting up its own handlers."""
-    configure_logging(load_settings().log_level)
+    settings = load_settings()
+    configure_logging(settings.log_level, settings.log_format)
 
 
 @worker_process_init.connect
 def _start_child(**_: object) -> None:
     """Take a GPU, load the model and check it; a child that cannot ends the worker."""
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     _keep_freed_memory()
     # Ctrl-C reaches the whole group of a terminal's processes; the parent alone decides how to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
