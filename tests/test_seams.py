@@ -25,6 +25,7 @@ from jobs.errors import SourceError
 from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
 from workers.inference.formats.decode import FORMATS
+from workers.inference.golden import pattern_views
 from workers.inference.networks.network import network_of
 from workers.inference.weights import arrays_sha256
 from workers.models.folder import golden_scores
@@ -142,7 +143,9 @@ def write_toy_card(models: Path) -> None:
     arrays = network.seeded_weights(built, 3)
     built.set_weights(arrays)
     write_card(
-        models, fields | {"sha256": arrays_sha256(arrays), "golden": list(golden_scores(built, draft))}
+        models,
+        fields
+        | {"sha256": arrays_sha256(arrays), "golden": list(golden_scores(built, pattern_views(draft)))},
     )
 
 

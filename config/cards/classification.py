@@ -202,6 +202,13 @@ class ClassificationCard(Frozen):
     golden: Annotated[
         Numbers, Field(description="The probabilities for the test pattern; checked before the first batch.")
     ]
+    golden_film: Annotated[
+        Numbers | None,
+        Field(
+            description="The same for the test pattern as a DICOM film, so that DICOM files are prepared as "
+            "when the model was made. None: they are not checked."
+        ),
+    ] = None
     sensitive_thresholds: Annotated[
         Numbers | None,
         Field(description="Thresholds that reached `wanted_sensitivity` on the validation split."),
@@ -262,6 +269,7 @@ class ClassificationCard(Frozen):
             thresholds=self.thresholds,
             sensitive_thresholds=self.sensitive_thresholds,
             golden=self.golden,
+            golden_film=self.golden_film,
         )
         if (self.weights is None) == (self.seed is None):
             raise ValueError("exactly one of weights and seed must be given")

@@ -12,8 +12,8 @@ from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
 from workers.inference.devices import prepare_gpus
+from workers.inference.golden import expected_scores
 from workers.inference.networks.network import Tensor, TensorFunction, network_of
-from workers.inference.pixels import prepare_views, test_pattern
 from workers.inference.weights import load_weights
 
 GOLDEN_TOLERANCE: Final = 1e-4
@@ -138,15 +138,16 @@ def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
 
 
 def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> None:
-    """Raise ConfigError unless the engine gives the card's golden scores for the test pattern."""
-    found = infer_views(engine, prepare_views(test_pattern(card.pixels.size), card.pixels)[None])
-    for name, ours, golden in zip(card.findings, found.probabilities[0], card.golden, strict=True):
-        # Written so that a NaN is a difference too.
-        if not abs(float(ours) - golden) <= tolerance:
-            raise ConfigError(
-                f"model {card.name}: for the test pattern {name} is {float(ours):.6f}, its card "
-                f"says {golden:.6f}; weights, preprocessing or order of findings are not the card's"
-            )
+    """Raise ConfigError unless the engine gives the card's golden scores for the test pattern and film."""
+    for what, views, expected in expected_scores(card):
+        found = infer_views(engine, views[None])
+        for name, ours, golden in zip(card.findings, found.probabilities[0], expected, strict=True):
+            # Written so that a NaN is a difference too.
+            if not abs(float(ours) - golden) <= tolerance:
+                raise ConfigError(
+                    f"model {card.name}: for {what} {name} is {float(ours):.6f}, its card "
+                    f"says {golden:.6f}; weights, preprocessing or order of findings are not the card's"
+                )
 
 
 def _load_tensorflow(threads: int) -> int:

@@ -1,12 +1,16 @@
 """A model card as people read it: what `nightread models show` prints."""
 
+from typing import Final
+
 from config.cards.classification import ClassificationCard
 from config.cards.model import Card, Model
+
+_BY_FINDING: Final = {"findings", "golden", "golden_film", "figures"}
 
 
 def facts_of(model: Model[Card]) -> list[tuple[str, str]]:
     """Return the fields about the model as a whole, in the card's order, nested ones by their path."""
-    fields = model.card.model_dump(mode="json", exclude={"kind", "name", "findings", "golden", "figures"})
+    fields = model.card.model_dump(mode="json", exclude=_BY_FINDING | {"kind", "name"})
     rows = [("folder", str(model.folder))]
     for field, value in fields.items():
         if isinstance(value, dict):
@@ -32,6 +36,8 @@ def columns_of(card: Card) -> dict[str, list[float | None]]:
     if card.sensitive_thresholds is not None:
         columns["sensitive threshold"] = list(card.sensitive_thresholds)
     columns["golden"] = list(card.golden)
+    if card.golden_film is not None:
+        columns["golden film"] = list(card.golden_film)
     for what, figures in (card.figures or {}).items():
         columns[what] = [figures.get(finding) for finding in card.findings]
     return columns

@@ -14,8 +14,8 @@ from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
 from config.errors import ConfigError
+from workers.inference.golden import film_views, pattern_views
 from workers.inference.networks.network import KerasModel, network_of, probabilities_of
-from workers.inference.pixels import prepare_views, test_pattern
 from workers.inference.weights import fill, save_weights
 
 WEIGHTS_FILE = "weights.npz"
@@ -58,7 +58,8 @@ def write_model(
         card = draft.model_copy(
             update={
                 "sha256": save_weights(network, folder / WEIGHTS_FILE, findings=draft.findings, half=half),
-                "golden": golden_scores(network, draft),
+                "golden": golden_scores(network, pattern_views(draft)),
+                "golden_film": golden_scores(network, film_views(draft)),
                 **found,
             }
         )
@@ -68,9 +69,8 @@ def write_model(
     return require_classifier(read_model(target))
 
 
-def golden_scores(network: KerasModel, card: ClassificationCard) -> tuple[float, ...]:
-    """Return the probabilities of a filled network for the test pattern, rounded to six digits."""
-    views = prepare_views(test_pattern(card.pixels.size), card.pixels)
+def golden_scores(network: KerasModel, views: NDArray[np.float32]) -> tuple[float, ...]:
+    """Return the probabilities of a filled network for one picture's views, rounded to six digits."""
     return tuple(round(float(mean), 6) for mean in probabilities_of(network, views).mean(axis=0))
 
 

@@ -219,9 +219,11 @@ def test_option_goes_before_the_layout(weights_file: Path, models: Path) -> None
 
 def test_ten_crops_and_standardisation_are_the_cards(weights_file: Path, models: Path) -> None:
     told = small("torchvision", findings=FINDINGS, resize_first=SIZE + 8, ten_crops=True, standardize=True)
+    told = replace(told, greyscale="equalized")
     model = bring(weights_file, models, told)
     pixels = model.card.pixels
     assert (pixels.resize_first, pixels.ten_crops, pixels.standardize) == (SIZE + 8, True, True)
+    assert pixels.greyscale == "equalized"
     assert (pixels.mean, pixels.std) == ((0.0,) * 3, (1.0,) * 3)
     # A worker checks the golden scores of the ten.
     assert TensorFlowEngine(model, threads=1, maps=False).batch == 8

@@ -103,13 +103,15 @@ def test_golden_scores_are_those_of_the_stored_weights(
     network: Any, models: dict[str, Classifier], name: str
 ) -> None:
     from workers.inference import weights
+    from workers.inference.golden import film_views, pattern_views
     from workers.models.folder import golden_scores
 
     card = models[name].card
     weights.load_weights(network, models[name])
-    assert card.golden == pytest.approx(golden_scores(network, card), abs=2e-6)
-    assert card.golden is not None
-    assert len(set(card.golden)) == 2
+    assert card.golden == pytest.approx(golden_scores(network, pattern_views(card)), abs=2e-6)
+    assert card.golden_film == pytest.approx(golden_scores(network, film_views(card)), abs=2e-6)
+    assert card.golden_film is not None
+    assert len({*card.golden, *card.golden_film}) == 4
 
 
 def test_golden_scores_of_rounded_weights_are_not_those_of_the_whole(models: dict[str, Classifier]) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
+from dicom_support import film
 from gate_support import chest, picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from db.classifications import Classification
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
 from workers.inference.engine import Inference
-from workers.inference.formats.decode import Readable, read_picture
+from workers.inference.formats.decode import Readable, decode, read_picture
 from workers.inference.formats.picture import Picture
 from workers.inference.gate import look_at
 from workers.inference.pixels import prepare_views
@@ -155,6 +156,20 @@ def test_one_scorer_scores_batch_after_batch(archive: Path, tmp_path: Path) -> N
         assert only(same.score(claim(archive, [name_of(grey)]))).scores[0].probability == pytest.approx(
             grey / 255, abs=1e-5
         )
+
+
+@pytest.mark.parametrize("recipe", ["window", "minmax", "maxbit", "equalized"])
+def test_a_films_greys_are_made_as_the_card_says(tmp_path: Path, recipe: Recipe) -> None:
+    values = np.random.default_rng(4).integers(300, 1500, (HEIGHT, WIDTH)).astype(np.uint16)
+    content = film(values, WindowCenter=700, WindowWidth=900)
+    (tmp_path / "film").write_bytes(content)
+    card = CARD.model_copy(update={"pixels": CARD.pixels.model_copy(update={"greyscale": recipe})})
+    ours = ClassificationScorer(card, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=100_000)
+    found = only(ours.score(claim(tmp_path, ["film"])))
+    assert found.film is not None
+    assert found.film.greyscale == recipe
+    expected = prepare_views(decode(content, 100_000, recipe), card.pixels).mean()
+    assert found.scores[0].probability == pytest.approx(expected, abs=1e-6)
 
 
 def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from config.cards.classification import ARCHITECTURES, ClassificationCard
 from config.cards.model import Classifier, Model
 from config.errors import ConfigError
 from workers.inference.engine import GOLDEN_TOLERANCE, TensorFlowEngine, check_golden
+from workers.inference.golden import pattern_views
 from workers.inference.networks.depths import DEPTHS, nearest_to
 from workers.inference.networks.network import network_of, probabilities_of, seeded_weights
 from workers.inference.weights import arrays_sha256
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("tensorflow")
 
 def card_of(untrained: Classifier, architecture: str) -> ClassificationCard:
     pixels = untrained.card.pixels.model_copy(update={"size": SIZE})
-    third = {"findings": FINDINGS, "thresholds": (0.5,) * 3, "golden": (0.5,) * 3}
+    third = {"findings": FINDINGS, "thresholds": (0.5,) * 3, "golden": (0.5,) * 3, "golden_film": None}
     return untrained.card.model_copy(update={"architecture": architecture, "pixels": pixels} | third)
 
 
@@ -113,7 +114,7 @@ def test_worker_computes_the_networks_scores_and_maps_by_autodiff(
         update={"seed": 3, "sha256": arrays_sha256(seeded_weights(network, 3)), "weights": None}
     )
     network.set_weights(seeded_weights(network, 3))
-    golden = golden_scores(network, card)
+    golden = golden_scores(network, pattern_views(card))
     model = Model(untrained.folder, card.model_copy(update={"golden": golden}))
     engine = TensorFlowEngine(model, threads=1)  # and this checks the golden scores
     found = engine.infer(inputs)

@@ -21,6 +21,6 @@ def decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
     Grey is 0 (black) to 255 (white), whichever of the two the file stores as 0; float32 unless each value is
     a whole number.
     """
-    # pydicom takes half a second to load, which a worker of PNGs does not spend.
+    # pydicom takes half a second to load, which a command that reads PNGs does not spend.
     picture: Picture = resolve_name(f"{__name__}.film:decode")(content, max_pixels, recipe)
     return picture
