@@ -14,6 +14,7 @@ from jobs.report.rows import Content
 from jobs.report.sections.auroc import aucs, evaluations, mean, published
 from jobs.report.sections.change import comparison, plain_change
 from jobs.report.sections.curves import drawn
+from jobs.report.sections.films import films
 from jobs.report.sections.gallery import PICTURES, highest_overlays
 from jobs.report.sections.localisation import localisation
 from jobs.report.sections.run import facts
@@ -61,6 +62,7 @@ def page_content(database: Database, overlays: Path, run_id: int) -> Content:
         if not compared and evaluation:
             change = plain_change(connection, run_id, evaluation, figures["aucs"])
         highest = highest_overlays(connection, run_id)
+        filmed = films(connection, run_id)
     return {
         "written_at": datetime.now(UTC),
         "nightread": version("nightread"),
@@ -77,6 +79,7 @@ def page_content(database: Database, overlays: Path, run_id: int) -> Content:
         "change": change,
         "most_pictures": PICTURES,
         "gallery": plots.gallery(overlays, findings, highest),
+        "films": filmed,
         "failures": queries.failure_reasons(database, run_id),
     }
 

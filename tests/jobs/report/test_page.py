@@ -16,6 +16,7 @@ from support import STUB_CARD, finding_ids, make_run, score_batches, write_card,
 from typer.testing import CliRunner
 
 from config.failures import Reason, Stage
+from config.films import Greyscale
 from config.findings import FINDINGS
 from config.settings import Settings
 from db import queries, schema
@@ -24,6 +25,7 @@ from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
 from jobs.commands import report as report_cli
 from jobs.report.page import write_report
+from jobs.report.sections.films import _MEANING
 from jobs.submit import Order, submit
 from workers.commands.main import app
 
@@ -261,6 +263,32 @@ def test_report_states_run_model_and_that_every_image_is_accounted_for(
     assert "Not for clinical use." in words(page)
     assert "The model is untrained" in words(page)
     assert table_row(section(page, "failures"), "read") == ["read", "truncated", "2", "00000012_000.png"]
+
+
+def test_what_made_greys_of_dicom_films_is_counted(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    assert 'id="films"' not in report(database, tmp_path, run_id)
+    result = schema.runs.image_result
+    with database.write() as connection:
+        scored = select(result.c.image_id).where(result.c.run_id == run_id, result.c.status == "scored")
+        images = connection.execute(scored.order_by(result.c.image_id)).scalars().all()
+        for place, image_id in enumerate(images[:24]):
+            greyscale = [None, "no_window", "bad_window", "window", "window", "window"][place % 6]
+            connection.execute(
+                update(result)
+                .where(result.c.run_id == run_id, result.c.image_id == image_id)
+                .values(greyscale=greyscale, padded=place % 6 == 1 and place > 6)
+            )
+    part = section(report(database, tmp_path, run_id), "films")
+    assert "the stored values of 24 films" in words(part)
+    assert table_row(part, "by their window") == ["by their window", "12", "0"]
+    assert table_row(part, "no window: by their smallest and largest value")[1:] == ["4", "3"]
+    assert table_row(part, "in colour, as stored")[1:] == ["4", "0"]
+    assert part.count("<tr>") == 5
+
+
+def test_every_greyscale_has_its_words_in_the_report() -> None:
+    assert set(_MEANING) == {None, *Greyscale}
 
 
 def test_auroc_stands_beside_the_published_ones_and_an_undefined_one_says_why(
