@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from textwrap import dedent
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.syntax import Syntax
@@ -67,6 +67,9 @@ def demo(
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the archive is written. Default: home/demo.")
     ] = None,
+    format_: Annotated[
+        Literal["png", "dicom"], typer.Option("--format", help="Of the phantoms' files.")
+    ] = "png",
     model: ModelOption = None,
 ) -> None:
     """Draw an archive of phantoms, score it, and ask its database three questions. Takes about a minute.
@@ -74,13 +77,15 @@ def demo(
     The phantoms are drawings with NIH's 14 findings at known places: no patient is involved.
 
     Example: nightread demo
+
+    Example: nightread demo --format dicom
     """
     settings, database = ready()
     archive = (folder or settings.home / "demo").absolute()
     with err.status("drawing phantoms") as status:
         manifest = write_archive(
             archive,
-            plan_archive(images, seed),
+            plan_archive(images, seed, ending="dcm" if format_ == "dicom" else "png"),
             progress=lambda done: status.update(f"drawing phantoms: {done}/{images}"),
         )
     say(f"{images} phantoms: {manifest}")

@@ -23,6 +23,9 @@ Points = NDArray[np.float64]
 SIDE: Final = 1024
 """Width and height of a phantom in pixels."""
 
+SPACING_MM: Final = 0.35
+"""Millimetres per pixel: a Mass is then over 30 mm across and a Nodule under, as the terms are defined."""
+
 _CENTRE: Final = np.array([0.0, 470.0])
 """The point that zoom and tilt leave in place, in thorax coordinates."""
 _MIDLINE: Final = np.array([SIDE / 2, 0.0])

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
-from typing import Final
+from pkgutil import resolve_name
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from config.files import write_whole
 from config.findings import FINDINGS
-from jobs.phantoms.anatomy import SIDE, Chest, build_chest
+from jobs.phantoms.anatomy import SIDE, SPACING_MM, Chest, build_chest
 from jobs.phantoms.film import Film, develop, paint_body, paint_chest
 from jobs.phantoms.places import signs_of
 from jobs.phantoms.signs import paint_signs
@@ -58,9 +59,6 @@ _ACUTE_PERSISTENCE: Final = 0.3
 
 _FIRST_EVALUABLE: Final = 2 * len(FINDINGS)
 _MOST_FOLLOW_UPS: Final = 9
-_SPACING_MM: Final = 0.35
-"""Millimetres per pixel: a Mass is then over 30 mm across and a Nodule under, as the terms are defined."""
-
 _COMPRESSION: Final = 1
 """Grain does not compress: level 6 takes three times as long to save 4%."""
 
@@ -104,15 +102,19 @@ class Phantom:
 
 
 def plan_archive(
-    n_images: int, seed: int = 0, *, prevalence: Mapping[str, float] | None = None
+    n_images: int,
+    seed: int = 0,
+    *,
+    prevalence: Mapping[str, float] | None = None,
+    ending: Literal["png", "dcm"] = "png",
 ) -> list[Phantom]:
     """Return the plan of an archive of `n_images` pictures, by patient and follow-up.
 
     Findings are independent of each other and of sex, age and view, so that no network can read them off
-    anything but their signs. `prevalence` replaces NIH's share (0..1) of the findings it names. From 28
-    images on every finding occurs in at least two images and is absent from at least two, whatever its
-    prevalence, so that each has an AUROC. Raises ValueError for a negative number, an unknown finding or a
-    share outside 0..1.
+    anything but their signs. `prevalence` replaces NIH's share (0..1) of the findings it names. `ending`: of
+    the files' names, by which they are written as PNG or as DICOM. From 28 images on every finding occurs in
+    at least two images and is absent from at least two, whatever its prevalence, so that each has an AUROC.
+    Raises ValueError for a negative number, an unknown finding or a share outside 0..1.
     """
     if n_images < 0 or seed < 0:
         raise ValueError(f"n_images and seed must not be negative, got {n_images} and {seed}")
@@ -125,7 +127,7 @@ def plan_archive(
         rng = np.random.default_rng([seed, patient])
         visits = min(int(rng.geometric(0.45)), _MOST_FOLLOW_UPS, n_images - len(plan))
         present[len(plan) : len(plan) + visits] = _course(rng, visits, shares)
-        plan += _visits(rng, visits, patient, seed)
+        plan += _visits(rng, visits, patient, seed, ending)
     if n_images >= _FIRST_EVALUABLE:
         _make_evaluable(present, np.random.default_rng([seed, 0]))
     return [_with_findings(phantom, row) for phantom, row in zip(plan, present, strict=True)]
@@ -150,14 +152,14 @@ def _course(rng: np.random.Generator, visits: int, shares: NDArray[np.float64]) 
     return fresh
 
 
-def _visits(rng: np.random.Generator, visits: int, patient: int, seed: int) -> list[Phantom]:
+def _visits(rng: np.random.Generator, visits: int, patient: int, seed: int, ending: str) -> list[Phantom]:
     """Return a patient's pictures, the findings still to come."""
     sex = "M" if rng.uniform() < MALE_SHARE else "F"
     ages = int(np.clip(rng.normal(*_AGE), 18, 88)) + np.cumsum(np.r_[0, rng.integers(0, 2, visits - 1)])
     views = np.where(rng.uniform(size=visits) < AP_SHARE, "AP", "PA")
     return [
         Phantom(
-            image_index=f"{patient:08d}_{follow_up:03d}.png",
+            image_index=f"{patient:08d}_{follow_up:03d}.{ending}",
             patient_id=patient,
             follow_up=follow_up,
             sex=sex,
@@ -222,7 +224,7 @@ def write_archive(
     threads: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Write `folder/images/*.png`, `folder/boxes.csv` and `folder/manifest.csv`; return the manifest's path.
+    """Write `folder/images/*`, `folder/boxes.csv` and `folder/manifest.csv`; return the manifest's path.
 
     Files appear whole or not at all, and the manifest last, so an archive that has one is complete.
     `threads` defaults to the processors, at most four; `progress` is called in this thread with the number
@@ -249,8 +251,26 @@ def write_archive(
 
 
 def _write_picture(images: Path, phantom: Phantom) -> None:
+    encode = _as_dicom if phantom.image_index.endswith(".dcm") else _as_png
+    write_whole(images / phantom.image_index, encode(phantom))
+
+
+def _as_png(phantom: Phantom) -> bytes:
     _, encoded = cv2.imencode(".png", draw(phantom), [cv2.IMWRITE_PNG_COMPRESSION, _COMPRESSION])
-    write_whole(images / phantom.image_index, encoded.tobytes())
+    return encoded.tobytes()
+
+
+def _as_dicom(phantom: Phantom) -> bytes:
+    # By name: pydicom is loaded with it, for which an archive of PNGs does not wait.
+    content: bytes = resolve_name("jobs.phantoms.dicom:film_of")(
+        draw(phantom),
+        patient_id=phantom.patient_id,
+        follow_up=phantom.follow_up,
+        sex=phantom.sex,
+        age_years=phantom.age_years,
+        view=phantom.view_position,
+    )
+    return content
 
 
 def _table(header: str, rows: list[tuple[str | int | float, ...]]) -> bytes:
@@ -270,7 +290,7 @@ def _manifest_rows(phantoms: Sequence[Phantom]) -> list[tuple[str | int | float,
             phantom.age_years,
             phantom.sex,
             phantom.view_position,
-            *(SIDE, SIDE, _SPACING_MM, _SPACING_MM),
+            *(SIDE, SIDE, SPACING_MM, SPACING_MM),
         )
         for phantom in phantoms
     ]
