@@ -79,7 +79,7 @@ def own_model(model: Classifier, **fields: Any) -> Classifier:
 
     findings = fields.get("findings", model.card.findings)
     blanks = (0.5,) * len(findings)
-    blank = changed(model, thresholds=blanks, golden=blanks, **fields)
+    blank = changed(model, thresholds=blanks, golden=blanks, golden_film=None, **fields)
     built = densenet.build(blank.card)
     arrays = seeded_weights(built, blank.card.seed or 0)
     built.set_weights(arrays)
@@ -518,7 +518,8 @@ def test_weights_for_another_number_of_findings_are_refused_and_the_shapes_are_n
         saved.folder,
         findings=card.findings[:13],
         thresholds=card.thresholds[:13],
-        golden=(card.golden or ())[:13],
+        golden=card.golden[:13],
+        golden_film=None,
     )
     message = refusal(densenet.build(thirteen.card), thirteen)
     assert "(1024, 14)" in message

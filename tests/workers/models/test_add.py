@@ -489,7 +489,7 @@ def test_card_of_thirteen_findings_for_weights_of_fourteen_is_refused_with_both_
     folder: Path, altered: Callable[..., Path], models: Path
 ) -> None:
     card = card_of(folder).model_dump(mode="json")
-    fields = {name: card[name][:13] for name in ("findings", "thresholds", "golden")}
+    fields = {name: card[name][:13] for name in ("findings", "thresholds", "golden", "golden_film")}
     message = refusal(lambda: add_folder(altered(**fields), models), models)
     assert "(1024, 14)" in message
     assert "(1024, 13)" in message
