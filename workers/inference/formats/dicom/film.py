@@ -1,5 +1,7 @@
 """From a DICOM file's bytes to a picture: header, frame, then for grey the recipe of the model card."""
 
+from typing import Final, TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
@@ -12,6 +14,11 @@ from workers.inference.formats.dicom.frame import Frame, Words, read_frame, requ
 from workers.inference.formats.dicom.greyscale import display_table, stored_values
 from workers.inference.formats.dicom.header import read_header
 from workers.inference.formats.picture import Picture
+
+T = TypeVar("T", bound=np.generic)
+
+_STRIP: Final = 16
+"""Rows."""
 
 
 def decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
@@ -40,20 +47,36 @@ def _decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
 
 def _shown(dataset: Dataset, frame: Frame, words: Words, recipe: Recipe) -> Picture:
     """Make greys of a frame's values; padding is black, and counts for nothing."""
-    patterns = (words >> (frame.high + 1 - frame.stored)) & (2**frame.stored - 1)
     stored = stored_values(frame.stored, signed=frame.signed)
+    every = np.arange(np.iinfo(words.dtype).max + 1)
+    # From a word to the pattern that is its value, so that no pixel is shifted and masked.
+    patterns = (every >> (frame.high + 1 - frame.stored)) & (2**frame.stored - 1)
     padding = _padding(dataset, stored)
 
     def count() -> NDArray[np.int64]:
-        return np.bincount(patterns.ravel(), minlength=stored.size) * ~padding
+        of_words = np.bincount(words.ravel(), minlength=every.size)
+        return np.bincount(patterns, of_words, minlength=stored.size).astype(np.int64) * ~padding
 
     table, greyscale = display_table(dataset, stored, count, recipe)
     table[padding] = 0
-    film = Film(greyscale, bool(padding.any() and padding[patterns].any()), _spacing(dataset))
+    padded = bool(padding.any() and _looked_up(padding[patterns], words).any())
+    film = Film(greyscale, padded, _spacing(dataset))
     # Where nothing lies between two greys, the picture is that of an 8-bit PNG, and is resized as that is.
     if np.array_equal(table, table.round()):
-        return Picture(np.asarray(np.take(table.astype(np.uint8), patterns), dtype=np.uint8), film=film)
-    return Picture(np.asarray(np.take(table.astype(np.float32), patterns), dtype=np.float32), film=film)
+        return Picture(_looked_up(table.astype(np.uint8)[patterns], words), film=film)
+    return Picture(_looked_up(table.astype(np.float32)[patterns], words), film=film)
+
+
+def _looked_up(table: NDArray[T], words: Words) -> NDArray[T]:
+    """Return the table's entry for each word, of which it has all that there can be.
+
+    In strips: NumPy makes an index of 8 bytes of each word, for which a whole film has no room in the cache.
+    """
+    found = np.empty(words.shape, dtype=table.dtype)
+    for top in range(0, len(words), _STRIP):
+        strip = slice(top, top + _STRIP)
+        np.take(table, words[strip], out=found[strip], mode="clip")  # which spares it a check
+    return found
 
 
 def _padding(dataset: Dataset, stored: NDArray[np.int64]) -> NDArray[np.bool_]:

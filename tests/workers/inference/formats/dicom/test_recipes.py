@@ -123,9 +123,9 @@ def test_real_films_are_as_each_recipe_makes_them_of_pydicoms_pixels(name: str, 
     found = {recipe: decode(content, 2**24, recipe).values for recipe in recipes}
     values = pixels * float(dataset.get("RescaleSlope", 1)) + float(dataset.get("RescaleIntercept", 0))
     minmax = 255 - np.interp(values, (values.min(), values.max()), (0, 255))
-    assert found["minmax"] == pytest.approx(minmax, abs=1e-3)
+    assert np.abs(found["minmax"] - minmax).max() < 1e-3
     maxbit = 255 - pixels / (2**dataset.BitsStored - 1) * 255
-    assert found["maxbit"] == pytest.approx(maxbit, abs=1e-3)
+    assert np.abs(found["maxbit"] - maxbit).max() < 1e-3
     assert np.array_equal(found["equalized"], as_published(pixels, negative=True))
 
 
