@@ -16,10 +16,11 @@ def look_into(
     *,
     any_view: bool,
     only_dicom: bool = False,
+    skip_burned_in: bool = False,
     processes: int | None = None,
 ) -> Inventory:
     """Take the inventory of a folder or DICOMDIR; raises what `take_inventory` raises."""
-    choice = Choice(any_view, only_dicom, (settings.home, settings.overlays, settings.models))
+    choice = Choice(any_view, only_dicom, skip_burned_in, (settings.home, settings.overlays, settings.models))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err, disable=not err.is_terminal, transient=True) as bar:
         task = bar.add_task("finding files", total=None)

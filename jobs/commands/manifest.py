@@ -49,6 +49,12 @@ def manifest(
     only_dicom: Annotated[
         bool, typer.Option("--only-dicom", help="Pass over PNG and JPEG files, such as previews.")
     ] = False,
+    skip_burned_in: Annotated[
+        bool,
+        typer.Option(
+            "--skip-burned-in", help="Pass over films that say that text is burned into their pixels."
+        ),
+    ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that read files. Default: one per core.")
     ] = None,
@@ -67,7 +73,14 @@ def manifest(
     settings = quiet_settings()
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
-    inventory = look_into(settings, folder, any_view=view == "all", only_dicom=only_dicom, processes=jobs)
+    inventory = look_into(
+        settings,
+        folder,
+        any_view=view == "all",
+        only_dicom=only_dicom,
+        skip_burned_in=skip_burned_in,
+        processes=jobs,
+    )
     inventory = inventory.identified(settings.home, patient_id, uid)
     _require_writable((output, beside), force=force)
     try:

@@ -28,6 +28,7 @@ _UNUSABLE: Final = {
     Reason.OUTSIDE_ROOT: Skip.OUTSIDE_ROOT,
 }
 _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
+_SAID: Final = frozenset({"YES", "NO"})
 _PHOTOMETRIC: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
 
@@ -35,7 +36,8 @@ class Film(NamedTuple):
     """A file that a manifest has; all but its name is blank where the file does not say it, as in a PNG.
 
     Each value is of a fixed set, a number, or a UID, so that nothing that a person has typed comes with it,
-    but for `patient_id`. `row_spacing` and `column_spacing`: in mm.
+    but for `patient_id`. `row_spacing` and `column_spacing`: in mm. `burned_in`: whether the file says that
+    text is part of its pixels.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Film(NamedTuple):
     column_spacing: float | str = ""
     spacing: str = ""
     transfer_syntax: str = ""
+    burned_in: str = ""
 
 
 def look_at(root: Path, names: list[str], *, any_view: bool) -> list[Film | Skipped]:
@@ -109,6 +112,7 @@ def _of_header(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
         column_spacing=column_spacing,
         spacing=spacing,
         transfer_syntax=_uid(header.transfer_syntax),
+        burned_in=_known(header.word("BurnedInAnnotation"), _SAID),
     )
 
 

@@ -42,6 +42,7 @@ _READ: Final = (
     "Rows",
     "Columns",
     "PixelSpacing",
+    "BurnedInAnnotation",
 )
 """All that is read of a file. No name, birth date or accession number is among them."""
 

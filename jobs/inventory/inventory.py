@@ -64,12 +64,14 @@ class Inventory:
 class Choice:
     """Which files are taken.
 
-    `any_view`: laterals too. `only_dicom`: PNG and JPEG files are passed over. `own`: folders of Nightread's
-    that are not walked, as a picture in them is none of the archive's.
+    `any_view`: laterals too. `only_dicom`: PNG and JPEG files are passed over. `skip_burned_in`: so are films
+    that say that text is part of their pixels. `own`: folders of Nightread's that are not walked, as a
+    picture in them is none of the archive's.
     """
 
     any_view: bool = False
     only_dicom: bool = False
+    skip_burned_in: bool = False
     own: tuple[Path, ...] = ()
 
 
@@ -98,6 +100,8 @@ def take_inventory(
             skipped.append(file)
         elif choice.only_dicom and file.kind != "DICOM":
             skipped.append(Skipped(file.name, Skip.NOT_DICOM))
+        elif choice.skip_burned_in and file.burned_in == "YES":
+            skipped.append(Skipped(file.name, Skip.BURNED_IN, file.modality))
         else:
             films.append(file)
     return _without_copies(Inventory(root, films, sorted(skipped)))

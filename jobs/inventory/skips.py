@@ -25,6 +25,8 @@ class Skip(StrEnum):
     """Another DICOM object without a picture: a presentation state, a waveform."""
     COLOUR = "colour"
     """A DICOM picture in colour: a screenshot, not a radiograph."""
+    BURNED_IN = "burned_in"
+    """Text is part of its pixels, as its header says, where that is not wanted."""
     SEVERAL_FRAMES = "several_frames"
     """A film strip in one file."""
     DICOMDIR = "dicomdir"

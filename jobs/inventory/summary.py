@@ -29,6 +29,11 @@ def warning_lines(inventory: Inventory) -> Iterator[str]:
             f"{others:,} PNG or JPEG files lie among DICOM files; if they are previews of them: "
             "nightread manifest --only-dicom"
         )
+    if burned_in := sum(film.burned_in == "YES" for film in inventory.films):
+        yield (
+            f"{burned_in:,} films say that text is burned into their pixels, which may be a name and is in "
+            "overlays and reports too; to pass over them: nightread manifest --skip-burned-in"
+        )
     if inventory.alike:
         yield (
             f"{inventory.alike:,} films share their SOP Instance UID with another one and differ from it; "

@@ -38,6 +38,7 @@ def _row(film: Film) -> Iterable[object]:
         film.column_spacing,
         film.spacing,
         film.transfer_syntax,
+        film.burned_in,
     )
 
 

@@ -20,6 +20,7 @@ CARRIED: Final = (
     "Column Spacing",
     "Spacing Source",
     "Transfer Syntax UID",
+    "Burned In Annotation",
 )
 """For people and other programs; `score` has no use for them."""
 

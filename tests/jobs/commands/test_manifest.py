@@ -42,6 +42,26 @@ def test_laterals_are_kept_where_all_views_are_wanted(
     assert [row["View Position"] for row in rows(tmp_path / "m.csv")] == ["PA", "AP", "LATERAL"] * 2
 
 
+def test_films_with_text_in_their_pixels_are_noted_and_passed_over_where_told(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    for name, said in (("marked", "YES"), ("clean", "NO"), ("silent", None), ("odd", "SEEDED^PATIENT")):
+        write_film(tmp_path / "archive" / name, BurnedInAnnotation=said)
+    noted = nightread.call("manifest", tmp_path / "archive", "-o", tmp_path / "all.csv")
+    assert noted.returncode == 0, noted.stderr
+    found = {row["Image Index"]: row["Burned In Annotation"] for row in rows(tmp_path / "all.csv")}
+    assert found == {"clean": "NO", "marked": "YES", "odd": "", "silent": ""}
+    assert "1 films say that text is burned into their pixels" in noted.stderr.replace("\n", " ")
+    without = nightread.call(
+        "manifest", tmp_path / "archive", "-o", tmp_path / "some.csv", "--skip-burned-in"
+    )
+    assert without.returncode == 0, without.stderr
+    assert {row["Image Index"] for row in rows(tmp_path / "some.csv")} == {"clean", "odd", "silent"}
+    skipped = {row["File"]: row["Reason"] for row in rows(tmp_path / "some.skipped.csv")}
+    assert skipped == {"marked": "burned_in"}
+    assert "burned into" not in without.stderr
+
+
 def test_a_file_that_is_there_is_not_replaced_unless_told(
     nightread: Nightread, archive: Path, tmp_path: Path
 ) -> None:

@@ -27,5 +27,11 @@ def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
     assert alike.startswith("2 films share their SOP Instance UID")
 
 
+def test_films_with_text_in_their_pixels_are_counted(tmp_path: Path) -> None:
+    films = [Film(name, "DICOM", burned_in=said) for name, said in (("a", "YES"), ("b", "NO"), ("c", ""))]
+    (said,) = warning_lines(Inventory(tmp_path, films, []))
+    assert said.startswith("1 films say that text is burned into their pixels")
+
+
 def test_an_ordinary_archive_has_no_warning(tmp_path: Path) -> None:
     assert not [*warning_lines(Inventory(tmp_path, [Film("c", "PNG")], []))]
