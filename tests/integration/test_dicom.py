@@ -74,7 +74,7 @@ def assert_overlays_are_those_of_pictures(nightread: Nightread, boxes: list[dict
         film = pixels_of(folder / row["overlay_path"])
         picture = pixels_of(folder / paths[row["image_index"].partition(".")[0], row["finding"]])
         assert film.shape == picture.shape
-        assert np.abs(film - picture).mean() < 0.5
+        assert np.abs(film - picture).mean() < 2
 
 
 def pixels_of(path: Path) -> NDArray[np.int64]:
@@ -104,7 +104,7 @@ def test_a_model_is_trained_on_films_in_the_greyscale_that_its_card_keeps(
     done = nightread.run(
         *("train", tmp_path / "train" / "manifest.csv", "--images", films[0], "--name", "mine"),
         *("--valid", tmp_path / "valid" / "manifest.csv", "--valid-images", films[1]),
-        *("--findings", "Cardiomegaly", "--size", str(SIZE), "--epochs", "1", "--batch", "8"),
+        *("--findings", "Cardiomegaly", "--size", str(SIZE), "--epochs", "1", "--batch-size", "8"),
         *("--greyscale", "equalized"),
         timeout=600,
     )
