@@ -14,6 +14,7 @@ RUN python -m venv /opt/nightread
 ENV PATH=/opt/nightread/bin:$PATH
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY nightread.py nightread.py
 COPY config config
 COPY db db
 # A link in db/ leads to it: `nightread views` prints it.

@@ -4,13 +4,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from config.cards.classification import Preprocessing
+from config.failures import ImageUnusableError
 from config.films import Recipe
+from config.settings import Settings
+from db import queries
+from db.database import Database
+from jobs.errors import SourceError
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
 from workers.inference.formats.decode import read_picture
-from workers.inference.formats.picture import Picture
+from workers.inference.formats.picture import Picture, as_bytes
 from workers.inference.statistics import Statistics, sampled_statistics
 from workers.models.home import HomeScores
 
@@ -23,6 +31,27 @@ def picture_reader(
     `recipe`: what makes greys of DICOM films. `bits`: used in 16-bit pictures, None where nobody knows.
     """
     return partial(read_picture, source, max_pixels=max_pixels, bits=bits, recipe=recipe)
+
+
+def radiographs(
+    database: Database, settings: Settings, run_id: int
+) -> Callable[[str], NDArray[np.uint8] | None]:
+    """Return the function from an image of a run to its pixels, prepared as its heatmaps' grounds are.
+
+    Of an image that cannot be read it returns None.
+    """
+    root, bits = queries.images_of_run(database, run_id)
+    # The card of an imported run, or of an earlier version, says nothing of pixels or greys.
+    recipe: Recipe = queries.model_card(database, run_id).get("pixels", {}).get("greyscale", "window")
+
+    def read(name: str) -> NDArray[np.uint8] | None:
+        try:
+            picture = read_picture(open_source(root), name, settings.max_image_pixels, bits, recipe)
+        except (ImageUnusableError, SourceError):
+            return None
+        return as_bytes(picture.values)
+
+    return read
 
 
 def archive_statistics(

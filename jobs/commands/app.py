@@ -1,5 +1,7 @@
 """The command line itself: its commands, each loaded when called, and the one place where errors end."""
 
+import errno
+import logging
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
@@ -17,6 +19,11 @@ PANEL_RUN: Final = "Score an archive"
 PANEL_ASK: Final = "Look at the results"
 PANEL_MODELS: Final = "Models"
 PANEL_MANY: Final = "Run on several machines"
+
+log = logging.getLogger(__name__)
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""No space for a file: the same command works later, or with another disk."""
 
 Context = Any
 """Click's context, which Typer's versions keep in different places."""
@@ -107,3 +114,10 @@ def run_cli(app: typer.Typer) -> None:
         fail(str(error), EXIT_INCOMPLETE)
     except (JobsError, ConfigError, DatabaseError) as error:
         fail(str(error), EXIT_USAGE)
+    except UnicodeEncodeError as error:
+        fail(f"{error.object!r} is not text in UTF-8, as names and queries must be", EXIT_USAGE)
+    except OSError as error:
+        # A name that no file can have, or a folder that nobody may enter.
+        log.debug("this ended the command", exc_info=True)
+        what = f"{error.filename}: " if error.filename is not None else ""
+        fail(f"{what}{error.strerror or error}", EXIT_INCOMPLETE if error.errno in _FULL else EXIT_USAGE)

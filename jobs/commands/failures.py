@@ -16,7 +16,9 @@ app = typer.Typer()
 @app.command()
 def failures(
     run: RunArgument,
-    names: Annotated[int, typer.Option(min=1, metavar="N", help="Names of images per reason.")] = 5,
+    names: Annotated[
+        int, typer.Option(min=1, max=10_000, metavar="N", help="Names of images per reason.")
+    ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per reason.")] = False,
 ) -> None:
     """Show why images of a run have no scores: reasons, counts and first names.

@@ -71,6 +71,8 @@ def manifest(
     Example: nightread manifest /media/cd/DICOMDIR -o cd.csv --patient-id keep
     """
     settings = quiet_settings()
+    if not output.name:
+        fail("-o: name the file to write, such as manifest.csv", EXIT_USAGE)
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
     inventory = look_into(

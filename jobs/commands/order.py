@@ -1,7 +1,7 @@
 """From a command's options to a committed run: its images are looked up before anything is written."""
 
+import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import typer
 
@@ -43,7 +43,7 @@ def _order(
     name = model or load_settings().model
     if is_folder(manifest):
         root = manifest if manifest.is_dir() else manifest.parent
-        if images is not None and Path(images).resolve() != root.resolve():
+        if images is not None and os.path.realpath(images) != os.path.realpath(root):
             raise typer.BadParameter("a folder's files are its images; leave it out", param_hint="--images")
         images = str(root)
     elif images is None:

@@ -5,8 +5,8 @@ from typing import Final
 import typer
 
 _LAST: Final = "last"
-_LARGEST: Final = 2**63 - 1
-"""Databases keep a run's number in 64 bits."""
+LARGEST_NUMBER: Final = 2**63 - 1
+"""Databases keep the numbers of runs and evaluations in 64 bits."""
 
 
 def find_run(word: str) -> int:
@@ -17,7 +17,7 @@ def find_run(word: str) -> int:
     """
     if word.isascii() and word.isdigit():
         number = int(word)
-        if not 0 < number <= _LARGEST:
+        if not 0 < number <= LARGEST_NUMBER:
             raise typer.BadParameter(f"{word} is no run's number; see: nightread status")
         return number
     # A command's help needs no database.

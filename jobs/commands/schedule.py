@@ -172,7 +172,10 @@ def add_evaluate(
         typer.Option(metavar="NAME", help="Name of these labels in the results; needed with --labels."),
     ] = None,
     bootstrap: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Resamples of patients for intervals; 0 for none.")
+        int,
+        typer.Option(
+            min=0, max=100_000, metavar="N", help="Resamples of patients for intervals; 0 for none."
+        ),
     ] = 0,
     sensitivity: Annotated[
         float | None,

@@ -163,7 +163,8 @@ class EmbeddedStack:
             "NIGHTREAD_BROKER_URL": self.broker_url,
             "NIGHTREAD_MODEL": self._model,
         }
-        command = [sys.executable, "-m", "workers.commands.main", "worker", "--name", "embedded@%h"]
+        # -P: a workers.py in the folder that the command was called in is not ours.
+        command = [sys.executable, "-P", "-m", "workers.commands.main", "worker", "--name", "embedded@%h"]
         self._worker = self._spawn(command, self.worker_log, environment)
 
     def _spawn(

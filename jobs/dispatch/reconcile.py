@@ -35,7 +35,10 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
         patience = settings.lease_seconds
         if recovery.has_queued_before(database, patience) and broker.is_drained():
             lost = recovery.requeue_lost(database, patience)
-            log.warning("%d batches were announced %g s ago and are in no queue: sent again", lost, patience)
+            if lost:
+                log.warning(
+                    "%d batches were announced %g s ago and are in no queue: sent again", lost, patience
+                )
         top_up(database, broker)
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
     except BrokerAwayError as error:

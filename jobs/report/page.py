@@ -1,8 +1,10 @@
 """The page of a run's report: its sections in their order, filled into the template, as one file."""
 
+import base64
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from config.files import write_whole
 from config.settings import Settings
@@ -19,16 +21,25 @@ from jobs.report.sections.gallery import PICTURES, highest_overlays
 from jobs.report.sections.localisation import localisation
 from jobs.report.sections.run import facts
 from jobs.report.sections.subgroups import subgroups
+from jobs.report.sections.summary import alerts, first_images, summary, worst_errors
 from jobs.report.sections.thresholds import thresholds
 from jobs.report.templates import environment
+from jobs.report.words import finding_in_words, subgroup_in_words
+
+_FIRST: Final = 10
+_ERRORS: Final = 8
+"""Rows of the worklist, and of each kind of error."""
 
 
-def write_report(database: Database, settings: Settings, run_id: int, path: Path) -> int:
+def write_report(
+    database: Database, settings: Settings, run_id: int, path: Path, radiograph: plots.Radiograph
+) -> int:
     """Write a run's page, whole or not at all, over what was there; returns its size in bytes.
 
-    Raises UnknownRunError where there is no such run, and OSError.
+    `radiograph` reads the pictures that stand beside their heatmaps. Raises UnknownRunError where there is no
+    such run, and OSError.
     """
-    page = render(page_content(database, settings.overlays, run_id)).encode()
+    page = render(page_content(database, settings.overlays, run_id, radiograph)).encode()
     write_whole(path, page)
     return len(page)
 
@@ -37,6 +48,9 @@ def render(content: Content) -> str:
     """Fill the page's template with `page_content`; all but our own SVG is escaped."""
     templates = environment()
     templates.filters["moment"] = _moment
+    templates.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
+    templates.filters["finding"] = finding_in_words
+    templates.filters["subgroup"] = subgroup_in_words
     return templates.get_template("page.html.j2").render(content)
 
 
@@ -44,7 +58,7 @@ def _moment(value: datetime) -> str:
     return f"{value:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def page_content(database: Database, overlays: Path, run_id: int) -> Content:
+def page_content(database: Database, overlays: Path, run_id: int, radiograph: plots.Radiograph) -> Content:
     """Read the content of the page's sections, by name; UnknownRunError if there is no such run.
 
     `overlays`: the folder that the paths of overlays are relative to.
@@ -63,6 +77,9 @@ def page_content(database: Database, overlays: Path, run_id: int) -> Content:
             change = plain_change(connection, run_id, evaluation, figures["aucs"])
         highest = highest_overlays(connection, run_id)
         filmed = films(connection, run_id)
+        raised = alerts(connection, run_id)
+        first = first_images(connection, run_id, _FIRST)
+        errors = worst_errors(connection, run_id, _ERRORS)
     return {
         "written_at": datetime.now(UTC),
         "nightread": version("nightread"),
@@ -78,8 +95,12 @@ def page_content(database: Database, overlays: Path, run_id: int) -> Content:
         "comparison": compared,
         "change": change,
         "most_pictures": PICTURES,
-        "gallery": plots.gallery(overlays, findings, highest),
         "films": filmed,
+        "gallery": plots.gallery(overlays, findings, highest, radiograph),
+        "colour_bar": plots.colour_bar(),
+        "alerts": raised,
+        "worklist": first,
+        "errors": errors,
         "failures": queries.failure_reasons(database, run_id),
     }
 
@@ -94,6 +115,7 @@ def _figures(connection: Connection, evaluation_id: int, findings: list[str]) ->
     return {
         "aucs": whole,
         "mean": averaged,
+        **summary(whole, averaged),
         "published": published(connection, whole, averaged),
         "plots": drawn(connection, evaluation_id, whole, at_card),
         "thresholds": by_finding,

@@ -18,7 +18,8 @@ class FolderSource:
 
     def __init__(self, root: str | Path) -> None:
         """Take the folder; `require` checks that it is there."""
-        self._folder = Path(str(root).removeprefix("file://")).resolve()
+        # Unlike Path.resolve, it leaves a link that leads to itself as it is: `require` says what is wrong.
+        self._folder = Path(os.path.realpath(str(root).removeprefix("file://")))
         self.root = str(self._folder)
 
     def require(self) -> None:

@@ -16,6 +16,7 @@ from browsers import needs_chromium, open_chromium
 from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from sqlalchemy import select, update
 from support import Nightread, write_manifest
 
@@ -120,6 +121,11 @@ def test_report_reads_on_desk_phone_and_paper_and_asks_nothing_of_the_network(
     assert (folder / "run.html").stat().st_size < 5_000_000
 
     page = f"{address}/run.html"
+    show(browser, page, 1280, "light")
+    assert of_page(browser, "document.documentElement.scrollHeight") < 6_000
+    browser.execute_script("document.querySelector('#auroc summary').focus()")
+    browser.switch_to.active_element.send_keys(Keys.ENTER)
+    assert of_page(browser, "document.querySelector('#auroc details').open")
     for width in (375, 1280):
         for scheme in ("light", "dark"):
             show(browser, page, width, scheme)
@@ -127,6 +133,10 @@ def test_report_reads_on_desk_phone_and_paper_and_asks_nothing_of_the_network(
             assert of_page(browser, "document.documentElement.scrollWidth") <= width
             for selector in ("body", ".soft", "td small", "a", "svg text"):
                 assert contrast(browser, selector) >= 4.5, (width, scheme, selector)
+            browser.execute_script(
+                "for (const folded of document.querySelectorAll('details')) folded.open = true"
+            )
+            assert of_page(browser, "document.documentElement.scrollWidth") <= width
             if width == 375:
                 boxes = "[...document.querySelectorAll('.scroll')]"
                 assert of_page(browser, boxes + ".filter(b => b.scrollWidth > b.clientWidth).length") >= 3

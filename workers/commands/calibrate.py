@@ -6,6 +6,7 @@ import typer
 
 from db.calibration import calibrate_run, images_fitted
 from jobs.commands.options import RunArgument
+from jobs.commands.runs import LARGEST_NUMBER
 from jobs.commands.session import existing
 from jobs.console import err, say, warn
 
@@ -18,6 +19,8 @@ def calibrate(
     evaluation: Annotated[
         int | None,
         typer.Option(
+            min=1,
+            max=LARGEST_NUMBER,
             metavar="NUMBER",
             help="Evaluation whose fit is taken, of any run of this model. Default: the run's newest.",
         ),

@@ -52,7 +52,10 @@ def evaluate(
     bootstrap: Annotated[
         int,
         typer.Option(
-            min=0, metavar="N", help="Resamples of patients, for a second interval; 1000 are usual."
+            min=0,
+            max=100_000,
+            metavar="N",
+            help="Resamples of patients, for a second interval; 1000 are usual.",
         ),
     ] = 0,
     sensitivity: Annotated[

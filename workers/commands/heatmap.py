@@ -7,6 +7,7 @@ import numpy as np
 import typer
 
 from config.cards.classification import ClassificationCard
+from config.cards.model import make_card
 from config.failures import ImageUnusableError
 from db import queries
 from jobs.commands.options import RunArgument
@@ -45,8 +46,11 @@ def heatmap(
         fail(f"run {run} has no finding {finding!r}; it has: {', '.join(stored.findings)}", EXIT_USAGE)
     maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
     map_ = maps[:, :, stored.findings.index(meant)]
+    card = make_card(queries.model_card(database, run))
+    if not isinstance(card, ClassificationCard):
+        fail(f"model {card.name} has no network, and its maps no picture to lie on", EXIT_USAGE)
+    pixels = card.pixels
     try:
-        pixels = ClassificationCard.model_validate(queries.model_card(database, run)).pixels
         source, limit = open_source(stored.root), settings.max_image_pixels
         picture = read_picture(source, image, limit, stored.bits, pixels.greyscale)
         region = visible_region(pixels, picture.width, picture.height)

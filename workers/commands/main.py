@@ -32,9 +32,9 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "Stop a run; batches in progress are finished, and `nightread resume` continues it.",
     ),
     "demo": Entry(
-        "jobs.commands.demo",
+        "workers.commands.demo",
         PANEL_RUN,
-        "Draw an archive of phantoms, score it, and ask its database three questions. Takes about a minute.",
+        "Draw phantoms, score them, and ask the database three questions: two minutes on two cores.",
     ),
     "import-scores": Entry(
         "workers.commands.import_scores",
@@ -67,7 +67,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "Put a run's images in the order in which somebody should look at them, with the reason of each.",
     ),
     "report": Entry(
-        "jobs.commands.report",
+        "workers.commands.report",
         PANEL_ASK,
         "Write a run's report: one HTML file with its figures, curves and overlays, to read, print or send.",
     ),

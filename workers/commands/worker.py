@@ -99,4 +99,4 @@ def _run_until_stopped(work: Callable[[list[str]], None], arguments: list[str]) 
         return  # by a signal, or a command from outside
     logging.getLogger(__name__).warning("the connection to the broker was lost; starting again")
     time.sleep(1)  # a worker that cannot run at all must not fill the log
-    os.execv(sys.executable, [sys.executable, "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves

@@ -123,10 +123,12 @@ def _add_plots(
     key = {"finding_id": finding_id}
     bounds = bin_intervals(labels, p, patients)
     for number, (bin_, (low, high)) in enumerate(zip(summary.calibration.bins, bounds, strict=True)):
-        means = {"mean_probability": bin_.mean_probability, "share_positive": bin_.observed}
-        means |= {"share_low": low, "share_high": high}
+        shares = {"share_positive": bin_.observed, "share_low": low, "share_high": high}
         figures.bins.append(
-            key | {"bin": number, "lower": bin_.lower, "upper": bin_.upper, "images": bin_.n} | means
+            key
+            | {"bin": number, "lower": bin_.lower, "upper": bin_.upper, "images": bin_.n}
+            | {"mean_probability": bin_.mean_probability}
+            | shares
         )
     curves = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
     for name, curve in curves.items():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
 from config.errors import ConfigError
+from config.extras import install_command
 from workers.inference.devices import prepare_gpus
 from workers.inference.golden import expected_scores
 from workers.inference.networks.network import Tensor, TensorFunction, network_of
@@ -81,8 +82,8 @@ class OpenVINOEngine:
             from openvino import properties
         except ImportError as error:
             raise ConfigError(
-                f"OpenVINO is not installed ({error}); in Nightread's folder run: .venv/bin/python -m pip "
-                "install --constraint constraints.txt --editable '.[openvino]', or unset NIGHTREAD_ENGINE"
+                f"OpenVINO is not installed ({error}); run: {install_command('openvino')}; or unset "
+                "NIGHTREAD_ENGINE"
             ) from error
         _load_tensorflow(threads)
         self.name = "openvino-bf16" if half else "openvino"

@@ -18,6 +18,12 @@ from workers.metrics.shares import Bounds, clustered_wilson
 from workers.metrics.thresholds import known_images, missing_class
 
 BINS: Final = 20
+"""Of equal width, of which the expected error is the mean."""
+
+_FEWEST: Final = 10
+"""Images in a bin that is shown, at least, where there are as many."""
+
+_MOST_SHOWN: Final = 10
 
 # The step of float32 below 1: a network cannot say more, and the logit of 0 or 1 is infinite.
 _CLOSEST: Final = 2.0**-24
@@ -25,21 +31,22 @@ _CLOSEST: Final = 2.0**-24
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """The images with lower <= p < upper, in the last bin p <= upper; without an image the means are None."""
+    """The images with lower <= p < upper, in the last bin p <= upper; there is at least one."""
 
     lower: float
     upper: float
     n: int
-    mean_probability: float | None
-    observed: float | None
+    mean_probability: float
+    observed: float
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """How far probabilities are from observed shares; without a labelled image, or with a NaN, all is None.
 
-    `brier`: the mean squared distance of probability and label. `expected_error`: the mean over the bins of
-    |observed share - mean probability|, weighted by their images. `bins`: 20 of equal width, or none.
+    `brier`: the mean squared distance of probability and label. `expected_error`: the mean over 20 bins of
+    equal width of |observed share - mean probability|, weighted by their images. `bins`: up to ten that hold
+    equally many images, ten or more where there are as many; equal probabilities are in one bin.
     """
 
     brier: float | None
@@ -68,19 +75,21 @@ def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
     if reason:
         return Calibration(None, None, (), reason)
     _require_probabilities(p)
-    edges, index = _binned(p)
-    counts = np.bincount(index, minlength=BINS)
-    filled = np.maximum(counts, 1)
-    means = np.bincount(index, weights=p, minlength=BINS) / filled
-    observed = np.bincount(index, weights=truth, minlength=BINS) / filled
-    bins = tuple(
-        Bin(float(lower), float(upper), int(n), float(mean) if n else None, float(share) if n else None)
-        for lower, upper, n, mean, share in zip(edges[:-1], edges[1:], counts, means, observed, strict=True)
-    )
+    wide = np.minimum((np.arange(BINS + 1) / BINS).searchsorted(p, side="right") - 1, BINS - 1)
+    apart = np.bincount(wide, weights=truth - p, minlength=BINS)
+    edges, index = _quantiles(p)
+    counts = np.bincount(index)
+    means = np.bincount(index, weights=p) / counts
+    observed = np.bincount(index, weights=truth) / counts
     return Calibration(
         brier=float(brier_score_loss(truth, p, pos_label=1)),
-        expected_error=float(np.abs(observed - means) @ counts / truth.size),
-        bins=bins,
+        expected_error=float(np.abs(apart).sum() / truth.size),
+        bins=tuple(
+            Bin(float(lower), float(upper), int(n), float(mean), float(share))
+            for lower, upper, n, mean, share in zip(
+                edges[:-1], edges[1:], counts, means, observed, strict=True
+            )
+        ),
     )
 
 
@@ -89,18 +98,18 @@ def bin_intervals(
 ) -> list[Bounds]:
     """Return the 95% interval of each bin's observed share, by patient: Wilson's, see `clustered_wilson`.
 
-    Labels and probabilities are as in `calibrate`; `patients` (N,) are numbers from 0. Bins without an image
-    have no interval; without a labelled image there are no bins.
+    Labels and probabilities are as in `calibrate`; `patients` (N,) are numbers from 0. Without a
+    labelled image there are no bins.
     """
     truth, (p,), reason = known_images(labels, probabilities)
     if reason:
         return []
     whose = patients[(labels == 0) | (labels == 1)]
-    _, index = _binned(p)
+    edges, index = _quantiles(p)
     # Each pair of a patient and a bin once, in the bins' order.
     pairs, of_image = np.unique(index * (1 + int(whose.max())) + whose, return_inverse=True)
     wholes, parts = np.bincount(of_image), np.bincount(of_image[truth], minlength=pairs.size)
-    starts = np.searchsorted(pairs // (1 + int(whose.max())), np.arange(BINS + 1))
+    starts = np.searchsorted(pairs // (1 + int(whose.max())), np.arange(edges.size))
     return [clustered_wilson(parts[start:end], wholes[start:end]) for start, end in pairwise(starts)]
 
 
@@ -150,11 +159,16 @@ def _logistic_regression(x: NDArray[np.float64], target: NDArray[np.float64]) ->
     return float(fit.x[0]), float(fit.x[1])
 
 
-def _binned(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return the edges (BINS + 1,) and each probability's bin (N,)."""
-    # The edges as they are stored, so that SQL puts an image into the same bin.
-    edges = np.arange(BINS + 1) / BINS
-    return edges, np.minimum(np.searchsorted(edges, p, side="right") - 1, BINS - 1)
+def _quantiles(p: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the edges (bins + 1,) of bins that hold equally many probabilities, and the bin of each (N,).
+
+    An edge is a probability that occurs, so that no bin is empty, and SQL puts an image into the same bin.
+    """
+    ordered = np.sort(p)
+    bins = min(_MOST_SHOWN, max(1, p.size // _FEWEST))
+    starts = ordered[np.arange(1, bins) * p.size // bins]
+    edges = np.unique(np.concatenate([[0.0], starts[starts > ordered[0]], [1.0]]))
+    return edges, np.minimum(np.searchsorted(edges, p, side="right") - 1, edges.size - 2)
 
 
 def _logits(p: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from config.extras import install_command
+
 SAVE_STATE_DICT: Final = (
     "save its arrays where it was trained, in Python: "
     '`import torch; torch.save(model.state_dict(), "weights.pth")`'
@@ -9,14 +11,7 @@ SAVE_STATE_DICT: Final = (
 
 SAVE_KERAS: Final = 'save it where it was trained, in Python: `import keras; model.save("model.keras")`'
 
-TORCH_MISSING: Final = (
-    "in Nightread's folder run: "
-    ".venv/bin/python -m pip install --constraint constraints.txt --editable '.[torch]'"
-)
+TORCH_MISSING: Final = f"run: {install_command('torch')}"
 
-OPENVINO_MISSING: Final = (
-    "in Nightread's folder run: "
-    ".venv/bin/python -m pip install --constraint constraints.txt --editable '.[openvino]'; or "
-    f"{SAVE_STATE_DICT}"
-)
+OPENVINO_MISSING: Final = f"run: {install_command('openvino')}; or {SAVE_STATE_DICT}"
 """For ONNX graphs."""

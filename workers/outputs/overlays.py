@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.files import write_whole
-from workers.inference.formats.picture import Picture, is_grey
+from workers.inference.formats.picture import Picture, as_bytes, is_grey
 from workers.inference.region import Region
 from workers.outputs.drawing import Drawing
 
@@ -26,7 +26,9 @@ _STRONGEST_COLOUR: Final = 0.5
 _LEVELS: Final = np.arange(256, dtype=np.uint8)[:, None]
 _OPACITY: Final = _STRONGEST_COLOUR * np.minimum(1.0, 2.0 * _LEVELS / 255)
 _KEPT: Final = (255 * (1 - _OPACITY)).round().astype(np.uint8)
-_ADDED: Final = (cv2.applyColorMap(_LEVELS, cv2.COLORMAP_JET) * _OPACITY[..., None]).round().astype(np.uint8)
+_ADDED: Final = (
+    (cv2.applyColorMap(_LEVELS, cv2.COLORMAP_INFERNO) * _OPACITY[..., None]).round().astype(np.uint8)
+)
 
 
 def render(
@@ -35,14 +37,13 @@ def render(
     longest_side: int | None = None,
     region: Region | None = None,
 ) -> NDArray[np.uint8]:
-    """Lay one map (h, w), values 0-1, over a picture in OpenCV's `jet`: (height, width, 3) uint8, BGR.
+    """Lay one map (h, w), values 0-1, over a picture in OpenCV's `inferno`: (height, width, 3) uint8, BGR.
 
     `region` is the part of the picture that the map covers; without it the whole.
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
-    values = picture.values
-    base = np.asarray(values if values.dtype == np.uint8 else values.round(), dtype=np.uint8)
+    base = as_bytes(picture.values)
     scale = 1.0 if longest_side is None else min(1.0, longest_side / max(picture.width, picture.height))
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale < 1.0:

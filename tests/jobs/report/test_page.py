@@ -1,5 +1,6 @@
 """What a report says, on both databases, of rows as a run and its evaluations leave them."""
 
+import base64
 import html
 import json
 import re
@@ -10,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Table, insert, select, text, update
 from support import STUB_CARD, finding_ids, make_run, score_batches, write_card, write_manifest
 from typer.testing import CliRunner
 
@@ -23,10 +25,12 @@ from db import queries, schema
 from db.database import Database
 from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
-from jobs.commands import report as report_cli
 from jobs.report.page import write_report
 from jobs.report.sections.films import _MEANING
+from jobs.report.words import finding_in_words, subgroup_in_words
 from jobs.submit import Order, submit
+from jobs.worklist import read_worklist
+from workers.commands import report as report_cli
 from workers.commands.main import app
 
 IMAGES = 30
@@ -216,9 +220,14 @@ def full_run(database: Database, folder: Path) -> int:
     return run_id
 
 
+def radiograph(name: str) -> NDArray[np.uint8] | None:
+    """The pictures of the archive, of which one cannot be read."""
+    return None if name == "00000003_000.png" else np.full((512, 430), 90, dtype=np.uint8)
+
+
 def report(database: Database, folder: Path, run_id: int) -> str:
     path = folder / "run.html"
-    size = write_report(database, Settings(home=folder), run_id, path)
+    size = write_report(database, Settings(home=folder), run_id, path, radiograph)
     assert path.stat().st_size == size < 5_000_000
     return path.read_text(encoding="utf-8")
 
@@ -243,6 +252,85 @@ def table_row(part: str, head: str) -> list[str]:
     rows = re.findall(r"<tr>(.*?)</tr>", part, re.DOTALL)
     (found,) = [row for row in rows if f">{head}</th>" in row]
     return [words(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", found, re.DOTALL)]
+
+
+# --- the first screen --------------------------------------------------------------------------------------
+
+
+def test_the_first_screen_has_counts_mean_best_and_worst_and_alerts(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = full_run(database, tmp_path)
+    evaluation, ids = evaluate(database, run_id, minute=5)
+    with database.write() as connection:
+        results = schema.evaluations.evaluation_result
+        connection.execute(
+            update(results)
+            .where(results.c.evaluation_id == evaluation, results.c.finding_id == ids["Effusion"])
+            .values(auroc=0.61, ci_low=0.5, ci_high=0.7)
+        )
+    told = words(section(report(database, tmp_path, run_id), "summary"))
+    assert "28 of 30 scored 2 failed" in told
+    assert "Mean AUROC 0.900 0.860-0.930 over 3 findings" in told
+    assert "Best finding Atelectasis 0.900 0.800-0.950 , 12 positive" in told
+    assert "Worst finding Effusion 0.610 0.500-0.700 , 12 positive" in told
+    assert "Alerts none" in told
+    assert "Not in the mean, for fewer than ten patients of a class: Infiltration, Mass," in told
+
+
+def test_all_findings_stand_in_one_plot_that_is_also_a_file(database: Database, tmp_path: Path) -> None:
+    page = report(database, tmp_path, full_run(database, tmp_path))
+    part = section(page, "summary")
+    assert 'aria-label="AUROC of each finding with its 95% interval: Atelectasis 0.900 (0.800' in part
+    (file,) = re.findall(r'download="run-1-auroc.svg" href="data:image/svg\+xml;base64,([^"]+)"', part)
+    drawn = base64.b64decode(file).decode()
+    for shown in ("Atelectasis", "Effusion", "Mean of 3", "AUROC (95% interval)"):
+        assert f">{shown}</text>" in drawn
+    assert "var(--" not in drawn
+
+
+def test_worst_errors_are_of_the_labels_that_the_model_contradicts_most(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = full_run(database, tmp_path)
+    part = section(report(database, tmp_path, run_id), "errors")
+    with database.read() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT image_index, finding, label, probability - threshold AS error FROM scores "
+                "WHERE run_id = :run_id AND label IS NOT NULL"
+            ),
+            {"run_id": run_id},
+        ).all()
+    missed = min((row for row in rows if row.label == 1), key=lambda row: row.error)
+    false = max((row for row in rows if row.label == 0), key=lambda row: row.error)
+    for row in (missed, false):
+        assert row.image_index in part
+        assert finding_in_words(row.finding) in part
+    first = re.findall(r'<tbody>\n<tr><th scope="row">(.*?)</th>', part)
+    assert first == [missed.image_index, false.image_index]
+
+
+def test_the_first_of_the_worklist_are_named(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    part = section(report(database, tmp_path, run_id), "worklist")
+    rows, _ = read_worklist(database, run_id, 10)
+    assert re.findall(r'<th scope="row">(.*?)</th>', part) == [row["image_index"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("all", "All images"),
+        ("sex=F", "Women"),
+        ("age=0-17", "0\N{EN DASH}17 years"),
+        ("age=80+", "80 years and older"),
+        ("view=LL", "View LL"),
+        ("shift=night", "shift=night"),
+    ],
+)
+def test_subgroups_are_named_in_words(name: str, shown: str) -> None:
+    assert subgroup_in_words(name) == shown
 
 
 # --- the figures -------------------------------------------------------------------------------------------
@@ -339,15 +427,15 @@ def test_subgroups_stand_in_a_table_and_in_plots(database: Database, tmp_path: P
     part = section(report(database, tmp_path, full_run(database, tmp_path)), "subgroups")
     assert re.findall(r'<th scope="col"[^>]*>(.*?)</th>', part) == [
         "Finding",
-        "all",
-        "sex=F",
-        "sex=M",
-        "view=AP",
+        "All images",
+        "Women",
+        "Men",
+        "AP view",
     ]
     assert table_row(part, "Cardiomegaly")[4] == "- 0 / 30"
     assert table_row(part, "Atelectasis")[4] == "0.900 0.800-0.950 12 / 18"
-    assert 'aria-label="AUROC of Cardiomegaly by subgroup: all 0.900 (0.800 to 0.950); sex=F' in part
-    assert "view=AP none" in part
+    assert 'aria-label="AUROC of Cardiomegaly by subgroup: All images 0.900 (0.800 to 0.950); Women' in part
+    assert "AP view none" in part
 
 
 def test_findings_without_a_curve_are_named_with_the_reason(database: Database, tmp_path: Path) -> None:
@@ -460,7 +548,8 @@ def test_gallery_shows_the_three_highest_and_says_which_file_is_missing(
         [first, second, third], abs=6e-4
     )
     assert f"{lowest:.3f}" not in part
-    assert part.count('<img src="data:image/jpeg;base64,') == 2
+    assert part.count('<img src="data:image/jpeg;base64,') == 4  # each beside its bare radiograph
+    assert part.count('alt="Radiograph ') == 2
     assert "No picture: its file is missing" in words(part)
     alternative = (
         r'alt="Heatmap on \d{8}_000.png: Atelectasis, probability [\d.]+, at or above the threshold of'
@@ -484,9 +573,8 @@ def test_a_run_that_goes_on_says_so_and_counts_what_is_pending(database: Databas
     run_id = make_run(database, tmp_path, IMAGES)
     page = report(database, tmp_path, run_id)
     assert "This run is running." in words(page)
-    told = words(section(page, "run"))
-    assert "30 images = 0 scored + 0 failed + 30 pending." in told
-    assert "No image has been scored yet." in told
+    assert "30 images = 0 scored + 0 failed + 30 pending." in words(section(page, "run"))
+    assert "No image has been scored yet." in words(section(page, "summary"))
     assert "There is no evaluation yet" in words(section(page, "auroc"))
     assert "This run has no overlays" in words(section(page, "gallery"))
     assert "No image failed." in words(section(page, "failures"))
@@ -497,9 +585,9 @@ def test_counts_that_disagree_are_a_warning(database: Database, tmp_path: Path) 
     with database.write() as connection:
         failed = schema.runs.image_result.c.status == "failed"
         connection.execute(schema.runs.image_result.delete().where(failed))
-    told = words(section(report(database, tmp_path, run_id), "run"))
-    assert "The counts disagree." in told
-    assert "Each image has exactly one outcome" not in told
+    page = report(database, tmp_path, run_id)
+    assert "The counts disagree." in words(section(page, "summary"))
+    assert "Each image has exactly one outcome" not in words(page)
 
 
 def test_a_run_without_labels_says_so_for_its_findings(database: Database, tmp_path: Path) -> None:
@@ -523,7 +611,9 @@ def test_a_run_without_labels_says_so_for_its_findings(database: Database, tmp_p
         )
     page = report(database, tmp_path, run_id)
     assert table_row(section(page, "auroc"), "Mass")[3] == "undefined: no labelled image"
-    assert f"Without a plot (no labelled image): {', '.join(FINDINGS)}." in words(section(page, "curves"))
+    assert f"Without a plot (no labelled image): {', '.join(map(finding_in_words, FINDINGS))}." in words(
+        section(page, "curves")
+    )
     assert "it was made without heatmaps" in words(section(page, "gallery"))
     assert 'id="subgroups"' not in page
 
@@ -582,7 +672,7 @@ def test_page_asks_nothing_of_the_network_and_its_ids_occur_once(database: Datab
 @pytest.fixture
 def command(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The command on the test's own database, which is closed at its end."""
-    monkeypatch.setattr(report_cli, "ready", lambda: (Settings(home=tmp_path), database))
+    monkeypatch.setattr(report_cli, "existing", lambda: (Settings(home=tmp_path), database))
     return lambda *arguments: CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 

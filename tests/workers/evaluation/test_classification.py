@@ -129,11 +129,9 @@ def test_sister_views_agree_with_the_auc_row_they_belong_to(database: Database, 
     assert row["ci_low"] < row["mean_auroc"] < row["ci_high"]
     assert row["left_out"] == "|".join(FINDINGS[4:])
     bins = rows_of(database, "SELECT * FROM calibration WHERE finding = 'Effusion' ORDER BY bin")
-    assert [bin_["bin"] for bin_ in bins] == list(range(20))
+    assert [bin_["bin"] for bin_ in bins] == list(range(len(bins)))
     assert sum(bin_["images"] for bin_ in bins) == IMAGES
-    assert all(
-        bin_["share_low"] <= bin_["share_positive"] <= bin_["share_high"] for bin_ in bins if bin_["images"]
-    )
+    assert all(bin_["share_low"] <= bin_["share_positive"] <= bin_["share_high"] for bin_ in bins)
     curve = rows_of(
         database, "SELECT x, y FROM curves WHERE finding = 'Effusion' AND curve = 'roc' ORDER BY point"
     )

@@ -1,5 +1,7 @@
 """Whether a probability means what it says, and Platt's correction of one that does not."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -26,46 +28,50 @@ def simulated(
 def test_four_images_worked_by_hand() -> None:
     result = calibrate(np.array([0, 1, 1, 0]), np.array([0.01, 0.02, 0.97, 1.0]))
     assert result.brier == pytest.approx((0.01**2 + 0.98**2 + 0.03**2 + 1) / 4)
-    # Two bins of two images: a mean of 0.015 and one of 0.985, half of each positive.
+    # Two bins, of 20, with two images: a mean of 0.015 and one of 0.985, half of each positive.
     assert result.expected_error == pytest.approx(0.485)
-    first, *between, last = result.bins
-    assert (first.lower, first.upper, first.n, first.observed) == (0, 0.05, 2, 0.5)
-    assert first.mean_probability == pytest.approx(0.015)
-    assert (last.lower, last.upper, last.n, last.observed) == (0.95, 1, 2, 0.5)
-    assert last.mean_probability == pytest.approx(0.985)
-    assert len(between) == 18
-    assert {(bin_.n, bin_.mean_probability, bin_.observed) for bin_ in between} == {(0, None, None)}
+    (only,) = result.bins
+    assert (only.lower, only.upper, only.n, only.observed) == (0, 1, 4, 0.5)
+    assert only.mean_probability == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_bins_and_brier_are_scikit_learns(seed: int) -> None:
+def test_error_and_brier_are_scikit_learns(seed: int) -> None:
     labels, p = simulated(5_000, seed)
     result = calibrate(labels, p)
     observed, means = calibration_curve(labels, p, n_bins=20, strategy="uniform")
-    filled = [bin_ for bin_ in result.bins if bin_.n]
-    assert [bin_.observed for bin_ in filled] == pytest.approx(observed)
-    assert [bin_.mean_probability for bin_ in filled] == pytest.approx(means)
+    counts = np.histogram(p, bins=20, range=(0, 1))[0]
+    assert result.expected_error == pytest.approx(counts[counts > 0] @ np.abs(observed - means) / labels.size)
     assert result.brier == pytest.approx(brier_score_loss(labels, p))
-    weights = np.array([bin_.n for bin_ in filled]) / labels.size
-    assert result.expected_error == pytest.approx(weights @ np.abs(observed - means))
 
 
-def test_probability_on_an_edge_lies_in_the_upper_bin() -> None:
-    for k, edge in enumerate(np.arange(21) / 20):
-        counts = [bin_.n for bin_ in calibrate(np.array([1]), np.array([edge])).bins]
-        assert counts.index(1) == min(k, 19)
-        assert sum(counts) == 1
+@pytest.mark.parametrize(("images", "bins"), [(5, 1), (19, 1), (20, 2), (57, 5), (100, 10), (5_000, 10)])
+def test_bins_hold_equally_many_images_and_are_scikit_learns_by_quantile(images: int, bins: int) -> None:
+    labels, p = simulated(images, seed=1)
+    found = calibrate(labels, p).bins
+    assert len(found) == bins
+    assert max(bin_.n for bin_ in found) - min(bin_.n for bin_ in found) <= 1
+    assert (found[0].lower, found[-1].upper) == (0, 1)
+    assert all(earlier.upper == later.lower for earlier, later in pairwise(found))
+    if images == 5_000:
+        observed, means = calibration_curve(labels, p, n_bins=bins, strategy="quantile")
+        assert [bin_.observed for bin_ in found] == pytest.approx(observed, abs=0.005)
+        assert [bin_.mean_probability for bin_ in found] == pytest.approx(means, abs=0.002)
+
+
+def test_equal_probabilities_are_in_one_bin() -> None:
+    p = np.repeat([0.0, 0.2, 1.0], [60, 3, 37])
+    found = calibrate(np.zeros(100, dtype=int), p).bins
+    assert [(bin_.lower, bin_.upper, bin_.n) for bin_ in found] == [(0.0, 0.2, 60), (0.2, 1.0, 40)]
 
 
 def test_each_bin_has_wilsons_interval_by_patient() -> None:
-    labels = np.array([1, 0, 1, 0, 1, -1])
-    p = np.array([0.01, 0.02, 0.52, 0.53, 0.54, 0.99])
-    bounds = bin_intervals(labels, p, np.array([7, 8, 9, 9, 11, 11]))
-    assert bounds[0] == wilson(1, 2)
-    assert bounds[10] == clustered_wilson(np.array([1, 1]), np.array([2, 1]))
-    assert bounds[10] != wilson(2, 3)
-    assert {bound for place, bound in enumerate(bounds) if place not in {0, 10}} == {(None, None)}
-    assert len(bounds) == 20
+    labels = np.array([1, 0] * 5 + [1, 0] * 5 + [-1])
+    p = np.array([0.01] * 10 + [0.52] * 10 + [0.99])
+    patients = np.array([*range(10), *(20, 20, 21, 21, 22, 22, 23, 23, 24, 24), 20])
+    first, second = bin_intervals(labels, p, patients)
+    assert first == wilson(5, 10)
+    assert second == clustered_wilson(np.array([1] * 5), np.array([2] * 5))
     assert bin_intervals(labels[-1:], p[-1:], np.array([3])) == []
 
 

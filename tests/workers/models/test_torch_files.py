@@ -321,7 +321,7 @@ def test_missing_package_is_named_with_what_installs_it(
     message = file_refusal(tmp_path / name)
     assert f"{package} is needed" in message
     assert "in Nightread's folder run: " in message
-    assert "--editable '.[torch]'" in message
+    assert "-m pip install 'safetensors>=0.5' 'torch>=2.10'" in message
 
 
 def test_safetensors_file_needs_no_torch(

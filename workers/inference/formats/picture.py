@@ -52,6 +52,11 @@ def is_grey(values: Values) -> bool:
     return values.ndim == _GREY_AXES
 
 
+def as_bytes(values: Values) -> NDArray[np.uint8]:
+    """Return a picture's values as whole numbers, to be looked at."""
+    return np.asarray(values if values.dtype == np.uint8 else values.round(), dtype=np.uint8)
+
+
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raise ImageUnusableError for a picture of more than `max_pixels`, going by its header."""
     if width * height > max_pixels:

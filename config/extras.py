@@ -1,0 +1,16 @@
+"""What to install for what an extra brings, as a command that works here."""
+
+import re
+import shlex
+import sys
+from importlib.metadata import requires
+
+
+def install_command(extra: str) -> str:
+    """Return pip's command for the packages of an extra, by this very Python.
+
+    It names the packages themselves: Nightread is on no index, and its own folder may be gone.
+    """
+    marker = re.compile(rf"""extra == ["']{extra}["']""")
+    wanted = [line.partition(";")[0].strip() for line in requires("nightread") or () if marker.search(line)]
+    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])

@@ -1,0 +1,55 @@
+"""docs/first-hour.md is typed again: each command of it, and the lines that it shows."""
+
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from support import ROOT, Nightread
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(900)]
+
+PAGE = ROOT / "docs" / "first-hour.md"
+FOLDER = "/home/ann/chest"
+
+
+class Typed(NamedTuple):
+    """A command of the page, and the lines that it shows; `…` is none of them."""
+
+    words: list[str]
+    shown: list[str]
+
+
+def typed() -> list[Typed]:
+    commands: list[Typed] = []
+    for block in re.findall(r"^```console\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            if line.startswith("$ nightread "):
+                commands.append(Typed(shlex.split(line)[2:], []))
+            elif line != "…":
+                commands[-1].shown.append(line)
+    return commands
+
+
+def letters(line: str) -> str:
+    """A line without numbers, times and the frames of tables, which differ from run to run."""
+    return " ".join(re.findall(r"[A-Za-z_%/']+", line))
+
+
+def test_each_command_of_the_page_does_what_the_page_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nightread = Nightread(tmp_path / "nightread-home")
+    commands = typed()
+    assert len(commands) >= 10
+    for words, shown in commands:
+        done = nightread.run(*words, timeout=600)
+        mistake = any(line.startswith("error: ") for line in shown)
+        assert done.returncode == (2 if mistake else 0), (words, done.stderr)
+        printed = f"{done.stdout}\n{done.stderr}".replace(str(tmp_path), FOLDER)
+        lines = [letters(line) for line in printed.splitlines()]
+        for line in shown:
+            assert any(found.startswith(letters(line)) for found in lines), f"{words}: {line}\n{printed}"
+    assert (tmp_path / "run-1.html").is_file()
