@@ -1,5 +1,6 @@
 """What the pages say is so: their queries run; settings, commands, files and tests that they name exist."""
 
+import ast
 import re
 import shutil
 import tomllib
@@ -438,3 +439,31 @@ def test_no_dependency_is_explained_that_is_none() -> None:
     page = (DOCS / "dependencies.md").read_text(encoding="utf-8")
     explained = set(re.findall(r"^\| `([\w.-]+)", page, re.MULTILINE))
     assert explained == set(direct_dependencies())
+
+
+# --- what the product prints -------------------------------------------------------------------------------
+
+
+def printed_texts() -> str:
+    """The texts in the four packages, each on a line; what an f-string puts in between is cut out."""
+    texts = []
+    for package in ("config", "db", "jobs", "workers"):
+        for path in (ROOT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            texts += [
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant) and isinstance(node.value, str)
+            ]
+    # %d and %s are where an event of the log has names and numbers.
+    return "\n".join(re.sub(r"%[sdg]", "\n", text) for text in texts)
+
+
+def test_every_line_that_the_page_for_the_night_quotes_is_printed() -> None:
+    page = (DOCS / "operations.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `([^`]+)`(?: \*)? \|", page, re.MULTILINE)
+    assert len(quoted) >= 30
+    texts = printed_texts()
+    pieces = {line: [piece.strip(" ,)") for piece in re.split("[…:;(]", line)] for line in quoted}
+    assert all(any(len(piece) > 8 for piece in found) for found in pieces.values())
+    assert [(line, piece) for line, found in pieces.items() for piece in found if piece not in texts] == []

@@ -14,7 +14,7 @@ def compare(name: str, theirs: float, before: float, after: float, settings: Set
     apart = theirs - min(max(theirs, before), after)
     if abs(apart) < _SECONDS:
         return Verdict(name, State.OK, "as ours")
-    seen = f"{abs(apart):,.0f} s {'ahead of' if apart > 0 else 'behind'} ours"
+    seen = f"{apart:,.0f} s ahead of ours" if apart > 0 else f"{-apart:,.0f} s behind ours"
     # A tick of beat that is older than its own period is dropped by the worker that takes it.
     state = State.FAULT if abs(apart) >= settings.tick_seconds else State.WARNING
     return Verdict(name, state, seen, "let a time service, such as chrony, set both clocks")

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -97,6 +98,17 @@ def test_servers_that_are_away_are_numbers_and_no_traceback() -> None:
         sample("nightread_up", server="broker"): 0,
         next(key for key in samples if key[0] == "nightread_info"): 1,
     }
+
+
+def test_every_alert_leads_to_its_part_of_the_page() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    rules: Any = yaml.safe_load((MONITORING / "alerts.yaml").read_text(encoding="utf-8"))
+    for rule in rules["groups"][0]["rules"]:
+        path, _, anchor = rule["annotations"]["runbook"].partition("#")
+        assert path == "docs/operations.md"
+        assert anchor in anchors, rule["alert"]
 
 
 def test_the_command_prints_writes_a_whole_file_and_says_what_it_cannot(
