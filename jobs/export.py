@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
+from config.files import require_replaceable
 from db import queries
 from db.answers import AT_ONCE, streamed
 from db.database import Database, SqlValue
@@ -115,6 +116,7 @@ def write_file(
 
     `progress` is called with the number of rows so far. Raises OSError where the file cannot be written.
     """
+    require_replaceable(output)
     beside = output.with_name(f".{output.name}.{uuid4().hex[:8]}")  # a rename within a folder is one step
     try:
         if format_ == "parquet":

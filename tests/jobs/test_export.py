@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -244,3 +245,11 @@ def test_a_reader_that_stands_still_is_not_cut_off(
     # The pager's user reads a page; standing still is what this is about, so there is nothing to wait for.
     assert write_csv(database, run_id, stream, progress=lambda _: time.sleep(0.3)) == 97
     database.dispose()
+
+
+def test_an_export_is_not_put_in_the_place_of_a_pipe(sqlite: Database, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="device or a pipe"):
+        write_file(sqlite, 1, pipe, "csv")
+    assert pipe.is_fifo()
