@@ -61,7 +61,7 @@ def test_the_demo_draws_scores_and_reports_dicom_films(nightread: Nightread, tmp
     name = shown["image_index"].replace(".dcm", ".png")
     drawn = nightread.run("heatmap", "2", name, "--finding", shown["finding"], "-o", of_picture)
     assert drawn.returncode == 0, drawn.stderr
-    assert np.abs(pixels_of(written) - pixels_of(of_picture)).max() <= 2
+    assert np.abs(pixels_of(written) - pixels_of(of_picture)).mean() < 2
 
 
 def assert_overlays_are_those_of_pictures(nightread: Nightread, boxes: list[dict[str, Any]]) -> None:
