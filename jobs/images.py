@@ -43,9 +43,9 @@ def _missing(source: ImageSource, order: Order, names: Sequence[str], rows: int)
     missing, hint, twins = source.look_up(names)
     if twins:
         raise ImagesError(
-            f"{len(twins):,} images are links to others of the manifest, and would be scored twice",
+            f"{len(twins):,} of {len(names):,} names lead by links to other images of the manifest",
             ", ".join(f"{name!r} is {first!r}" for first, name in twins[:_EXAMPLES]),
-            "Keep one name of each file.",
+            "Keep one name of each file, which would be scored twice.",
         )
     if not missing:
         return ()

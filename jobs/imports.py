@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -13,13 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 from config.cards.card import FindingName, ModelName
 from db.database import Database
 from db.imports import ImportedScores, write_imported
-from db.manifests import ManifestRow
+from db.manifests import ManifestRow, Reading
 from db.runs import ModelFacts
 from jobs.errors import InputError
 from jobs.sources.source import open_source
 from jobs.tables.errors import TableError
 from jobs.tables.label_columns import UNKNOWN
 from jobs.tables.manifest import Manifest
+from jobs.tables.reading import ReadOptions
 from jobs.tables.scores import read_scores
 from jobs.tables.table import fingerprint_of
 
@@ -42,6 +43,8 @@ class ImportOrder:
     images: Path | None = None
     image_column: str | None = None
     finding_columns: Mapping[str, str] | None = None
+    read: ReadOptions = field(default_factory=ReadOptions)
+    """How the labels are read; its encoding and sheet are also those of the scores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class ImportedRun:
     """Images of the scores that the labels do not have."""
     unscored: int
     """Images of the labels that the scores do not have."""
+    reading: Reading | None
+    """What was taken of the labels."""
 
 
 def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
@@ -64,8 +69,14 @@ def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
     Raises TableError where a file is wrong, ImportOrderError where a name is; nothing is written then.
     """
     _check_names(order)
-    scores = read_scores(order.scores, image_column=order.image_column, finding_columns=order.finding_columns)
-    labels = None if order.labels is None else _open_labels(order.labels, scores.findings)
+    scores = read_scores(
+        order.scores,
+        image_column=order.image_column,
+        finding_columns=order.finding_columns,
+        encoding=order.read.encoding,
+        sheet=order.read.sheet if order.labels is None else None,
+    )
+    labels = None if order.labels is None else _open_labels(order.labels, order.read, scores.findings)
     described = {} if labels is None else {row.image_index: row for row in labels}
     labelled = () if labels is None else labels.findings
     unknown = UNKNOWN * len(labelled)
@@ -89,12 +100,13 @@ def import_scores(database: Database, order: ImportOrder) -> ImportedRun:
         len(scores.findings),
         unlabelled=images - matched,
         unscored=len(described) - matched,
+        reading=imported.reading,
     )
 
 
-def _open_labels(path: Path, findings: Sequence[str]) -> Manifest:
+def _open_labels(path: Path, read: ReadOptions, findings: Sequence[str]) -> Manifest:
     try:
-        return Manifest(path, findings=findings)
+        return Manifest(path, read, findings=findings)
     except TableError as error:
         if "--image-column" not in error.advice:
             raise

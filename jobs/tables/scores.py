@@ -39,15 +39,18 @@ def read_scores(
     image_column: str | None = None,
     finding_columns: Mapping[str, str] | None = None,
     findings: Sequence[str] = FINDINGS,
+    encoding: str | None = None,
+    sheet: str | None = None,
 ) -> ScoreTable:
     """Read a CSV with one row per image and one column of probabilities per finding.
 
     `image_column` names the images' column where it is not recognised; `finding_columns`: column -> finding.
-    `findings`: a model's, which columns are recognised by, beside those of ChestX-ray14.
+    `findings`: a model's, which columns are recognised by, beside those of ChestX-ray14. `encoding`: of a
+    CSV. `sheet`: of a workbook.
 
     Raises TableError where the file is wrong anywhere.
     """
-    table = Table(path, "A table of scores", "image")
+    table = Table(path, "A table of scores", "image", encoding=encoding, sheet=sheet)
     layout = table.lay_out(lambda header: _Columns(header, image_column, finding_columns, findings))
     images: list[str] = []
     values = array("f")

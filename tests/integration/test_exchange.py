@@ -116,6 +116,9 @@ def test_bad_scores_are_one_line_and_exit_2(nightread: Nightread, tmp_path: Path
     assert done.stderr.count("\n") == 1
     assert "logits.csv, line 2, column 'Mass'" in done.stderr
     assert "these look like logits" in done.stderr
+    alone = nightread.run("import-scores", path, "--name", "theirs", "--patient-column", "Person")
+    assert alone.returncode == 2
+    assert "--labels" in alone.stderr
     assert nightread.run("import-scores", path, "--name", "The Irs").returncode == 2
     assert nightread.sql("SELECT COUNT(*) AS n FROM progress") == [{"n": 0}]
 

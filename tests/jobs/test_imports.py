@@ -26,6 +26,7 @@ from jobs.export import write_file
 from jobs.imports import ImportOrder, import_scores
 from jobs.tables.columns import plain_name
 from jobs.tables.errors import TableError
+from jobs.tables.reading import ReadOptions
 
 Write = Callable[..., Path]
 
@@ -112,6 +113,21 @@ def test_images_that_only_one_of_the_files_has_are_counted(database: Database, w
     assert (taken.unlabelled, taken.unscored) == (1, 2)
     found = rows(database, "SELECT DISTINCT label, patient_id FROM scores WHERE image_index = 'a.png'")
     assert found == [{"label": None, "patient_id": None}]
+
+
+def test_labels_are_read_as_the_options_say_and_what_was_taken_is_known(
+    database: Database, write: Write
+) -> None:
+    labels = write("file;Person;Mass;split\na.png;7;-1;test\nb.png;8;0;train\n", "labels.csv")
+    read = ReadOptions(patient_column="Person", uncertain="positive", split="test")
+    taken = import_scores(database, ImportOrder(write(SCORES), "theirs", labels, read=read))
+    assert taken.unlabelled == 1
+    assert taken.reading is not None
+    assert taken.reading.columns == {"image": "file", "patient": "Person"}
+    found = rows(
+        database, "SELECT image_index, label, patient_id FROM scores WHERE finding = 'Mass' ORDER BY 1"
+    )
+    assert [tuple(row.values()) for row in found] == [("a.png", 1, "7"), ("b.png", None, None)]
 
 
 def test_scores_without_labels_are_taken(database: Database, write: Write) -> None:

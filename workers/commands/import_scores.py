@@ -9,41 +9,41 @@ import typer
 from db import queries, recovery
 from db.imports import open_evaluation
 from db.receipts import patiently
-from jobs.commands.options import ImageColumnOption, column_mapping
+from jobs.commands.reading import reads_table
 from jobs.commands.session import ready
-from jobs.console import err, say, shown
+from jobs.console import err, note, say, shown
 from jobs.dispatch.follow import finish
 from jobs.imports import ImportedRun, ImportOrder, import_scores
+from jobs.tables.reading import ReadOptions, reading_lines
 from workers.commands.evaluation import evaluate_now
 
 app = typer.Typer()
 
 
 @app.command("import-scores")
+@reads_table
 def import_scores_(
     scores: Annotated[
         Path,
         typer.Argument(
-            metavar="CSV", help="CSV with one image per row and one column of probabilities per finding."
+            metavar="SCORES",
+            help="Table with one image per row and one column of probabilities per finding: --image-column "
+            "and --finding-column are its columns, the other options the labels'.",
         ),
     ],
     name: Annotated[
         str, typer.Option(metavar="NAME", help="What the other system is called: its name as a model.")
     ],
+    read: ReadOptions,
     labels: Annotated[
         Path | None,
-        typer.Option(metavar="CSV", help="CSV with the images' labels, patients and views, as a manifest."),
+        typer.Option(metavar="CSV", help="Table with the images' labels, patients and views, as a manifest."),
     ] = None,
     images: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the images, there or not. Default: the folder of the CSV."
+            metavar="DIR", help="Folder of the images, there or not. Default: the folder of the scores."
         ),
-    ] = None,
-    image_column: ImageColumnOption = None,
-    finding_column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="COLUMN=FINDING", help="Column with a finding's probabilities; repeatable."),
     ] = None,
 ) -> None:
     """Import another system's scores as a run, evaluate it, and print the AUC table.
@@ -56,7 +56,11 @@ def import_scores_(
     Example: nightread import-scores preds.csv --name chexnet --labels Data_Entry_2017.csv --images images/
     """
     settings, database = ready()
-    order = ImportOrder(scores, name, labels, images, image_column, column_mapping(finding_column))
+    of_scores = {"image_column": None, "finding_columns": None}
+    of_labels = read.model_copy(update=of_scores)
+    if labels is None and of_labels.told().keys() - {"encoding", "sheet"}:
+        raise typer.BadParameter("needed with the options for reading labels", param_hint="--labels")
+    order = ImportOrder(scores, name, labels, images, read.image_column, read.finding_columns, of_labels)
     with err.status(shown(f"reading {scores}")):
         imported = import_scores(database, order)
     _say(imported, order)
@@ -82,5 +86,8 @@ def _say(imported: ImportedRun, order: ImportOrder) -> None:
             )
         if imported.unscored:
             lines.append(f"{imported.unscored:,} rows of {order.labels} are of images without a score here")
+    if order.labels is not None and imported.reading is not None:
+        for line in reading_lines(order.labels, imported.reading):
+            note(line)
     for line in lines:
         say(line)

@@ -86,7 +86,10 @@ def test_names_that_only_resemble_a_files_are_said_with_it_before_anything_is_wr
     [
         ("./b.png", "line 3, column 'Image': image 'b.png' was already on line 2"),
         ("{archive}/b.png", "line 3, column 'Image': image 'b.png' was already on line 2"),
-        ("link.png", "would be scored twice: 'link.png' is 'b.png'. Keep one name of each file."),
+        (
+            "link.png",
+            "lead by links to other images of the manifest: 'link.png' is 'b.png'. Keep one name of each",
+        ),
     ],
 )
 def test_one_file_under_two_names_is_refused_with_both(
