@@ -5,12 +5,15 @@ from collections.abc import Callable
 from contextvars import copy_context
 from threading import Event, Thread
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from db.database import DriverError
 from db.errors import DatabaseAwayError
 
 log = logging.getLogger(__name__)
+
+_AGAIN_SECONDS: Final = 2.0
+"""The pause after a renewal that failed: once the database is back, little of the lease may be left."""
 
 
 class LeaseKeeper:
@@ -26,12 +29,15 @@ class LeaseKeeper:
         self.lost = False
 
     def _run(self) -> None:
-        while not self._ended.wait(self._interval):
+        pause = self._interval
+        while not self._ended.wait(pause):
+            pause = self._interval
             try:
                 held = self._renew()
             except (DatabaseAwayError, DriverError) as error:
-                # The next turn tries again; if the lease ends meanwhile, the write at the end is refused.
+                # If the lease is taken back meanwhile, the write at the end is refused.
                 log.warning("%s: the lease could not be renewed: %s", self._what, error)
+                pause = min(self._interval, _AGAIN_SECONDS)
                 continue
             if not held:
                 log.warning("%s: the lease was lost; its results will not be written", self._what)

@@ -9,6 +9,7 @@ from config.settings import Settings
 from db import evaluations, ledger, recovery
 from db.database import Database
 from db.ledger import Announcement
+from db.watch import leases_may_expire
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.schedules import schedule as schedules
 from jobs.schedules import webhook as alerts
@@ -23,8 +24,10 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     the next call sends. The schedules come last, so that nothing waits for their manifests and webhook; the
     next call announces what they start.
     """
-    expired = recovery.expire_leases(database, settings.max_attempts)
-    expired += evaluations.expire_evaluations(database, settings.max_attempts)
+    expired = 0
+    if leases_may_expire(database, settings.lease_seconds):
+        expired = recovery.expire_leases(database, settings.max_attempts)
+        expired += evaluations.expire_evaluations(database, settings.max_attempts)
     if expired:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
     recovery.close_finished(database)

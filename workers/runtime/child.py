@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from math import inf
 from typing import TypeVar
 
 from config.cards.model import find_model
@@ -78,11 +79,8 @@ class Child:
             raise
         try:
             outcomes = scorer.score(held)
-            return self._patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine))
-        except DatabaseAwayError as error:
-            # The database is away for longer than the lease; the reconciler takes the batch back.
-            log.error("%s: its results could not be written: %s", what, error)  # noqa: TRY400  # not a bug of ours
-            raise
+            # Without end: no batch can be claimed meanwhile, and the lease outlasts an outage (db/watch.py).
+            return patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine), inf)
         except Exception:
             log.exception("%s: failed and is tried again", what)
             self._patiently(partial(ledger.abandon, self._database, held))

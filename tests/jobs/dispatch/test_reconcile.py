@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeBroker, stub_scorer
-from sqlalchemy import update
+from sqlalchemy import case, select, update
 from support import LEASE, make_run
 
 from config.settings import Settings
@@ -15,6 +15,7 @@ from db.database import Database, clock
 from db.ledger import Announcement
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch
+from db.schema.watch import watch
 from db.states import RunStatus
 from jobs.dispatch import reconcile as module
 from jobs.dispatch.broker import BrokerAwayError
@@ -88,6 +89,48 @@ def test_the_batch_of_a_worker_that_died_is_announced_again(
     age(sqlite, lease_expires_at=clock() - 1.0)
     assert tick() == [2]
     assert "1 leases had expired" in caplog.text
+
+
+def forget(database: Database, seconds: float) -> None:
+    """Let the ledger have been reconciled last so many seconds ago, as before an outage; a grace is over."""
+    with database.write() as connection:
+        connection.execute(
+            update(watch).values(
+                seen_at=clock() - seconds,
+                grace_until=case((watch.c.grace_until.is_(None), None), else_=clock() - 1.0),
+            )
+        )
+
+
+@pytest.mark.usefixtures("run_id")
+def test_after_an_outage_workers_may_renew_before_their_leases_are_taken_back(
+    tick: Tick, sqlite: Database
+) -> None:
+    tick()
+    alive, dead = (ledger.claim(sqlite, batch_id, "worker", LEASE) for batch_id in (1, 2))
+    assert alive
+    assert dead
+    age(sqlite, lease_expires_at=clock() - 1.0)
+    forget(sqlite, LEASE)
+    assert tick() == []
+    assert tick() == [], "nothing is taken back within the grace"
+    assert ledger.renew(sqlite, alive, LEASE)
+    forget(sqlite, LEASE)
+    assert tick() == [2], "however long ago the last reconciliation was, the next one takes back"
+    with sqlite.read() as connection:
+        attempts = select(batch.c.state, batch.c.attempt).order_by(batch.c.id).limit(2)
+        assert [tuple(row) for row in connection.execute(attempts)] == [("running", 1), ("queued", 1)]
+
+
+@pytest.mark.usefixtures("run_id")
+def test_leases_are_taken_back_as_ever_where_reconciliations_follow_each_other(
+    tick: Tick, sqlite: Database
+) -> None:
+    tick()
+    forget(sqlite, LEASE / 3)
+    assert ledger.claim(sqlite, 1, "worker", LEASE)
+    age(sqlite, lease_expires_at=clock() - 1.0)
+    assert tick() == [1]
 
 
 @pytest.mark.usefixtures("run_id")
