@@ -3,16 +3,20 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gate_support import chest
 from PIL import Image
 from support import Nightread
 
+from config.cards.model import SHIPPED
 from config.findings import FINDINGS
 from jobs.phantoms.archive import plan_archive, write_archive
+from workers.models.gate import LEAST_PICTURES
 
 EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
 SIZE = 64
@@ -124,6 +128,48 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
     assert pneumonia["auroc"] is not None
     maps = nightread.sql("SELECT COUNT(*) AS n FROM heatmaps WHERE run_id = 1")
     assert maps == [{"n": 3 * len(findings)}]
+
+
+@pytest.mark.timeout(900)
+def test_a_fitted_gate_tells_other_pictures_in_the_next_run(
+    nightread: Nightread, phantoms: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(5)
+    known = tmp_path / "known"
+    known.mkdir()
+    names = [f"{number:03d}.png" for number in range(LEAST_PICTURES)]
+    for name in names:
+        Image.fromarray(chest(random)).save(known / name)
+    (known / "broken.png").write_bytes(b"")
+    table = tmp_path / "known.csv"
+    table.write_text("\n".join(["Image Index", *names, "broken.png"]) + "\n", encoding="utf-8")
+    fit = ("models", "fit-gate", "mine", "--manifest", table, "--images", known)
+    refused = nightread.run("models", "fit-gate", "untrained", *fit[3:])
+    assert refused.returncode == 2
+    assert "comes with Nightread" in refused.stderr
+
+    mine = tmp_path / "mine"
+    shutil.copytree(SHIPPED / "untrained", mine)
+    card = mine / "card.yaml"
+    card.write_text(
+        card.read_text(encoding="utf-8").replace("name: untrained", "name: mine"), encoding="utf-8"
+    )
+    assert nightread.run("models", "add", mine, timeout=600).returncode == 0
+    fitted = nightread.run(*fit, timeout=600)
+    assert fitted.returncode == 0, fitted.stderr
+    assert f"fitted on {LEAST_PICTURES} images" in fitted.stdout
+    assert "1 images cannot be used, the first: broken.png: empty" in fitted.stderr
+
+    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
+    scored = nightread.run(
+        "score", phantoms / "manifest.csv", "--images", phantoms / "images", "--model", "mine", timeout=600
+    )
+    assert scored.returncode == 0, scored.stderr + nightread.logs()
+    assert "3 of 3 images are not like those that the model knows" in scored.stderr
+    rows = nightread.sql("SELECT flag, feature_distance, picture_distance FROM quality")
+    assert len(rows) == 3
+    assert all(row["flag"] for row in rows)
+    assert all(max(row["feature_distance"], row["picture_distance"]) > 1 for row in rows)
 
 
 def test_refused_model_leaves_neither_folder_nor_row_and_says_why_in_one_line(

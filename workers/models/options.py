@@ -50,8 +50,6 @@ class ImportOptions:
 def require_options(layout: Layout, options: ImportOptions) -> None:
     """Raise ConfigError where an option is missing that no file can replace."""
     what = f"--layout {options.layout}"
-    if layout.pixels is None and (options.size is None or options.resize is None):
-        raise ConfigError(f"{what} needs --size and --resize: the file does not say what it was trained with")
     if options.standardize and (options.mean, options.std, options.sample) != (None, None, None):
         raise ConfigError(
             "--standardize takes each image's own mean and std; leave --mean and --std or --manifest away"
@@ -60,10 +58,14 @@ def require_options(layout: Layout, options: ImportOptions) -> None:
         raise ConfigError("--mean and --std belong together")
     if options.sample is not None and options.mean is not None:
         raise ConfigError("give either --mean and --std or --manifest and --images, not both")
+    needed = []
+    if layout.pixels is None and (options.size is None or options.resize is None):
+        needed.append("--size and --resize, which the file does not say")
     if layout.statistics and options.sample is None and options.mean is None and not options.standardize:
-        raise ConfigError(
-            f"{what} needs --manifest and --images of the training images: mean and std are computed of "
-            "them, no file holds them (or give the numbers with --mean and --std)"
+        needed.append(
+            "--manifest and --images of the training images, for their mean and std, or --mean and --std"
         )
+    if needed:
+        raise ConfigError(f"{what} needs {'; and '.join(needed)}")
     if not layout.statistics and options.sample is not None:
         raise ConfigError(f"{what} has mean and std of its own; leave --manifest and --images away")

@@ -310,6 +310,10 @@ REFUSED_OPTIONS: dict[str, tuple[ImportOptions, str]] = {
         ImportOptions("chexnet-keras", sample=never),
         "leave --manifest and --images away",
     ),
+    "keras without anything": (
+        ImportOptions("keras"),
+        "needs --size and --resize, which the file does not say; and --manifest and --images of",
+    ),
     "keras without size": (ImportOptions("keras", resize="bilinear"), "needs --size and --resize"),
     "torchvision without findings": (ImportOptions("torchvision"), "--layout torchvision needs --findings"),
     "std of 0": (small("course", mean=(1.0,), std=(0.0,)), "std.0: Input should be greater than 0"),
