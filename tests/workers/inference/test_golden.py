@@ -32,7 +32,8 @@ class Weighted:
     def infer(self, inputs: NDArray[np.float32]) -> Inference:
         weights = np.random.default_rng(5).uniform(0, 2, (inputs[0].size, 14))
         scores = inputs.reshape(len(inputs), -1).astype(np.float64) @ weights / len(weights)
-        return Inference(scores.astype(np.float32), np.zeros((len(inputs), 1, 1, 14), np.float32))
+        maps = np.zeros((len(inputs), 1, 1, 14), dtype=np.float32)
+        return Inference(scores.astype(np.float32), maps, np.zeros((len(inputs), 4), dtype=np.float32))
 
 
 def card_of(recipe: Recipe) -> ClassificationCard:
