@@ -100,7 +100,7 @@ def test_an_import_that_ended_before_its_evaluation_is_finished_by_the_next(
     nightread: Nightread, files: tuple[Path, Path]
 ) -> None:
     scores, labels = files
-    assert nightread.run("status").returncode == 0  # makes the database
+    assert nightread.run("db", "upgrade").returncode == 0
     import_scores(nightread.database(), ImportOrder(scores, "theirs", labels))
     assert nightread.sql("SELECT status FROM progress") == [{"status": "running"}]
     again = nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels)
