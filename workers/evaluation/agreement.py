@@ -20,11 +20,18 @@ def agreements(
     pair of readers with an image in common.
     """
     places = {name: place for place, name in enumerate(images)}
+    patients: dict[int, str] = {}
     labels = np.full((len(readers), len(places), len(findings)), "-")
     for reader, rows in enumerate(readers.values()):
         for row in rows:
             if row.image_index in places:
                 labels[reader, places[row.image_index]] = list(row.labels)
+                if row.patient_id is not None:
+                    patients[places[row.image_index]] = row.patient_id
+    # An image whose patient is not known is one of its own; its place is no patient's name, which is a text.
+    keys = [patients.get(place, place) for place in places.values()]
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    patient = np.array([numbers[key] for key in keys], dtype=np.int64)
     names = [*readers]
     for place, finding in enumerate(findings):
         given = labels[:, :, place]
@@ -32,12 +39,16 @@ def agreements(
         counts = read.sum(axis=0)
         usual = int(np.bincount(counts[counts > 1]).argmax()) if (counts > 1).any() else 0
         alike = counts == usual
-        found = fleiss_kappa(positive[:, alike].sum(axis=0), usual) if usual else fleiss_kappa(counts[:0], 0)
+        found = (
+            fleiss_kappa(positive[:, alike].sum(axis=0), usual, patient[alike])
+            if usual
+            else fleiss_kappa(counts[:0], 0)
+        )
         yield _row(finding, "fleiss", (None, None), usual, found)
         for first, second in combinations(range(len(names)), 2):
             both = read[first] & read[second]
             if both.any():
-                found = cohen_kappa(positive[first, both], positive[second, both])
+                found = cohen_kappa(positive[first, both], positive[second, both], patient[both])
                 yield _row(finding, "cohen", (names[first], names[second]), 2, found)
 
 

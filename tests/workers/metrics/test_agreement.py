@@ -1,5 +1,7 @@
 """Kappa and its intervals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from statsmodels.stats.inter_rater import cohens_kappa
@@ -58,4 +60,39 @@ def test_a_kappa_that_is_not_defined_says_why() -> None:
     assert cohen_kappa(bits(""), bits("")).reason == "no image was read by both"
     assert fleiss_kappa(np.array([0, 0]), 3) == Kappa(2, reason="all labels are alike")
     assert fleiss_kappa(np.array([], dtype=np.int64), 3).reason == "no image was read by two"
-    assert fleiss_kappa(np.array([3, 0]), 3).reason == "one image alone makes the difference"
+    assert fleiss_kappa(np.array([3, 0]), 3).reason == "one image or patient alone makes the difference"
+
+
+@pytest.mark.parametrize("kappa_of", ["cohen", "fleiss"])
+def test_the_interval_counts_patients_and_not_their_images(kappa_of: str) -> None:
+    """Each patient has three images that are read alike: the interval is that of one image per patient."""
+    rng = np.random.default_rng(3)
+    truth = rng.random((120, 1)) < 0.4
+    votes = truth ^ (rng.random((120, 3)) < 0.15)
+    thrice, patients = np.repeat(votes, 3, axis=0), np.repeat(np.arange(120), 3)
+
+    def found(votes: np.ndarray[tuple[int, int], np.dtype[np.bool_]], patients: Any) -> Kappa:
+        if kappa_of == "cohen":
+            return cohen_kappa(votes[:, 0], votes[:, 1], patients)
+        return fleiss_kappa(votes.sum(axis=1), 3, patients)
+
+    once, clustered, alone = found(votes, None), found(thrice, patients), found(thrice, None)
+    assert clustered.kappa == pytest.approx(once.kappa)
+    assert clustered.kappa == pytest.approx(alone.kappa)
+
+    def width(kappa: Kappa) -> float:
+        assert kappa.ci_low is not None
+        assert kappa.ci_high is not None
+        return kappa.ci_high - kappa.ci_low
+
+    assert width(clustered) == pytest.approx(width(once), rel=0.05)
+    assert width(clustered) > 1.6 * width(alone)
+
+
+def test_an_interval_of_one_patient_is_not_defined() -> None:
+    patients = np.zeros(4, dtype=np.int64)
+    for found in (
+        cohen_kappa(bits("1100"), bits("1000"), patients),
+        fleiss_kappa(np.array([3, 2, 0, 0]), 3, patients),
+    ):
+        assert (found.ci_low, found.reason) == (None, "an interval needs two patients")
