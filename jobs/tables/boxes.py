@@ -35,7 +35,6 @@ _QUOTED: Final = "Bbox [x,y,w,h]"
 """NIH's header where a program has rewritten the file: one name over the first of four columns."""
 
 _ROLE_OF: Final = {key_of(name): role for role, names in _NAMES.items() for name in (role, *names)}
-_VOCABULARY: Final = Vocabulary()
 
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?", re.ASCII)
 
@@ -54,24 +53,28 @@ def read_boxes(
     *,
     columns: Mapping[str, str] | None = None,
     findings: Mapping[str, str] | None = None,
+    model: Sequence[str] = FINDINGS,
     root: str = "",
 ) -> BoxList:
     """Read a CSV with one box per row: NIH's BBox_List_2017.csv, or any with columns for image, finding, box.
 
     `columns` names the file's column for image, finding, x, y, width, height, x_max or y_max where it is not
-    recognised by its name; `findings` is the file's word for a finding -> the finding. NIH's `Infiltrate` is
-    Infiltration. A path that ends in .gz is read through gzip. The table of a public set that has boxes is
-    recognised; its images are named as they lie below `root`, where that is known.
+    recognised by its name; `findings` is the file's word for a finding -> the finding. `model`: a model's
+    findings, under whose names the file's are known. NIH's `Infiltrate` is Infiltration. The table of a
+    public set with boxes is recognised; its images are named as they lie below `root`, where that is known.
 
     Raises TableError, which names file, line and column, for a file that is not such a CSV.
     """
     table = Table(path, "A list of boxes", "box")
+    vocabulary = Vocabulary(model)
     image, words = _shaped(table, root)
     # Before the rows, so that a file changed in the meantime is not taken for another file's boxes.
     options: list[object] = [None if told is None else sorted(told.items()) for told in (columns, findings)]
+    if set(model) != set(FINDINGS):
+        options.append([*vocabulary.findings])
     fingerprint = fingerprint_of(path, [*options, image] if image else options)
-    findings = {word: word for word in words if _VOCABULARY.finding(word) is None} | {**(findings or {})}
-    layout = table.lay_out(lambda header: _Columns(header, image, columns or {}, findings))
+    findings = {word: word for word in words if vocabulary.finding(word) is None} | {**(findings or {})}
+    layout = table.lay_out(lambda header: _Columns(header, image, columns or {}, findings, vocabulary))
     return BoxList(path, fingerprint, tuple(table.rows(layout)))
 
 
@@ -103,13 +106,18 @@ class _Columns(Layout[Box]):
     repeats: ClassVar[bool] = True
 
     def __init__(
-        self, header: Header, image: str, columns: Mapping[str, str], findings: Mapping[str, str]
+        self,
+        header: Header,
+        image: str,
+        columns: Mapping[str, str],
+        findings: Mapping[str, str],
+        vocabulary: Vocabulary,
     ) -> None:
+        self._vocabulary = vocabulary
         self._options = ({"image": image} if image else {}) | _by_role(columns)
         super().__init__(header, self._index(header, "image"))
         self._findings = {
-            key_of(word): _VOCABULARY.finding(finding) or finding.strip()
-            for word, finding in findings.items()
+            key_of(word): vocabulary.finding(finding) or finding.strip() for word, finding in findings.items()
         }
         self._finding = self._index(header, "finding")
         start = ABSENT if self._options.keys() - {"image", "finding"} else header.find(_QUOTED)
@@ -156,9 +164,9 @@ class _Columns(Layout[Box]):
         return Box(fields[self.image], finding, x, y, width, height)
 
     def _known(self, word: str) -> str:
-        finding = self._findings.get(key_of(word)) or _VOCABULARY.finding(word)
+        finding = self._findings.get(key_of(word)) or self._vocabulary.finding(word)
         if finding is None:
-            known = ", ".join(dict.fromkeys(chain(FINDINGS, self._findings.values())))
+            known = ", ".join(dict.fromkeys(chain(self._vocabulary.findings, self._findings.values())))
             advice = f"Known are {known}; say which it is: --box-finding WORD=FINDING."
             raise ColumnError(f"the finding {shown(word)} is not known", advice, self._names[self._finding])
         return finding

@@ -107,6 +107,7 @@ def evaluate(
             boxes,
             columns=columns,
             findings=pairs(box_finding, "--box-finding", "NAME=FINDING"),
+            model=findings,
             root=root,
         )
     name = OWN if opened is None else label_set or _stem(opened.path)

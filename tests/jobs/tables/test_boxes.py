@@ -197,6 +197,19 @@ def test_empty_and_missing_files_are_refused(write: Write, tmp_path: Path) -> No
     assert "no such file" in str(failure(tmp_path / "none.csv"))
 
 
+def test_the_findings_of_the_model_are_known_in_their_usual_spellings(tmp_path: Path) -> None:
+    path = tmp_path / "boxes.csv"
+    rows = "a.png,Lung opacities,1,2,3,4\na.png,Effusion,1,2,3,4\n"
+    path.write_text(f"image,finding,x,y,w,h\n{rows}", encoding="utf-8")
+    model = ("Lung Opacity", "Pleural Effusion")
+    drawn = read_boxes(path, model=model)
+    assert [box.finding for box in drawn.boxes] == list(model)
+    with pytest.raises(TableError, match="the finding 'Lung opacities' is not known"):
+        read_boxes(path)
+    path.write_text("image,finding,x,y,w,h\na.png,Effusion,1,2,3,4\n", encoding="utf-8")
+    assert read_boxes(path, model=model).fingerprint != read_boxes(path).fingerprint
+
+
 # --- whole files
 
 
