@@ -1,6 +1,7 @@
 """No mistake of a person ends in a traceback: every command with each of its values wrong, in forty ways."""
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ LONG = "x" * 5_000
 MISTAKES = (
     *("", " ", "\t", "\x1b[31mred", "\u202eevil", "\udcff", "٣", "'", "[/]", "%s{x}", "*", "=", "a=b", "--"),
     *("nan", "inf", "1e400", "-1", "-0.5", "0", "3.5", "9" * 30, LONG, "'; DROP TABLE run; --", "a,b", ","),
-    *("gone.csv", "folder", "/proc/nope/x.csv", "noise.csv", "empty.csv", "/dev/null", "loop", "broken.csv"),
+    *("gone.csv", "folder", "/proc/nope/x.csv", "noise.csv", "empty.csv", "socket", "loop", "broken.csv"),
     *(
         "empty.csv/below.csv",
         "../..",
@@ -104,6 +105,9 @@ def workplace(nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (here / "loop").symlink_to("loop")
     (here / "broken.csv").symlink_to("gone")
     monkeypatch.chdir(here)
+    # It stands for all that is no file: a device of the machine's own would be lost to a mistake of ours.
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("socket")  # from here: a socket's path is limited to about 100 characters
     before = dict(os.environ)
     yield nightread
     for name in os.environ.keys() - before.keys():  # a worker's options, which its children would read
