@@ -93,7 +93,8 @@ NETWORK = """
 
         def forward(inputs):
             features = tf.nn.avg_pool2d(inputs, 8, 8, "VALID")
-            return features, tf.reduce_mean(features, axis=(1, 2)) @ kernel + bias
+            pooled = tf.reduce_mean(features, axis=(1, 2))
+            return features, pooled, pooled @ kernel + bias
 
         return forward
 

@@ -637,7 +637,7 @@ def test_show_gives_the_card_with_a_row_for_each_finding(
     assert card.sha256 in done.stdout
     assert re.search(r"pixels\.resize\W+bilinear", done.stdout)
     assert "validation AUROC" in done.stdout
-    assert re.search(r"Mass\W+0\.5\W+[\d.]+\W+0\.8125", done.stdout)
+    assert re.search(r"Mass\W+0\.5\W+[\d.]+\W+[\d.]+\W+0\.8125", done.stdout)
     shown = json.loads(command("show", "handed-on", "--json").stdout)
     assert shown["golden"] == list(card.golden or ())
     assert shown["folder"] == str(models / "handed-on")
