@@ -25,8 +25,12 @@ ENOUGH: Final = 5_000
 
 
 def fit_gate(
-    name: Annotated[str, typer.Argument(help="The model's name; see `nightread models list`.")],
-    manifest: Annotated[Path, typer.Option(help="CSV of images that the model knows, as it was trained on.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The model's name; see `nightread models list`.")
+    ],
+    manifest: Annotated[
+        Path, typer.Option(metavar="CSV", help="Table of images that the model knows, as it was trained on.")
+    ],
     images: Annotated[str, typer.Option(metavar="DIR", help="Folder that its names are relative to.")],
     policy: Annotated[
         GatePolicy,
