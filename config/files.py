@@ -1,26 +1,47 @@
 """Writing files that appear whole or not at all, however the process ends."""
 
 import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import mkstemp
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there in one step, over what was there; raises OSError.
+@contextmanager
+def whole_file(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Return a file beside `path` to write to, which takes its place in one step at the end; raises OSError.
 
-    It is readable by everybody, as a file that a program writes usually is.
+    A full disk leaves what was there before. The file is readable by everybody, as one that a program writes
+    usually is. `durable`: on the disk before it takes its place, so that a power failure leaves no half file
+    either.
     """
     require_replaceable(path)
     # A short name: the file's own may already be as long as the file system allows.
-    with NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as scratch:
-        try:
-            scratch.write(content)
-            scratch.close()
-            Path(scratch.name).chmod(0o644)
-            Path(scratch.name).replace(path)
-        except BaseException:
-            Path(scratch.name).unlink(missing_ok=True)
-            raise
+    handle, name = mkstemp(dir=path.parent, prefix=".")
+    os.close(handle)
+    scratch = Path(name)
+    try:
+        yield scratch
+        if durable:
+            with scratch.open("rb+") as written:
+                os.fsync(written.fileno())
+        scratch.chmod(0o644)
+        scratch.replace(path)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        # Who is told wants to know the file that he named.
+        what = os.strerror(error.errno) if error.errno else str(error)
+        raise OSError(error.errno, what, str(path)) from error
+    except BaseException:
+        scratch.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file as `whole_file` does; raises OSError."""
+    with whole_file(path, durable=durable) as scratch:
+        scratch.write_bytes(content)
 
 
 def require_replaceable(path: Path) -> None:

@@ -34,6 +34,12 @@ class QueryError(DatabaseError):
 def ask(database: Database, query: str) -> tuple[list[str], Sequence[SqlRow]]:
     """Return the columns and rows of a person's query, which can change nothing; QueryError if it fails."""
     try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(
+            f"letter {error.start + 1} of the query is not UTF-8; a terminal's LANG says what it sends"
+        ) from error
+    try:
         with database.read_only() as connection:
             result = connection.execute(text(query.replace(":", r"\:")))
             if not result.returns_rows:

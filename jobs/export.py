@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, Final, Literal
-from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 from pyarrow.parquet import ParquetWriter
 
-from config.files import require_replaceable
+from config.files import whole_file
 from db import queries
 from db.answers import AT_ONCE, streamed
 from db.database import Database, SqlValue
@@ -24,6 +23,9 @@ FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".parquet": "parquet"}
 
 What = Literal["scores", "failures", "heatmaps", "auc"]
 Row = tuple[SqlValue, ...]
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that spreadsheets compute; they pass over blanks before it."""
 
 _IMAGE: Final = {"run_id": "int32", "image_index": "string"}
 _NAMED: Final = {"finding": "word"}
@@ -110,24 +112,26 @@ def write_file(
     *,
     what: What = "scores",
     wide: bool = False,
+    for_spreadsheet: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write a run's rows to a file that appears once it is whole; returns their number.
 
     `progress` is called with the number of rows so far. Raises OSError where the file cannot be written.
     """
-    require_replaceable(output)
-    beside = output.with_name(f".{output.name}.{uuid4().hex[:8]}")  # a rename within a folder is one step
-    try:
+    with whole_file(output) as beside:
         if format_ == "parquet":
-            count = write_parquet(database, run_id, beside, what=what, wide=wide, progress=progress)
-        else:
-            with beside.open("w", encoding="utf-8", newline="") as stream:
-                count = write_csv(database, run_id, stream, what=what, wide=wide, progress=progress)
-        beside.replace(output)
-    finally:
-        beside.unlink(missing_ok=True)
-    return count
+            return write_parquet(database, run_id, beside, what=what, wide=wide, progress=progress)
+        with beside.open("w", encoding="utf-8", newline="") as stream:
+            return write_csv(
+                database,
+                run_id,
+                stream,
+                what=what,
+                wide=wide,
+                for_spreadsheet=for_spreadsheet,
+                progress=progress,
+            )
 
 
 def write_csv(
@@ -137,12 +141,14 @@ def write_csv(
     *,
     what: What = "scores",
     wide: bool = False,
+    for_spreadsheet: bool = False,
     progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Write a run's rows as CSV with a header; returns their number.
 
     NULL is an empty field, a moment ISO 8601 in UTC, a probability the shortest decimal that is read back as
-    the same single-precision number.
+    the same single-precision number. `for_spreadsheet` puts an apostrophe before a text that a spreadsheet
+    would take for a formula.
     """
     writer = csv.writer(stream, lineterminator="\n")
     count = 0
@@ -151,10 +157,28 @@ def write_csv(
         single = [index for index, kind in enumerate(columns.values()) if kind == "float"]
         times = [index for index, kind in enumerate(columns.values()) if kind == "time"]
         for chunk in _chunks(rows):
-            writer.writerows(_as_text(row, single, times) for row in chunk)
+            fields = (_as_text(row, single, times) for row in chunk)
+            writer.writerows(map(_no_formulas, fields) if for_spreadsheet else fields)
             count += len(chunk)
             progress(count)
     return count
+
+
+def _no_formulas(row: Iterable[SqlValue]) -> list[SqlValue]:
+    """Have no text begin as a formula; a number may begin with a minus."""
+    return [f"'{value}" if _is_formula(value) else value for value in row]
+
+
+def _is_formula(value: SqlValue) -> bool:
+    return isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) and not _is_number(value)
+
+
+def _is_number(value: str) -> bool:
+    try:
+        float(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_text(row: Row, single: Iterable[int], times: Iterable[int]) -> list[SqlValue]:

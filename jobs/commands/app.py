@@ -2,8 +2,10 @@
 
 import errno
 import logging
+import sys
 from collections.abc import Mapping
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 import typer
@@ -108,6 +110,9 @@ def _options(
 
 def run_cli(app: typer.Typer) -> None:
     """Run the command line; an error that a person can act on becomes one line instead of a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # no letter that the encoding lacks ends a command
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (AwayError, DatabaseAwayError) as error:

@@ -36,6 +36,14 @@ def export(
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image, with one column of probabilities per finding.")
     ] = False,
+    for_spreadsheet: Annotated[
+        bool,
+        typer.Option(
+            "--spreadsheet-safe",
+            help="Put an apostrophe before each text of a CSV that a spreadsheet would take for a formula "
+            "(=, +, -, @).",
+        ),
+    ] = False,
 ) -> None:
     """Write a run's rows to a CSV or Parquet file, ordered by image and finding.
 
@@ -53,6 +61,8 @@ def export(
     if to_stdout and format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
     kind: Format = "csv" if to_stdout else _format_of(output, format_)
+    if for_spreadsheet and kind == "parquet":
+        fail("--spreadsheet-safe is for CSV; Parquet has no formulas", EXIT_USAGE)
     _, database = existing()
     progress = queries.progress(database, run)
     if not progress.settled:
@@ -64,11 +74,28 @@ def export(
 
         if to_stdout:
             with open(sys.stdout.fileno(), "w", encoding="utf-8", newline="", closefd=False) as stream:
-                write_csv(database, run, stream, what=what, wide=wide, progress=progress_of)
+                write_csv(
+                    database,
+                    run,
+                    stream,
+                    what=what,
+                    wide=wide,
+                    for_spreadsheet=for_spreadsheet,
+                    progress=progress_of,
+                )
             return
         replaced = output.exists()
         try:
-            count = write_file(database, run, output, kind, what=what, wide=wide, progress=progress_of)
+            count = write_file(
+                database,
+                run,
+                output,
+                kind,
+                what=what,
+                wide=wide,
+                for_spreadsheet=for_spreadsheet,
+                progress=progress_of,
+            )
         except OSError as error:
             fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
     say(f"wrote {output}: {count:,} rows{REPLACING if replaced else ''}")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NoReturn
@@ -68,7 +68,8 @@ class _Waiting:
 
     def say(self, error: Exception) -> None:
         if not self._said:
-            self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
+            with suppress(OSError):  # its file may be on the disk that is full; what is buffered follows
+                self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
         self._said = True
 
     def end(self) -> None:
@@ -143,7 +144,8 @@ class _Lines:
         self._state, self._done, self._said = state, done, time.monotonic()
         parts = [f"run {now.run_id}: {state}", f"{done:,}/{now.images:,} images", pace]
         line = ", ".join(part for part in parts if part)
-        self._console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", highlight=False, markup=False)
+        with suppress(OSError):  # as above
+            self._console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", highlight=False, markup=False)
 
 
 def _state(now: queries.Progress, starting: str) -> str:

@@ -12,6 +12,7 @@ from db import alerts
 from db.alerts import Alert
 from db.database import Database
 from db.receipts import patiently
+from jobs.console import plain
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ def _arrives(url: str, alert: Alert) -> bool:
             json={
                 "alert": alert.alert_id,
                 "kind": alert.kind,
-                "schedule": alert.schedule,
-                "message": alert.message,
+                "schedule": alert.schedule and plain(alert.schedule),
+                "message": plain(alert.message),
                 "run": alert.run_id,
                 "evaluation": alert.evaluation_id,
                 "time": alert.raised_at.isoformat(),

@@ -145,6 +145,22 @@ def test_failures_are_exported_with_stage_and_reason(database: Database, tmp_pat
     assert [row[:4] for row in rows] == [[str(run_id), "nothing.png", "import", "no_score"]]
 
 
+def test_a_spreadsheet_computes_no_cell_where_that_is_wanted(database: Database, tmp_path: Path) -> None:
+    patients = {"a.png": "=1+1", "b.png": "@sum", "c.png": "-5", "d.png": "p-1"}
+    scores, labels = tmp_path / "scores.csv", tmp_path / "labels.csv"
+    scores.write_text("\n".join(["Image Index,Mass", *(f"{name},0.5" for name in patients)]))
+    rows = (f"{name},No Finding,{patient}" for name, patient in patients.items())
+    labels.write_text("\n".join(["Image Index,Finding Labels,Patient ID", *rows]))
+    run_id = import_scores(database, ImportOrder(scores, "theirs", labels)).run_id
+
+    def column(**options: Any) -> list[str]:
+        header, *found = exported(database, run_id, **options)
+        return [row[header.index("patient_id")] for row in found]
+
+    assert column() == ["=1+1", "@sum", "-5", "p-1"]
+    assert column(for_spreadsheet=True) == ["'=1+1", "'@sum", "-5", "p-1"]
+
+
 def test_times_are_utc_in_both_formats(database: Database, tmp_path: Path) -> None:
     run_id = imported(database, tmp_path)
     evaluated(database, run_id)

@@ -2,38 +2,81 @@
 
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support import CLASSIFIER_CARD, make_run
+from support import (
+    CLASSIFIER_CARD,
+    STUB_CARD,
+    Nightread,
+    close_run,
+    eventually,
+    make_run,
+    score_batches,
+    write_card,
+    write_manifest,
+)
 
 from config.cards.classification import ClassificationCard
 from db import ledger, queries
 from db.classifications import Classification
-from db.database import Database
+from db.database import Database, DriverError
+from db.errors import DatabaseError
+from db.upgrade import upgrade
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
 
 
-@pytest.fixture
-def small_disk() -> Iterator[Path]:
-    """A disk of 128 KiB."""
+@contextmanager
+def disk(size: str) -> Iterator[Path]:
+    """A disk of its own, as small as named; the test is skipped where none may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="nightread-disk-"))
     try:
-        options = ["mount", "-t", "tmpfs", "-o", "size=128k", "nightread-disk", str(folder)]
+        options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "nightread-disk", str(folder)]
         mounted = subprocess.run(options, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         pytest.skip("there is no program `mount`")
     if mounted.returncode != 0:
         pytest.skip(f"no disk may be mounted here: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-    folder.rmdir()
+    try:
+        yield folder
+    finally:
+        # Lazily: a test that failed may have left a process there.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        folder.rmdir()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 128 KiB."""
+    with disk("128k") as folder:
+        yield folder
+
+
+def fill(folder: Path) -> Path:
+    """Leave no space on a disk; returns the file that takes it."""
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
+
+
+LEASE_SECONDS = 6.0
+
+
+def begun(database: Database) -> bool:
+    try:
+        return queries.progress(database, 1).scored > 10
+    except (DatabaseError, DriverError):
+        return False  # it has no tables or no run yet
 
 
 class FlatEngine:
@@ -84,3 +127,59 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
     assert sorted(str(path.relative_to(small_disk)) for path in written) == sorted(named)
     for path in written:
         assert cv2.imread(str(path)) is not None, "what is there is whole"
+
+
+@pytest.mark.processes
+def test_a_file_that_does_not_fit_is_named_in_one_line_and_what_was_there_stays(
+    small_disk: Path, nightread: Nightread
+) -> None:
+    database = nightread.database()
+    upgrade(database)
+    run_id = make_run(database, nightread.home, 300, batch_size=100)
+    score_batches(database, nightread.home / "models")
+    close_run(database, run_id)
+    asked = {
+        "scores.csv": ("export", "1", "-o"),
+        "wide.csv": ("export", "1", "--wide", "-o"),
+        "scores.parquet": ("export", "1", "-o"),
+        "report.html": ("report", "1", "-o"),
+    }
+    for name in asked:
+        (small_disk / name).write_text("old")
+    fill(small_disk)
+    there = sorted(small_disk.iterdir())
+    for name, arguments in asked.items():
+        done = nightread.call(*arguments, small_disk / name)
+        assert done.returncode == 1, done.stderr
+        (line,) = [line for line in done.stderr.splitlines() if "error:" in line]
+        assert f"{small_disk / name} cannot be written: No space left" in line
+        assert (small_disk / name).read_text() == "old"
+    assert sorted(small_disk.iterdir()) == there, "no half file is left"
+
+
+@pytest.mark.processes
+@pytest.mark.timeout(400)
+def test_a_run_whose_home_is_full_waits_says_so_and_fails_no_image(
+    nightread: Nightread, tmp_path: Path
+) -> None:
+    with disk("24m") as folder:
+        nightread.home = folder / "home"
+        nightread.environment["NIGHTREAD_LEASE_SECONDS"] = str(LEASE_SECONDS)
+        nightread.environment["NIGHTREAD_MAX_ATTEMPTS"] = "1"
+        write_card(nightread.home / "models", STUB_CARD)
+        manifest = write_manifest(tmp_path / "manifest.csv", 1_000)
+        order = ("score", manifest, "--images", tmp_path, "--model", "stub", "--batch-size", "2")
+        run = nightread.start(*order)
+        database = nightread.database()
+        eventually(lambda: begun(database), 120, "a batch is done")
+        filler = fill(folder)
+        time.sleep(3 * LEASE_SECONDS)  # so long is it full
+        assert run.poll() is None, nightread.logs()
+        assert queries.progress(database, 1).scored < 1_000
+        filler.unlink()
+        assert nightread.ends(run, 240) == 0, nightread.logs()
+        progress = queries.progress(database, 1)
+        assert (progress.status, progress.scored, progress.failed) == ("complete", 1_000, 0)
+        said = (nightread.home / "score.0.log").read_text()
+        assert "waiting: no space for" in said
+        assert "Traceback" not in said

@@ -87,7 +87,8 @@ def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
     if not done:
         raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, encoded.tobytes())
+    # Not waited for until it is on the disk: a run has thousands, and one that is lost can be drawn again.
+    write_whole(path, encoded.tobytes(), durable=False)
 
 
 class Overlays:
