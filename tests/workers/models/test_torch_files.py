@@ -320,7 +320,7 @@ def test_missing_package_is_named_with_what_installs_it(
     (tmp_path / name).write_bytes(b"\x80\x02")
     message = file_refusal(tmp_path / name)
     assert f"{package} is needed" in message
-    assert "in Nightread's folder run: " in message
+    assert "run: " in message
     assert "-m pip install 'safetensors>=0.5' 'torch>=2.10'" in message
 
 
