@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 from redis import Redis
 
 from config.queues import EVALUATE, IDENTITY, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
@@ -61,9 +62,15 @@ class Broker:
 
     def _send(self, task: str, arguments: Mapping[str, object], shown: str) -> None:
         with self._explained():
-            self._app.send_task(
-                task, kwargs=arguments, argsrepr=shown, kwargsrepr="{}", retry_policy=SUBMIT_RETRY
-            )
+            try:
+                self._app.send_task(
+                    task, kwargs=arguments, argsrepr=shown, kwargsrepr="{}", retry_policy=SUBMIT_RETRY
+                )
+            except AttributeError as error:
+                if error.obj is not None:
+                    raise
+                # After an error kombu may send by a channel that it has closed; the next one is new.
+                raise OperationalError("the connection was closed") from error
 
     def is_drained(self) -> bool:
         """Return whether no batch waits in the broker; BrokerAwayError if it does not answer."""

@@ -32,7 +32,7 @@ class Archive:
             *("train", self.train / "manifest.csv", "--images", self.train / "images"),
             *("--valid", valid or self.valid / "manifest.csv", "--valid-images", self.valid / "images"),
             *("--name", "mine", "--findings", ",".join(LEARNED)),
-            *("--size", str(size), "--batch", "8", "--epochs", "2"),
+            *("--size", str(size), "--batch-size", "8", "--epochs", "2"),
         ]
 
 

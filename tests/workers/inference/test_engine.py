@@ -605,5 +605,7 @@ def test_network_that_answers_no_number_is_refused(engine: TensorFlowEngine, unt
     import tensorflow as tf
 
     other = copy.copy(engine)
-    other._forward = lambda _: {"probabilities": tf.fill((engine.batch, 14), np.float32("nan"))}
+    nothing = tf.zeros((engine.batch, 4))
+    probabilities = tf.fill((engine.batch, 14), np.float32("nan"))
+    other._forward = lambda _: {"probabilities": probabilities, "features": nothing}
     assert "nan" in golden_refusal(other, untrained.card)

@@ -30,7 +30,7 @@ def scores(tensorflow: Any) -> Scores:
 
     assert tensorflow
     model = require_classifier(read_model(SHIPPED / "demo"))
-    engine = TensorFlowEngine(model, threads=2, maps=False)
+    engine = TensorFlowEngine(model, threads=1, maps=False)
 
     def score(pictures: list[Picture]) -> NDArray[np.float32]:
         inputs = np.stack([prepare(picture, model.card.pixels) for picture in pictures])
