@@ -51,3 +51,8 @@ def require_replaceable(path: Path) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise OSError(errno.EEXIST, "it is a device or a pipe, and no file is put in its place", str(path))
+
+
+def run_folder(run_id: int) -> str:
+    """Name the folder of a run's overlays, below the one of all overlays."""
+    return f"run-{run_id:06d}"

@@ -156,17 +156,21 @@ def find_or_write_manifest(
 
 
 class RunManifest(NamedTuple):
-    """A run's manifest and the archive of its images, by their ids, and the images' root."""
+    """A run's manifest and the archive of its images, by their ids, and the images' root.
+
+    `bits`: used in its 16-bit pictures, None where each is judged by itself.
+    """
 
     manifest_id: int
     archive_id: int
     root: str
+    bits: int | None
 
 
 def manifest_of(connection: Connection, run_id: int) -> RunManifest:
     """Return a run's manifest; UnknownRunError if there is no such run."""
     found = connection.execute(
-        select(manifest.c.id, manifest.c.archive_id, archive.c.root)
+        select(manifest.c.id, manifest.c.archive_id, archive.c.root, run.c.bits)
         .join(archive, archive.c.id == manifest.c.archive_id)
         .join(run, run.c.manifest_id == manifest.c.id)
         .where(run.c.id == run_id)

@@ -220,20 +220,6 @@ class StoredMaps:
     findings: tuple[str, ...]
 
 
-def images_of_run(database: Database, run_id: int) -> tuple[str, int | None]:
-    """Return the root of a run's images, and the bits used in its 16-bit pictures; raises UnknownRunError."""
-    with database.read() as connection:
-        row = connection.execute(
-            select(archive.c.root, run.c.bits)
-            .join(manifest, manifest.c.archive_id == archive.c.id)
-            .join(run, run.c.manifest_id == manifest.c.id)
-            .where(run.c.id == run_id)
-        ).first()
-    if row is None:
-        raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
-    return row.root, row.bits
-
-
 def stored_maps(database: Database, run_id: int, image_index: str) -> StoredMaps | str:
     """Return an image's maps, or a sentence that says why there are none."""
     with database.read() as connection:

@@ -13,6 +13,7 @@ from config.films import Recipe
 from config.settings import Settings
 from db import queries
 from db.database import Database
+from db.manifests import manifest_of
 from jobs.errors import SourceError
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
@@ -40,13 +41,15 @@ def radiographs(
 
     Of an image that cannot be read it returns None.
     """
-    root, bits = queries.images_of_run(database, run_id)
+    with database.read() as connection:
+        scored = manifest_of(connection, run_id)
     # The card of an imported run, or of an earlier version, says nothing of pixels or greys.
     recipe: Recipe = queries.model_card(database, run_id).get("pixels", {}).get("greyscale", "window")
 
     def read(name: str) -> NDArray[np.uint8] | None:
         try:
-            picture = read_picture(open_source(root), name, settings.max_image_pixels, bits, recipe)
+            source = open_source(scored.root)
+            picture = read_picture(source, name, settings.max_image_pixels, scored.bits, recipe)
         except (ImageUnusableError, SourceError):
             return None
         return as_bytes(picture.values)

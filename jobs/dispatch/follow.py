@@ -21,6 +21,7 @@ from rich.text import Text
 
 from config.cards.model import find_model, make_card
 from config.errors import ConfigError
+from config.files import run_folder
 from config.machine import children_and_threads
 from config.settings import Settings
 from db import queries
@@ -301,7 +302,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")
-    if place and (overlays := place.overlays / f"run-{ended.run_id:06d}").is_dir():
+    if place and (overlays := place.overlays / run_folder(ended.run_id)).is_dir():
         say(f"overlays, one folder per finding: {overlays}")
     say(f"next: nightread report {ended.run_id}")
     raise SystemExit(exit_code(ended))

@@ -93,6 +93,22 @@ class Measures:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """The pictures that a gate was fitted on: what distances are measured from, by features and by greys."""
+
+    features: Distances
+    greys: Distances
+
+    def measure(self, sight: Sight, features: NDArray[np.floating]) -> Measures:
+        """Measure a picture by what is seen of it and by the network's features (k,)."""
+        seen = [sight.greys, *(turn(sight.greys) for turn in TURNS.values())]
+        own, *turned = self.greys.of(np.stack(seen).reshape(len(seen), -1)).tolist()
+        nearer = {flag: own - distance for flag, distance in zip(TURNS, turned, strict=True)}
+        (feature,) = self.features.of(usual_features(features)[None]).tolist()
+        return Measures(feature, own, nearer)
+
+
+@dataclass(frozen=True, slots=True)
 class Gate:
     """A fitted gate.
 
@@ -100,8 +116,7 @@ class Gate:
     distance that a turned copy must reach to explain what is wrong.
     """
 
-    features: Distances
-    greys: Distances
+    known: Known
     limits: Measures
     usual: float
     brightness: tuple[float, float]
@@ -143,7 +158,7 @@ class Gate:
                 for part in ("features", "greys")
             )
         passing = Measures(limits[0], limits[1], dict(zip(TURNS, limits[2:], strict=True)))
-        return cls(features, greys, passing, usual, tuple(ranges[:2]), tuple(ranges[2:]))
+        return cls(Known(features, greys), passing, usual, tuple(ranges[:2]), tuple(ranges[2:]))
 
     def to_bytes(self) -> bytes:
         """Write it as an .npz; of a symmetric matrix the half is enough."""
@@ -151,7 +166,7 @@ class Gate:
             "limits": np.array([self.limits.feature, self.limits.picture, *self.limits.nearer.values()]),
             "ranges": np.array([self.usual, *self.brightness, *self.contrast]),
         }
-        for part, distances in (("features", self.features), ("greys", self.greys)):
+        for part, distances in (("features", self.known.features), ("greys", self.known.greys)):
             arrays[f"{part}_mean"] = distances.mean
             arrays[f"{part}_scale"] = distances.scale
             arrays[f"{part}_precision"] = distances.precision[np.triu_indices(distances.mean.size)]
@@ -159,18 +174,10 @@ class Gate:
         np.savez(written, allow_pickle=False, **arrays)
         return written.getvalue()
 
-    def measure(self, sight: Sight, features: NDArray[np.floating]) -> Measures:
-        """Measure a picture by what is seen of it and by the network's features (k,)."""
-        seen = [sight.greys, *(turn(sight.greys) for turn in TURNS.values())]
-        own, *turned = self.greys.of(np.stack(seen).reshape(len(seen), -1)).tolist()
-        nearer = {flag: own - distance for flag, distance in zip(TURNS, turned, strict=True)}
-        (feature,) = self.features.of(usual_features(features)[None]).tolist()
-        return Measures(feature, own, nearer)
-
     def judge(self, picture: Picture, features: NDArray[np.floating]) -> Quality:
         """Say whether a picture is like the fitted ones, and what it seems to be if not."""
         sight = look_at(picture)
-        found = self.measure(sight, features)
+        found = self.known.measure(sight, features)
         return Quality(
             found.feature / self.limits.feature,
             found.picture / self.limits.picture,

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,7 +15,7 @@ from config.files import write_whole
 from config.quality import Flag
 from workers.inference.engine import Engine, infer_views
 from workers.inference.formats.picture import Picture
-from workers.inference.gate import TURNS, Distances, Gate, Measures, Sight, look_at, usual_features
+from workers.inference.gate import TURNS, Distances, Gate, Known, Measures, Sight, look_at, usual_features
 from workers.inference.pixels import prepare_views
 from workers.models.folder import write_card
 
@@ -73,9 +72,8 @@ def fit(sights: list[Sight], features: NDArray[np.floating]) -> Gate:
     for fold in range(_FOLDS):
         held = order[fold::_FOLDS]
         others = np.setdiff1d(order, held)
-        part = _without_limits([sights[index] for index in others], features[others])
+        part = _known([sights[index] for index in others], features[others])
         measures += [part.measure(sights[index], features[index]) for index in held]
-    whole = _without_limits(sights, features)
     pictures = [measure.picture for measure in measures]
     limits = Measures(
         _percentile([measure.feature for measure in measures], _PASSING),
@@ -88,7 +86,13 @@ def fit(sights: list[Sight], features: NDArray[np.floating]) -> Gate:
             for flag in TURNS
         },
     )
-    return replace(whole, limits=limits, usual=_percentile(pictures, _USUAL))
+    return Gate(
+        _known(sights, features),
+        limits,
+        usual=_percentile(pictures, _USUAL),
+        brightness=_range([sight.brightness for sight in sights]),
+        contrast=_range([sight.contrast for sight in sights]),
+    )
 
 
 def install(model: Classifier, gate: Gate, images: int, policy: GatePolicy) -> Classifier:
@@ -102,19 +106,9 @@ def install(model: Classifier, gate: Gate, images: int, policy: GatePolicy) -> C
     return require_classifier(read_model(model.folder))
 
 
-def _without_limits(sights: list[Sight], features: NDArray[np.floating]) -> Gate:
+def _known(sights: list[Sight], features: NDArray[np.floating]) -> Known:
     greys = np.stack([sight.greys for sight in sights]).reshape(len(sights), -1)
-    brightness = [sight.brightness for sight in sights]
-    contrast = [sight.contrast for sight in sights]
-    endless = Measures(np.inf, np.inf, dict.fromkeys(TURNS, np.inf))
-    return Gate(
-        _distances(usual_features(features)),
-        _distances(greys),
-        endless,
-        np.inf,
-        _range(brightness),
-        _range(contrast),
-    )
+    return Known(_distances(usual_features(features)), _distances(greys))
 
 
 def _distances(vectors: NDArray[np.floating]) -> Distances:

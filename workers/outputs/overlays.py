@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from config.files import write_whole
+from config.files import run_folder, write_whole
 from workers.inference.formats.picture import Picture, as_bytes, is_grey
 from workers.inference.region import Region
 from workers.outputs.drawing import Drawing
@@ -119,4 +119,4 @@ def overlay_path(run_id: int, image_index: str, finding: str) -> str:
     """
     names = (part for part in PurePosixPath(image_index).parts if part.strip("/"))
     parts = ["__" if part == ".." else part for part in names]
-    return str(PurePosixPath(f"run-{run_id:06d}", finding, *parts[:-1], f"{parts[-1]}.jpg"))
+    return str(PurePosixPath(run_folder(run_id), finding, *parts[:-1], f"{parts[-1]}.jpg"))

@@ -224,7 +224,8 @@ def test_a_picture_that_the_gate_does_not_pass_is_flagged_or_fails(
     known = [chest(random) for _ in range(LEAST_PICTURES)]
     gate = fit([look_at(picture(values)) for values in known], random.normal(1, 0.1, (len(known), 4)))
     # The fake network's features are all 0; here it is the picture that decides.
-    gate = replace(gate, features=replace(gate.features, mean=np.zeros(4, dtype=np.float32)))
+    features = replace(gate.known.features, mean=np.zeros(4, dtype=np.float32))
+    gate = replace(gate, known=replace(gate.known, features=features))
     usual = chest(random)
     assert cv2.imwrite(str(tmp_path / "usual.png"), usual)
     assert cv2.imwrite(str(tmp_path / "turned.png"), np.rot90(usual, -1))
