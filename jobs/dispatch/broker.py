@@ -90,9 +90,10 @@ class Broker:
         Waits so many seconds, or until all of `names` have answered. A worker of an earlier version, which
         does not know the question, answers with its name alone.
         """
-        with self._explained():
+        # A connection of its own: one of the pool's may be to a server that has been started again since.
+        with self._explained(), self._app.connection_for_write() as connection:
             answers = self._app.control.broadcast(
-                IDENTITY, destination=list(names) or None, reply=True, timeout=seconds
+                IDENTITY, destination=list(names) or None, connection=connection, reply=True, timeout=seconds
             )
         return {
             name: {} if "error" in answer else answer
