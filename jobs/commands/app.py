@@ -2,9 +2,11 @@
 
 import errno
 import logging
+import re
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import cleandoc
 from io import TextIOWrapper
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
@@ -26,6 +28,9 @@ log = logging.getLogger(__name__)
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """No space for a file: the same command works later, or with another disk."""
+
+_LINE_END: Final = re.compile(r"(?<!\n)\n(?!\n)")
+"""The end of a docstring's line within a paragraph: the terminal's width ends the help's lines."""
 
 Context = Any
 """Click's context, which Typer's versions keep in different places."""
@@ -67,6 +72,8 @@ class LazyGroup(TyperGroup):
     def load(self, name: str) -> Command:
         """Load a command's module; returns the command, or the group of that name."""
         group = get_group(import_module(self.entries[name].module).app)
+        for command in (group, *group.commands.values()):
+            command.help = _LINE_END.sub(" ", cleandoc(command.help or ""))
         return group.commands.get(name, group)
 
 

@@ -158,7 +158,7 @@ def test_a_fitted_gate_tells_other_pictures_in_the_next_run(
     fitted = nightread.run(*fit, timeout=600)
     assert fitted.returncode == 0, fitted.stderr
     assert f"fitted on {LEAST_PICTURES} images" in fitted.stdout
-    assert "1 images cannot be used, the first: broken.png: empty" in fitted.stderr
+    assert "images that cannot be used: 1, the first: broken.png: empty" in fitted.stderr
 
     nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     scored = nightread.run(

@@ -82,7 +82,7 @@ def fit_gate(
         engine = make_engine(settings.engine, model, threads=settings.threads or 1, maps=False)
     sights, features = see(pictures(), engine, model)
     if unusable:
-        warn(f"{len(unusable):,} images cannot be used, the first: {unusable[0]}")
+        warn(f"images that cannot be used: {len(unusable):,}, the first: {unusable[0]}")
     with err.status("fitting"):
         fitted = fit(sights, features)
     card = install(model, fitted, len(sights), policy).card

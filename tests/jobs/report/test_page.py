@@ -25,8 +25,10 @@ from db import queries, schema
 from db.database import Database
 from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
+from db.schema.runs import score
 from jobs.report.page import write_report
 from jobs.report.sections.films import _MEANING
+from jobs.report.sections.summary import first_images
 from jobs.report.words import finding_in_words, subgroup_in_words
 from jobs.submit import Order, submit
 from jobs.worklist import read_worklist
@@ -316,6 +318,21 @@ def test_the_first_of_the_worklist_are_named(database: Database, tmp_path: Path)
     part = section(report(database, tmp_path, run_id), "worklist")
     rows, _ = read_worklist(database, run_id, 10)
     assert re.findall(r'<th scope="row">(.*?)</th>', part) == [row["image_index"] for row in rows]
+
+
+@pytest.mark.parametrize("images", [1, 10, 100])
+def test_the_worklists_first_are_those_of_the_view_also_where_scores_tie(
+    database: Database, tmp_path: Path, images: int
+) -> None:
+    run_id = full_run(database, tmp_path)
+    with database.write() as connection:
+        connection.execute(update(score).where(score.c.image_id % 3 == 0).values(probability=0.875))
+    rows, _ = read_worklist(database, run_id, images)
+    with database.read_only() as connection:
+        first = first_images(connection, run_id, images)
+    assert first == [
+        pytest.approx({column: row[column] for column in first[0]}, rel=1e-12, abs=0) for row in rows
+    ]
 
 
 @pytest.mark.parametrize(
