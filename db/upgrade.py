@@ -31,9 +31,7 @@ def upgrade(database: Database) -> None:
         try:
             command.upgrade(alembic, "head")
         except util.CommandError as error:
-            raise SchemaOutdatedError(
-                f"{database.where} was made by a newer version of Nightread; install that one ({error})"
-            ) from error
+            raise SchemaOutdatedError(_made_by_newer(database, str(error))) from error
         create_views(connection)
 
 
@@ -48,8 +46,14 @@ def version(database: Database) -> str | None:
 def require_current(database: Database) -> None:
     """Raise SchemaOutdatedError unless the tables are this version's."""
     found = version(database)
+    if found is not None and found > HEAD:
+        raise SchemaOutdatedError(_made_by_newer(database, f"migration {found}"))
     if found != HEAD:
         state = (
             "has no tables yet" if found is None else f"is at migration {found}, this version needs {HEAD}"
         )
         raise SchemaOutdatedError(f"{database.where} {state}; run: nightread db upgrade")
+
+
+def _made_by_newer(database: Database, how_seen: str) -> str:
+    return f"{database.where} was made by a newer version of Nightread; install that one ({how_seen})"
