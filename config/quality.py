@@ -27,9 +27,12 @@ class Quality:
 
     `feature_distance`: of the network's features from those of the pictures that the gate was fitted on;
     `picture_distance`: of its greys, at 16 x 16. Both are Mahalanobis distances, divided by the largest that
-    passes. `flag`: why it does not pass, None where it does.
+    passes. `brightness` and `contrast`: mean and standard deviation of those greys, 0 to 255. `flag`: why it
+    does not pass, None where it does.
     """
 
     feature_distance: float
     picture_distance: float
+    brightness: float
+    contrast: float
     flag: Flag | None

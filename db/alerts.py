@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from db.comparisons import Comparisons, write_comparison
 from db.database import Database, clock
+from db.drift import DriftCheck, write_drift
 from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.runs import model, run
@@ -111,6 +112,15 @@ def raise_loss(connection: Connection, check: RegressionCheck) -> None:
     if check.message is not None:
         about = {"evaluation_id": check.evaluation_id, "comparison_id": comparison_id}
         _raise(connection, "loss", check.schedule_id, check.message, **about)
+
+
+def raise_drift(connection: Connection, schedule_id: int, evaluation_id: int, check: DriftCheck) -> None:
+    """Write the comparison with the baseline and, where something has shifted, the alert."""
+    drift_id = write_drift(connection, check)
+    if check.message is not None:
+        _raise(
+            connection, "drift", schedule_id, check.message, evaluation_id=evaluation_id, drift_id=drift_id
+        )
 
 
 def raise_failed(connection: Connection, due: DueTime, message: str) -> None:

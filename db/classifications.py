@@ -65,6 +65,8 @@ class Classification:
                 "spacing",
                 "feature_distance",
                 "picture_distance",
+                "brightness",
+                "contrast",
                 "flag",
             ),
             (
@@ -126,8 +128,14 @@ def _of_film(film: Film | None) -> tuple[str | None, bool | None, float | None, 
     return film.greyscale, film.padded, spacing.down, spacing.across, spacing.source
 
 
-def _of_quality(quality: Quality | None) -> tuple[float | None, float | None, str | None]:
-    """Give the gate's columns: the distances of features and picture, and the flag."""
+def _of_quality(quality: Quality | None) -> tuple[float | str | None, ...]:
+    """Give the gate's columns: the distances of features and picture, brightness, contrast and the flag."""
     if quality is None:
-        return None, None, None
-    return quality.feature_distance, quality.picture_distance, quality.flag
+        return None, None, None, None, None
+    return (
+        quality.feature_distance,
+        quality.picture_distance,
+        quality.brightness,
+        quality.contrast,
+        quality.flag,
+    )

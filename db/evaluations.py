@@ -8,8 +8,9 @@ from typing import Final
 from sqlalchemy import Connection, Table, and_, insert, or_, update
 
 from db import leases
-from db.alerts import RegressionCheck, raise_loss, raise_unevaluated
+from db.alerts import RegressionCheck, raise_drift, raise_loss, raise_unevaluated
 from db.database import Database, Record, clock, insert_rows
+from db.drift import DriftCheck
 from db.schema.evaluations import (
     calibration_bin,
     curve_point,
@@ -187,9 +188,15 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
 
 
 def complete_evaluation(
-    database: Database, held: EvaluationClaim, figures: Figures, check: RegressionCheck | None = None
+    database: Database,
+    held: EvaluationClaim,
+    figures: Figures,
+    check: RegressionCheck | None = None,
+    drift: DriftCheck | None = None,
 ) -> bool:
-    """Write figures, the check for a regression and `done` in one transaction; False without the lease.
+    """Write figures, the checks for a regression and for drift, and `done` in one transaction.
+
+    False without the lease.
 
     True also where an earlier call for this claim has written them.
     """
@@ -214,4 +221,6 @@ def complete_evaluation(
             )
         if check is not None:
             raise_loss(connection, check)
+        if drift is not None and held.schedule_id is not None:
+            raise_drift(connection, held.schedule_id, held.evaluation_id, drift)
     return True

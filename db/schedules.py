@@ -27,8 +27,9 @@ class UnknownScheduleError(DatabaseError):
 class Schedule:
     """An active schedule with the newest due time that was noted, None where there is none yet.
 
-    `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs. `state`, `message`,
-    `run_id` and `evaluation_id` are the result of `due_at`, `run_status` and `evaluation_state` its progress.
+    `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs, `baseline_id` the run
+    that its runs are compared with. `state`, `message`, `run_id` and `evaluation_id` are the result of
+    `due_at`, `run_status` and `evaluation_state` its progress.
     """
 
     schedule_id: int
@@ -37,6 +38,7 @@ class Schedule:
     timezone: str
     action: str
     margin: float
+    baseline_id: int | None
     created_at: datetime
     due_at: datetime | None
     state: DueState | None
@@ -75,12 +77,28 @@ class Settlement:
 
 
 def add(
-    database: Database, *, name: str, cron: str, timezone: str, action: str, margin: float, now: datetime
+    database: Database,
+    *,
+    name: str,
+    cron: str,
+    timezone: str,
+    action: str,
+    margin: float,
+    now: datetime,
+    baseline_id: int | None = None,
 ) -> int:
     """Write a schedule, due for the first time after `now`; ScheduleNameTakenError if the name is active."""
     new = (
         upsert(schedule)
-        .values(name=name, cron=cron, timezone=timezone, action=action, margin=margin, created_at=now)
+        .values(
+            name=name,
+            cron=cron,
+            timezone=timezone,
+            action=action,
+            margin=margin,
+            baseline_id=baseline_id,
+            created_at=now,
+        )
         .on_conflict_do_nothing()
         .returning(schedule.c.id)
     )
@@ -119,7 +137,10 @@ def _active(connection: Connection) -> list[Schedule]:
     rows = connection.execute(
         select(
             schedule.c.id.label("schedule_id"),
-            *(schedule.c[name] for name in ("name", "cron", "timezone", "action", "margin", "created_at")),
+            *(
+                schedule.c[name]
+                for name in ("name", "cron", "timezone", "action", "margin", "baseline_id", "created_at")
+            ),
             newest.c.due_at,
             *(schedule_due.c[name] for name in ("state", "message", "run_id", "evaluation_id")),
             run.c.status.label("run_status"),

@@ -57,12 +57,14 @@ class LabelledScores:
     labels: NDArray[np.int8]
 
 
-def read_scores(connection: Connection, run_id: int, label_manifest_id: int) -> LabelledScores:
+def read_scores(
+    connection: Connection, run_id: int, label_manifest_id: int, *, own: bool = False
+) -> LabelledScores:
     """Read a run's scores of a label set's images, in one snapshot if the transaction has one.
 
     A run that took only new images (`run.only_new`) is read together with the earlier runs of its model: each
-    image has the score of the newest. Where the label set is of another archive than the run, images with the
-    same name are the same.
+    image has the score of the newest; with `own`, its own scores count alone. Where the label set is of
+    another archive than the run, images with the same name are the same.
     """
     source = connection.execute(
         select(run.c.id, run.c.model_id, run.c.manifest_id, run.c.only_new, manifest.c.archive_id)
@@ -78,7 +80,7 @@ def read_scores(connection: Connection, run_id: int, label_manifest_id: int) -> 
         findings,
         images,
         rows[list(_FACTS)],
-        _probabilities(connection, source, label_manifest_id, images, findings),
+        _probabilities(connection, source, label_manifest_id, images, findings, own=own),
         _labels(rows["labels"], findings),
     )
 
@@ -137,9 +139,11 @@ def _probabilities(
     label_manifest_id: int,
     images: NDArray[np.int64],
     findings: Sequence[ScoredFinding],
+    *,
+    own: bool,
 ) -> NDArray[np.float32]:
     runs = [source.id]
-    if source.only_new:
+    if source.only_new and not own:
         before = select(run.c.id).where(run.c.model_id == source.model_id, run.c.id <= source.id)
         runs = [row.id for row in connection.execute(before.order_by(run.c.id))]
     here = connection.execute(

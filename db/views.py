@@ -108,7 +108,8 @@ def _views(dialect: str) -> dict[str, str]:
         WHERE t.padded IS NOT NULL
         """,
         "quality": """
-        SELECT t.run_id, i.image_index, t.flag, t.feature_distance, t.picture_distance
+        SELECT t.run_id, i.image_index, t.flag, t.feature_distance, t.picture_distance,
+               t.brightness, t.contrast
         FROM image_result t
         JOIN image i ON i.id = t.image_id
         WHERE t.feature_distance IS NOT NULL
@@ -257,6 +258,13 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN run run_b ON run_b.id = c.run_b
         JOIN model b ON b.id = run_b.model_id
         """,
+        "drift": """
+        SELECT v.drift_id, c.measured_at, c.run_id, c.baseline_id, v.measure, f.name AS finding,
+               v.n, v.n_baseline, v.value, v.value_baseline, v.psi, v.ks, v.p, v.p_holm, v.reason
+        FROM drift_result v
+        JOIN drift_check c ON c.id = v.drift_id
+        LEFT JOIN finding f ON f.id = v.finding_id
+        """,
         "published": """
         SELECT p.source, f.name AS finding, p.auroc, p.ci_low, p.ci_high, p.citation
         FROM published_auroc p
@@ -264,14 +272,14 @@ def _views(dialect: str) -> dict[str, str]:
         """,
         "schedules": """
         SELECT s.name AS schedule, s.cron, s.timezone, s.action, s.margin, s.created_at, s.removed_at,
-               d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message
+               d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message, s.baseline_id
         FROM schedule s
         LEFT JOIN schedule_due d ON d.schedule_id = s.id
         """,
         "alerts": """
         SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at,
                COALESCE(e.run_id, d.run_id) AS run_id,
-               a.evaluation_id, a.comparison_id, a.message, a.delivered_at
+               a.evaluation_id, a.comparison_id, a.message, a.delivered_at, a.drift_id
         FROM alert a
         JOIN schedule s ON s.id = a.schedule_id
         LEFT JOIN evaluation e ON e.id = a.evaluation_id

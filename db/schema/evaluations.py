@@ -242,6 +242,28 @@ comparison_result = Table(
     Column("patients", Integer),
 )
 
+drift_check = Table(
+    "drift_check",
+    metadata,
+    id_column(),
+    reference("run_id", "run.id"),
+    reference("baseline_id", "run.id"),
+    Column("measured_at", UtcDateTime, nullable=False),
+)
+
+drift_result = Table(
+    "drift_result",
+    metadata,
+    reference("drift_id", "drift_check.id", primary_key=True),
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    Column("measure", Text, nullable=False),
+    Column("finding_id", Integer, ForeignKey("finding.id")),  # NULL: of the images, not of a finding
+    Column("n", Integer, nullable=False),  # patients
+    Column("n_baseline", Integer, nullable=False),
+    *(Column(name, Double) for name in ("value", "value_baseline", "psi", "ks", "p", "p_holm")),
+    Column("reason", Text),
+)
+
 agreement_result = Table(
     "agreement_result",
     metadata,

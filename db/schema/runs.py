@@ -121,6 +121,8 @@ image_result = Table(
     Column("spacing", Text),  # the element that says it
     Column("feature_distance", REAL),  # 1: the largest that passes the model's gate; NULL without a gate
     Column("picture_distance", REAL),
+    Column("brightness", REAL),  # mean and spread of its greys, 0 to 255, at 16 x 16; NULL without a gate
+    Column("contrast", REAL),
     Column("flag", Text),  # why it does not pass: config.quality
     CheckConstraint(
         f"(status = '{ImageStatus.SCORED}' AND reason IS NULL)"

@@ -26,6 +26,7 @@ schedule = Table(
     Column("timezone", Text, nullable=False),
     Column("action", Text, nullable=False),  # JSON: what to score or evaluate, and with which options
     Column("margin", Double, nullable=False),  # a loss of AUROC beyond it raises an alert
+    Column("baseline_id", Integer),  # the run that its runs are compared with; NULL: none
     Column("created_at", UtcDateTime, nullable=False),
     Column("removed_at", UtcDateTime),
     Index(
@@ -60,6 +61,7 @@ alert = Table(
     Column("due_at", UtcDateTime),
     Column("evaluation_id", Integer, ForeignKey("evaluation.id")),
     Column("comparison_id", Integer, ForeignKey("comparison.id")),
+    Column("drift_id", Integer, ForeignKey("drift_check.id")),
     Column("message", Text, nullable=False),
     Column("raised_at", UtcDateTime, nullable=False),
     Column("tries", Integer, nullable=False, server_default="0"),  # of the POST to the webhook
@@ -67,5 +69,5 @@ alert = Table(
     Column("delivered_at", UtcDateTime),
     UniqueConstraint("evaluation_id", "kind"),
     UniqueConstraint("schedule_id", "due_at", "kind"),
-    CheckConstraint("kind IN ('loss','failed')", name="kind"),
+    CheckConstraint("kind IN ('loss','failed','drift')", name="kind"),
 )

@@ -132,6 +132,15 @@ def add_score(
     heatmaps: HeatmapsOption = "positive",
     max_missing: MaxMissingOption = 0.01,
     bits: BitsOption = None,
+    baseline: Annotated[
+        int | None,
+        typer.Option(
+            metavar="RUN",
+            parser=find_run,
+            help="Each night is compared with this run: images and scores that are not like its raise an "
+            "alert. See `nightread drift`.",
+        ),
+    ] = None,
 ) -> None:
     """Score what is new in a manifest, each time it is due, and evaluate all of it.
 
@@ -151,8 +160,11 @@ def add_score(
         bits=bits,
         **read.told(),
     )
+    if baseline is not None:
+        with database.read() as connection:
+            find_complete_run(connection, baseline)
     _require_readable(read_order(settings, action.order)[0])
-    _add(database, context.obj, action)
+    _add(database, context.obj, action, baseline)
 
 
 @add_app.command("evaluate", epilog=_ACTS)
@@ -215,7 +227,7 @@ def _require_readable(manifest: Manifest) -> None:
     say_reading(manifest)
 
 
-def _add(database: Database, when: When, action: Action) -> None:
+def _add(database: Database, when: When, action: Action, baseline: int | None = None) -> None:
     if when.cron is None:
         raise ScheduleError(
             f'when? The times are missing: nightread schedule add {when.name} --cron "0 2 * * *" …'
@@ -230,6 +242,7 @@ def _add(database: Database, when: When, action: Action) -> None:
         action=action.model_dump_json(),
         margin=when.margin,
         now=now,
+        baseline_id=baseline,
     )
     due = next_due(when.cron, when.timezone, now)
     say(f"schedule {when.name} is due next at {_shown(due, when.timezone)}")

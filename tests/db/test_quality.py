@@ -13,7 +13,7 @@ from db.classifications import Classification
 from db.database import Database
 from db.outcomes import Outcome
 
-QUALITIES = (Quality(0.5, 0.25, None), Quality(0.75, 1.5, Flag.ROTATED_90), None)
+QUALITIES = (Quality(0.5, 0.25, 128.0, 64.0, None), Quality(0.75, 1.5, 32.0, 16.0, Flag.ROTATED_90), None)
 
 
 def test_flags_and_distances_are_in_the_view_and_counted(database: Database, tmp_path: Path) -> None:
@@ -26,10 +26,13 @@ def test_flags_and_distances_are_in_the_view_and_counted(database: Database, tmp
         assert isinstance(answer, Classification)
         outcomes.append(replace(answer, quality=quality))
     assert ledger.complete(database, held, outcomes)
-    query = "SELECT image_index, flag, feature_distance, picture_distance FROM quality ORDER BY image_index"
+    query = (
+        "SELECT image_index, flag, feature_distance, picture_distance, brightness, contrast "
+        "FROM quality ORDER BY image_index"
+    )
     with database.read_only() as connection:
         assert connection.execute(text(query)).all() == [
-            ("00000000_000.png", None, 0.5, 0.25),
-            ("00000001_000.png", "rotated_90", 0.75, 1.5),
+            ("00000000_000.png", None, 0.5, 0.25, 128.0, 64.0),
+            ("00000001_000.png", "rotated_90", 0.75, 1.5, 32.0, 16.0),
         ]
     assert queries.count_flagged(database, run_id) == (2, 1)

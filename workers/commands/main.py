@@ -91,6 +91,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Test whether run A is better than run B, on the images that both have scored.",
     ),
+    "drift": Entry(
+        "workers.commands.drift",
+        PANEL_ASK,
+        "Test whether a run's images and scores are like those of a baseline run.",
+    ),
     "calibrate": Entry(
         "workers.commands.calibrate",
         PANEL_ASK,

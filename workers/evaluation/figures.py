@@ -12,6 +12,7 @@ from db.leases import new_token
 from db.queries import model_card
 from workers.errors import UnknownKindError
 from workers.evaluation.classification import evaluate_classification
+from workers.evaluation.drift import check_drift
 from workers.evaluation.regression import check_regression
 from workers.lease import LeaseKeeper
 
@@ -47,8 +48,9 @@ def evaluate(
     with LeaseKeeper(renew, lease_seconds, what):
         figures = patiently(partial(evaluate_run, database, held))
         check = patiently(partial(check_regression, database, held))
+        drift = patiently(partial(check_drift, database, held))
         patiently(database.analyze)  # people's queries come next
-        written = patiently(partial(evaluations.complete_evaluation, database, held, figures, check))
+        written = patiently(partial(evaluations.complete_evaluation, database, held, figures, check, drift))
     return held if written else None
 
 

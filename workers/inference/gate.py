@@ -181,6 +181,8 @@ class Gate:
         return Quality(
             found.feature / self.limits.feature,
             found.picture / self.limits.picture,
+            sight.brightness,
+            sight.contrast,
             self._flag(sight, found),
         )
 
