@@ -64,8 +64,8 @@ def first_images(connection: Connection, run_id: int, images: int) -> Rows:
             SELECT h.*, m.threshold,
                    CASE WHEN h.probability >= m.threshold THEN 1 ELSE 0 END AS is_over,
                    -- CUME_DIST over all: the share of the probabilities of the finding that is not higher.
-                   1.0 - (RANK() OVER (PARTITION BY h.finding_id ORDER BY h.probability DESC) - 1.0)
-                       / counts.scored AS percentile
+                   1 - CAST(RANK() OVER (PARTITION BY h.finding_id ORDER BY h.probability DESC) - 1
+                            AS DOUBLE PRECISION) / counts.scored AS percentile
             FROM ({highest}) h
             JOIN counts ON counts.finding_id = h.finding_id
             JOIN run ON run.id = h.run_id
