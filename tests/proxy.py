@@ -21,10 +21,10 @@ class CommitCutter:
     """
 
     def __init__(self, url: str, share: float, seed: int) -> None:
-        """`url` is the server's, by its socket's folder; `share` of the commits are cut."""
+        """`url` is the server's, by its socket's folder; `share` of the commits are cut, which may change."""
         parsed = make_url(url)
         self._target = f"{parsed.query['host']}/.s.PGSQL.{parsed.port or 5432}"
-        self._share = share
+        self.share = share
         self._random = Random(seed)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = parsed.set(
@@ -61,7 +61,7 @@ class CommitCutter:
         threading.Thread(target=self._answer, args=(server, client, answering), daemon=True).start()
         with suppress(OSError):
             while data := client.recv(1 << 16):
-                if data.endswith(COMMIT) and self._random.random() < self._share:
+                if data.endswith(COMMIT) and self._random.random() < self.share:
                     where = self._random.choice(sorted(self.cuts))
                     if where == "after":
                         answering.set()

@@ -3,6 +3,7 @@
 The test beside it runs a small one. As a script it runs any: PYTHONPATH=tests python -m storm.storm --seed 7
 """
 
+import os
 import shutil
 import signal
 import socket
@@ -25,7 +26,9 @@ import psutil
 import psycopg
 import pytest
 import typer
+from proxy import CommitCutter
 from sqlalchemy import make_url, text
+from storm.disks import fill, mounted, unmount
 from support import (
     REDIS_SERVER,
     STUB_CARD,
@@ -54,6 +57,8 @@ CHILDREN: Final = 2
 CATCH_SECONDS: Final = 10.0
 PACE_SECONDS: Final = 0.35
 """A batch takes so long: with a network that answers at once, a fast machine's run would end in calm."""
+SHIFTED: Final = Path(__file__).parent / "shifted"
+"""On PYTHONPATH, it moves a process' clock."""
 STALL_SECONDS: Final = 180.0
 """No batch done for so long is a run that stands still: a promise broken, on the slowest machine too."""
 
@@ -155,6 +160,7 @@ class Service:
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes]
     expected: bool = False  # its end: the storm killed it
+    clock: float = 0.0  # seconds by which it is ahead when it is started next
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants."""
@@ -182,6 +188,7 @@ class Storm:
     faults: int
     command: Nightread
     postgresql: Postgresql
+    cutter: CommitCutter
     queue: QueueServer
     rng: Random = field(init=False)
     schedule: list[Planned] = field(init=False)
@@ -209,9 +216,8 @@ class Storm:
 
     def ask(self, query: str, *values: Any) -> list[tuple[Any, ...]] | None:
         """Ask the database past the application; None while it is away."""
-        url = make_url(self.command.environment["NIGHTREAD_DATABASE_URL"])
         try:
-            with psycopg.connect(url.render_as_string(hide_password=False), autocommit=True) as connection:
+            with psycopg.connect(self.postgresql.url, autocommit=True) as connection:
                 return connection.execute(query, values).fetchall()
         except psycopg.OperationalError:
             return None
@@ -232,6 +238,17 @@ class Storm:
     def serve(self, name: str, *arguments: str) -> None:
         self.services.append(Service(name, arguments, self.command.start(*arguments)))
 
+    def start(self, arguments: tuple[str, ...], clock: float) -> subprocess.Popen[bytes]:
+        """Start a command, with a clock that is ahead by so many seconds."""
+        usual = self.command.environment
+        if clock:
+            path = os.pathsep.join([str(SHIFTED), os.environ.get("PYTHONPATH", "")])
+            self.command.environment = usual | {"PYTHONPATH": path, "STORM_CLOCK": str(clock)}
+        try:
+            return self.command.start(*arguments)
+        finally:
+            self.command.environment = usual
+
     def look_after(self) -> None:
         """Start again what ended, and let a frozen worker go on whose batches were taken from it."""
         for service in self.services:
@@ -242,7 +259,8 @@ class Storm:
                 self.own_restarts[service.name] += 1
                 self.tell(f"{service.name} ended by itself with {code}; started again")
             service.expected = False
-            service.process = self.command.start(*service.arguments)
+            service.process = self.start(service.arguments, service.clock)
+            service.clock = 0.0
         if self.frozen is not None:
             processes, since = self.frozen
             if self.held(processes) == 0 and time.monotonic() - since > 2 * LEASE_SECONDS:
@@ -534,6 +552,76 @@ def send_strange_messages(storm: Storm) -> str:
     return "30 batches by chance, nonsense and an evaluation"
 
 
+def cut_commits(storm: Storm) -> str:
+    """Cut connections at COMMIT, before or after the server has done it."""
+    before = sum(storm.cutter.cuts.values())
+    storm.cutter.share = 0.3
+    storm.outage(3.0)
+    storm.cutter.share = 0.0
+    return f"{sum(storm.cutter.cuts.values()) - before} commits cut"
+
+
+def make_database_read_only(storm: Storm) -> str:
+    _let_database_write(storm, False)
+    storm.outage(away := storm.rng.choice((2.0, LEASE_SECONDS + 3)))
+    _let_database_write(storm, True)
+    return f"for {away} s"
+
+
+def _let_database_write(storm: Storm, allowed: bool) -> None:
+    with psycopg.connect(storm.postgresql.url, autocommit=True) as connection:
+        value = b"off" if allowed else b"on"
+        connection.execute(b"ALTER SYSTEM SET default_transaction_read_only = " + value)
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def fill_brokers_memory(storm: Storm) -> str:
+    with storm.queue.client() as client:
+        client.config_set("maxmemory", "1")
+        storm.outage(away := storm.rng.choice((2.0, LEASE_SECONDS + 3)))
+        client.config_set("maxmemory", "0")
+    return f"for {away} s"
+
+
+def fill_brokers_disk(storm: Storm) -> str:
+    """Leave no space for the append-only file, so that the broker refuses to take what it cannot keep."""
+    if not os.path.ismount(storm.queue.folder):
+        return "no disk of its own may be mounted here"
+    filler = fill(storm.queue.folder)
+    storm.outage(away := storm.rng.choice((2.0, LEASE_SECONDS + 3)))
+    filler.unlink()
+    return f"for {away} s"
+
+
+def hang_up(storm: Storm) -> str:
+    return _signal_all(storm, signal.SIGHUP)
+
+
+def terminate(storm: Storm) -> str:
+    return _signal_all(storm, signal.SIGTERM)
+
+
+def _signal_all(storm: Storm, number: signal.Signals) -> str:
+    """Send a signal to every process of every service, as a closed terminal or a systemd unit's stop does."""
+    families = [(service, service.family()) for service in storm.services]
+    for service, family in families:
+        service.expected = True
+        _send(family, number)
+    storm.outage(1.0)
+    return f"{sum(len(family) for _, family in families)} processes"
+
+
+def move_clock(storm: Storm) -> str:
+    """Start one service again, with a clock that is an hour ahead or behind, until it is started next."""
+    victim = storm.rng.choice(storm.services)
+    victim.clock = storm.rng.choice((-3600.0, 3600.0))
+    victim.expected = True
+    told = f"{victim.name} by {victim.clock:+.0f} s"
+    victim.process.send_signal(signal.SIGTERM)
+    storm.until(lambda: victim.clock == 0.0, f"{victim.name} has ended and is started again")
+    return told
+
+
 def kill_evaluator(storm: Storm) -> str:
     """Kill all children of all workers, one of which evaluates; the schedule's end, not one of its kinds."""
     state = storm.ask("SELECT state, attempt FROM evaluation WHERE closes_run")
@@ -557,6 +645,13 @@ FAULTS: Final[dict[str, Callable[[Storm], str]]] = {
     "worker frozen": freeze_worker,
     "messages doubled": double_messages,
     "stray messages": send_strange_messages,
+    "commits cut": cut_commits,
+    "database read-only": make_database_read_only,
+    "broker's memory full": fill_brokers_memory,
+    "broker's disk full": fill_brokers_disk,
+    "all hung up": hang_up,
+    "all terminated": terminate,
+    "a clock moved": move_clock,
 }
 
 
@@ -660,21 +755,25 @@ def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]
     with ExitStack() as undo:
         postgresql = Postgresql(Path(tempfile.mkdtemp(prefix="nightread-storm-")))
         undo.callback(postgresql.remove)
-        (folder / "home" / "queue").mkdir(parents=True)
-        queue = QueueServer(REDIS_SERVER, folder / "home" / "queue", _port())
+        cutter = undo.enter_context(CommitCutter(postgresql.url, share=0.0, seed=seed))
+        disk = Path(tempfile.mkdtemp(prefix="nightread-storm-disk-"))
+        undo.callback(shutil.rmtree, disk, ignore_errors=True)
+        if mounted(disk, "128m") is None:
+            undo.callback(unmount, disk)
+        queue = QueueServer(REDIS_SERVER, disk, _port())
         queue.start()
         undo.callback(queue.kill)
         command = Nightread(
             folder / "home",
             {
-                "NIGHTREAD_DATABASE_URL": postgresql.url,
+                "NIGHTREAD_DATABASE_URL": cutter.url,
                 "NIGHTREAD_BROKER_URL": queue.url,
                 "NIGHTREAD_LEASE_SECONDS": str(LEASE_SECONDS),
                 "NIGHTREAD_TICK_SECONDS": "1",
                 "NIGHTREAD_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
             },
         )
-        storm = Storm(seed, images, faults, command, postgresql, queue)
+        storm = Storm(seed, images, faults, command, postgresql, cutter, queue)
         undo.callback(storm.kill_left_over)
         undo.callback(command.end)
         write_card(command.home / "models", STUB_CARD)

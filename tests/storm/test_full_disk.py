@@ -1,16 +1,16 @@
 """A full disk, which could not strike in the storm: the stub network draws nothing."""
 
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from storm.disks import fill, mounted, unmount
 from support import (
     CLASSIFIER_CARD,
     STUB_CARD,
@@ -38,18 +38,12 @@ from workers.scoring.classification import ClassificationScorer
 def disk(size: str) -> Iterator[Path]:
     """A disk of its own, as small as named; the test is skipped where none may be mounted."""
     folder = Path(tempfile.mkdtemp(prefix="nightread-disk-"))
-    try:
-        options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "nightread-disk", str(folder)]
-        mounted = subprocess.run(options, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no program `mount`")
-    if mounted.returncode != 0:
-        pytest.skip(f"no disk may be mounted here: {mounted.stderr.strip()}")
+    if refused := mounted(folder, size):
+        pytest.skip(refused)
     try:
         yield folder
     finally:
-        # Lazily: a test that failed may have left a process there.
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        unmount(folder)
         folder.rmdir()
 
 
@@ -58,15 +52,6 @@ def small_disk() -> Iterator[Path]:
     """A disk of 128 KiB."""
     with disk("128k") as folder:
         yield folder
-
-
-def fill(folder: Path) -> Path:
-    """Leave no space on a disk; returns the file that takes it."""
-    filler = folder / "filler"
-    with suppress(OSError), filler.open("ab", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-    return filler
 
 
 LEASE_SECONDS = 6.0

@@ -1,0 +1,29 @@
+"""Small disks that can be full."""
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+
+def mounted(folder: Path, size: str) -> str | None:
+    """Mount a disk of its own on a folder, as small as named; returns why that may not be, or None."""
+    options = ["mount", "-t", "tmpfs", "-o", f"size={size}", "nightread-disk", str(folder)]
+    try:
+        done = subprocess.run(options, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "there is no program `mount`"
+    return f"no disk may be mounted here: {done.stderr.strip()}" if done.returncode else None
+
+
+def unmount(folder: Path) -> None:
+    """Take the disk away, lazily: a test that failed may have left a process there."""
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no space on a disk; returns the file that takes it."""
+    filler = folder / "filler"
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+    return filler
