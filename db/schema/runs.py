@@ -129,6 +129,14 @@ image_result = Table(
         f" OR (status = '{ImageStatus.FAILED}' AND reason IS NOT NULL)",
         name="status",
     ),
+    # A run's failures are few, and its rows are wide with maps.
+    Index(
+        "ix_image_result_failed",
+        "run_id",
+        "image_id",
+        sqlite_where=text(f"status = '{ImageStatus.FAILED}'"),
+        postgresql_where=text(f"status = '{ImageStatus.FAILED}'"),
+    ),
 )
 
 earlier_failure = Table(

@@ -8,10 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 _FOLDER: Final = Path(__file__).parent
 
 
-def environment() -> Environment:
-    """Make what fills the templates of this folder."""
+def environment(folder: Path = _FOLDER) -> Environment:
+    """Make what fills the templates of a folder, by default this one."""
     return Environment(
-        loader=FileSystemLoader(_FOLDER),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -71,6 +71,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Write a run's report: one HTML file with its figures, curves and overlays, to read, print or send.",
     ),
+    "browse": Entry(
+        "workers.commands.browse",
+        PANEL_ASK,
+        "Look at a run in a browser, on this machine only: images, heatmaps, filters, and its report.",
+    ),
     "export": Entry(
         "jobs.commands.export",
         PANEL_ASK,

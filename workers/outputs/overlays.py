@@ -48,7 +48,7 @@ def render(
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if scale < 1.0:
         base = np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    heat = _spread(map_, size, region or Region(0, 0, picture.width, picture.height), scale)
+    heat = spread(map_, size, region or Region(0, 0, picture.width, picture.height), scale)
     level = (heat * 255).astype(np.uint8)
     share = cv2.LUT(level, _KEPT)
     if is_grey(base):  # it becomes three colours after the product, which is a third of the work
@@ -59,7 +59,7 @@ def render(
     return np.asarray(cv2.add(kept, cv2.applyColorMap(level, _ADDED)), dtype=np.uint8)
 
 
-def _spread(
+def spread(
     map_: NDArray[np.float32], size: tuple[int, int], region: Region, scale: float
 ) -> NDArray[np.float32]:
     """Resize a map onto its part of a picture of `size` (width, height), which is `scale` of the original."""

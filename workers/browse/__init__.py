@@ -1,0 +1,1 @@
+"""A run in a browser: pages over the ledger, on this machine only, that change nothing."""
