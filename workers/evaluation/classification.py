@@ -26,6 +26,10 @@ _AGES: Final = ((18, "0-17"), (40, "18-39"), (60, "40-59"), (80, "60-79"), (floa
 """Bands of age in years: an age belongs to the first band whose end is above it."""
 
 
+MOST_VIEWS: Final = 20
+"""More than any archive's views; a column of other text would have a group for each image."""
+
+
 def evaluate_classification(database: Database, held: EvaluationClaim) -> Figures:
     """Compute the figures of every finding, over all images and in each subgroup."""
     with database.read() as connection:
@@ -90,7 +94,8 @@ def _mean(subgroup: str, averaged: list[Interval], left_out: list[str]) -> Recor
 def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
     """Return each subgroup that has an image: its name, and its images' positions among the rows of `facts`.
 
-    An image without the fact is in none of its groups. The first subgroup, `all`, is every image.
+    An image without the fact is in none of its groups. The first subgroup, `all`, is every image. Of views,
+    the `MOST_VIEWS` that have the most images are groups.
     """
     yield ALL, slice(None)
     ages = facts["age_years"].to_numpy(dtype=np.float64)
@@ -103,8 +108,10 @@ def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.int
         ("view", facts["view_position"]),
     ):
         codes, distinct = pd.factorize(values, sort=True)
-        for code, value in enumerate(distinct):
-            yield f"{name}={value}", np.flatnonzero(codes == code)
+        counts = np.bincount(codes[codes >= 0], minlength=distinct.size)
+        # Of equally frequent ones, those that come first in the alphabet.
+        for code in np.sort(np.argsort(-counts, kind="stable")[:MOST_VIEWS]):
+            yield f"{name}={distinct[code]}", np.flatnonzero(codes == code)
 
 
 def _platt(labels: NDArray[np.int8], p: NDArray[np.float32]) -> dict[str, float | None]:

@@ -25,7 +25,7 @@ from jobs.submit import Order, submit
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.labels import LabelsError, open_labels, store_labels
 from jobs.tables.reading import ReadOptions
-from workers.evaluation.classification import figures_of, subgroups
+from workers.evaluation.classification import MOST_VIEWS, figures_of, subgroups
 from workers.evaluation.comparison import compare_runs
 from workers.evaluation.figures import evaluate
 
@@ -407,6 +407,13 @@ def test_degenerate_images_give_null_and_a_reason(
     (row,) = figures_of(scores, resamples=200).results
     assert {name for name in ("auroc", "ci_low", "bootstrap_low") if row[name] is not None} == defined
     assert words in row["reason"]
+
+
+def test_a_column_of_free_text_as_the_view_has_groups_for_its_commonest_words_alone() -> None:
+    views = ["PA"] * 3 + ["AP"] * 2 + [f"{number:04d}" for number in range(1_000)]
+    facts = pd.DataFrame({"sex": None, "age_years": np.nan, "view_position": views})
+    found = [name for name, _ in subgroups(facts)]
+    assert found == ["all", *(f"view={number:04d}" for number in range(MOST_VIEWS - 2)), "view=AP", "view=PA"]
 
 
 def test_an_image_without_a_fact_is_in_none_of_its_subgroups() -> None:
