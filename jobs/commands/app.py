@@ -1,6 +1,5 @@
 """The command line itself: its commands, each loaded when called, and the one place where errors end."""
 
-import errno
 import logging
 import re
 import sys
@@ -15,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
 from config.errors import ConfigError
+from config.files import is_full
 from db.errors import DatabaseAwayError, DatabaseError
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail
 from jobs.errors import AwayError, JobsError
@@ -25,9 +25,6 @@ PANEL_MODELS: Final = "Models"
 PANEL_MANY: Final = "Run on several machines"
 
 log = logging.getLogger(__name__)
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""No space for a file: the same command works later, or with another disk."""
 
 _LINE_END: Final = re.compile(r"(?<!\n)\n(?!\n)")
 """The end of a docstring's line within a paragraph: the terminal's width ends the help's lines."""
@@ -132,4 +129,4 @@ def run_cli(app: typer.Typer) -> None:
         # A name that no file can have, or a folder that nobody may enter.
         log.debug("this ended the command", exc_info=True)
         what = f"{error.filename}: " if error.filename is not None else ""
-        fail(f"{what}{error.strerror or error}", EXIT_INCOMPLETE if error.errno in _FULL else EXIT_USAGE)
+        fail(f"{what}{error.strerror or error}", EXIT_INCOMPLETE if is_full(error) else EXIT_USAGE)

@@ -14,6 +14,7 @@ from tempfile import NamedTemporaryFile
 from typing import Final, Literal
 
 from config.errors import ConfigError
+from config.files import is_full
 from jobs.inventory.film import Film
 
 PatientId = Literal["keep", "hash", "none"]
@@ -44,6 +45,8 @@ def key_of(home: Path) -> bytes:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             content = file.read(4 * _KEY_BYTES)
     except OSError as error:
+        if is_full(error):
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise ConfigError(
             f"{path}: the key of the pseudonyms cannot be read or made: {error.strerror}"
         ) from None
@@ -63,9 +66,9 @@ def key_of(home: Path) -> bytes:
 
 def _make_key(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with NamedTemporaryFile(dir=path.parent, prefix=".") as scratch:  # made with mode 0600
+    # Made with mode 0600; without a buffer, which on a full disk would be in the way of the file's removal.
+    with NamedTemporaryFile(dir=path.parent, prefix=".", buffering=0) as scratch:
         scratch.write(f"{secrets.token_hex(_KEY_BYTES)}\n".encode())
-        scratch.flush()
         os.fsync(scratch.fileno())
         try:
             os.link(scratch.name, path)  # whole, and never over one that another process has made meanwhile

@@ -1,5 +1,6 @@
 """A full disk, which could not strike in the storm: the stub network draws nothing."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,11 +25,13 @@ from support import (
 )
 
 from config.cards.classification import ClassificationCard
+from config.cards.model import SHIPPED
 from db import ledger, queries
 from db.classifications import Classification
 from db.database import Database, DriverError
 from db.errors import DatabaseError
 from db.upgrade import upgrade
+from jobs.inventory.pseudonyms import key_of
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
@@ -168,3 +171,22 @@ def test_a_run_whose_home_is_full_waits_says_so_and_fails_no_image(
         said = (nightread.home / "score.0.log").read_text()
         assert "waiting: no space for" in said
         assert "Traceback" not in said
+
+
+def test_a_model_that_finds_no_space_is_said_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
+    source = shutil.copytree(SHIPPED / "demo", tmp_path / "mine")
+    card = source / "card.yaml"
+    card.write_text(card.read_text("utf-8").replace("name: demo", "name: mine"), "utf-8")
+    with disk("8m") as folder:
+        done = Nightread(folder).call("models", "add", source)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr == f"error: {folder / 'models'}: No space left on device\n"
+        assert list((folder / "models").iterdir()) == []
+
+
+def test_a_key_that_finds_no_space_is_not_half_made(small_disk: Path) -> None:
+    fill(small_disk)
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        key_of(small_disk)
+    assert refused.value.filename == str(small_disk / "pseudonym.key")
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]

@@ -18,6 +18,7 @@ from config.cards.card import CardFields, problems_of
 from config.cards.classification import Preprocessing
 from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
 from config.errors import ConfigError
+from config.files import is_full
 from workers.inference.engine import TensorFlowEngine
 from workers.inference.networks.depths import DEPTHS
 from workers.inference.weights import file_sha256
@@ -59,7 +60,7 @@ def add_folder(source: Path, models_dir: Path) -> Classifier:
     with _writing(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
         # The copy is checked, and not the source: nobody can change it between the check and its use.
         copied = Path(scratch) / card.name
-        shutil.copytree(source, copied)
+        _copy(source, copied)
         TensorFlowEngine(require_classifier(read_model(copied)), threads=1, maps=False)
         copied.rename(models_dir / card.name)
     return require_classifier(read_model(models_dir / card.name))
@@ -279,11 +280,29 @@ def _one_line(source: Path) -> Iterator[None]:
         ) from error
 
 
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; raises the first file's OSError, where shutil's own is a list of texts."""
+    errors: list[OSError] = []
+
+    def copy(file: str, to: str) -> str:
+        try:
+            return shutil.copy2(file, to)
+        except OSError as error:
+            errors.append(error)
+            raise
+
+    try:
+        shutil.copytree(source, target, copy_function=copy)
+    except shutil.Error as error:
+        raise (errors or [error])[0] from None
+
+
 @contextmanager
 def _writing(models_dir: Path) -> Iterator[None]:
     try:
         models_dir.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        # shutil.Error is an OSError that holds a list instead of a number.
+        if is_full(error):
+            raise OSError(error.errno, error.strerror, str(models_dir)) from error
         raise ConfigError(f"{error.filename or models_dir}: {error.strerror or error}") from error

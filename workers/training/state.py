@@ -13,6 +13,7 @@ from workers.training.plan import Epoch
 
 STATE_FILE: Final = "training.json"
 LAST_FILE: Final = "last.weights.h5"
+_NEW_BEST: Final = "new-best.npz"
 
 
 class State:
@@ -49,7 +50,8 @@ class State:
         model.save_weights(self.folder / f"new-{LAST_FILE}")
         self.history.append(figures)
         if self.best_epoch == len(self.history):
-            save_weights(network, self.best_file)
+            save_weights(network, self.folder / _NEW_BEST)
+            (self.folder / _NEW_BEST).replace(self.best_file)
         (self.folder / f"new-{LAST_FILE}").replace(self.folder / LAST_FILE)
         scratch = self.folder / f"new-{STATE_FILE}"
         content = {"fingerprint": self._fingerprint, "history": self.history}

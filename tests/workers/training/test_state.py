@@ -79,7 +79,7 @@ class KilledError(BaseException):
     """Stands for the kill."""
 
 
-@pytest.mark.parametrize("moved", [0, 1], ids=["before the last", "after the last"])
+@pytest.mark.parametrize("moved", [0, 1, 2], ids=["before the best", "before the last", "after the last"])
 def test_a_kill_between_the_files_leaves_a_state_to_go_on_with(
     tmp_path: Path, small: Callable[[float], Any], monkeypatch: pytest.MonkeyPatch, moved: int
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_kill_between_the_files_leaves_a_state_to_go_on_with(
     again = State(tmp_path, "mine")
     # An epoch counts only when all its files are in place; one done twice does no harm.
     assert len(again.history) == 1
-    assert last_and_best(tmp_path, small(0)) == ((1, 1), (2, 1))[moved]
+    assert last_and_best(tmp_path, small(0)) == ((1, 1), (1, 1), (2, 1))[moved]
     again.keep(small(3), small(3), figures(0.9))
     assert State(tmp_path, "mine").best_epoch == 2
     assert last_and_best(tmp_path, small(0)) == (3, 3)
