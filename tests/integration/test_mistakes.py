@@ -142,8 +142,8 @@ def calls(name: str, command: Any) -> Iterator[list[str]]:
             yield [*called, *ALSO.get(name, ())]
 
 
-ELSEWHERE = frozenset({"doctor", "metrics"})
-"""Where a value is right, one loads a network and the other serves until a signal ends it."""
+ELSEWHERE = frozenset({"browse", "doctor", "metrics"})
+"""Where a value is right, `doctor` loads a network and the others serve until a signal ends them."""
 
 COMMANDS = {name: command for name, command in commands(typer.main.get_command(app)) if name not in ELSEWHERE}
 
