@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from orthanc import PLUGIN, PROGRAM, Orthanc
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
 
@@ -50,7 +51,7 @@ def real_data() -> Path:
 
 # --- fast tests and slow ones ------------------------------------------------------------------------------
 
-WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server"}
+WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server", "orthanc_server"}
 """Fixtures that start commands and servers, or use them."""
 LONGEST = (
     "test_train",
@@ -63,7 +64,7 @@ LONGEST = (
 )
 """Files that begin before all other slow ones: none of them should be the last one to run."""
 PROGRAMS = {Path(sys.executable).name, "nightread", "initdb", "pg_ctl", "postgres"}
-PROGRAMS |= {"redis-server", "valkey-server"}
+PROGRAMS |= {"redis-server", "valkey-server", "Orthanc"}
 
 _running: list[pytest.Item] = []
 """The test that runs now."""
@@ -303,3 +304,28 @@ def cluster(home: Path, ready_postgresql_url: str, queue_server: QueueServer) ->
     )
     yield command
     command.end()
+
+
+# --- a PACS ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def orthanc_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A PACS of the session's own; see `orthanc`."""
+    if PROGRAM is None or not PLUGIN.exists():
+        pytest.skip("there is no Orthanc with its DICOMweb plugin: apt install orthanc orthanc-dicomweb")
+    server = Orthanc(tmp_path_factory.mktemp("orthanc"))
+    sys.audit("nightread.process", "Orthanc")
+    server.start()
+    yield server
+    _running.clear()
+    server.stop()
+
+
+@pytest.fixture
+def orthanc(orthanc_server: Orthanc) -> Orthanc:
+    """A PACS without any film, running."""
+    if orthanc_server.process is None:
+        orthanc_server.start()
+    orthanc_server.empty()
+    return orthanc_server
