@@ -119,6 +119,17 @@ class Settings(BaseSettings):
         AfterValidator(_supported_webhook),
         Field(description="Where alerts are posted as JSON: https://host/path, which may hold a secret."),
     ] = None
+    dicomweb_token: Annotated[
+        SecretStr | None, Field(description="Bearer token for services named as dicomweb+https://…")
+    ] = None
+    dicomweb_user: Annotated[
+        str | None, Field(description="User for services named as dicomweb+https://…, instead of a token.")
+    ] = None
+    dicomweb_password: Annotated[SecretStr | None, Field(description="That user's password.")] = None
+    dicomweb_ca: Annotated[
+        Path | None,
+        Field(description="File with the certificates of the authority that signed such a service's own."),
+    ] = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[
         Literal["text", "json"], Field(description="Log lines for people, or as JSON with run and batch.")

@@ -18,3 +18,7 @@ class AwayError(JobsError):
 
 class SourceError(InputError):
     """The images' root cannot be used; the message says why and what to do."""
+
+
+class SourceAwayError(AwayError):
+    """The images' source does not answer, or not now; it is waited for, and no image fails for it."""

@@ -31,7 +31,7 @@ def look_at_images(
     """
     source = open_source(order.images)
     missing = _missing(source, order, names, rows)
-    if order.bits is not None:
+    if order.bits is not None or source.only_dicom:
         return order, missing
     bits = measured_bits(source, names, max_pixels)
     if bits is None:

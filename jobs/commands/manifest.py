@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from config.files import write_whole
-from jobs.commands.inventory import look_into, say_inventory
+from jobs.commands.inventory import look_into, say_inventory, search_in, search_of
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, say
 from jobs.inventory.pseudonyms import PatientId, UidPolicy
 from jobs.inventory.tables import manifest_csv, skipped_csv
+from jobs.sources.source import is_dicomweb
 from jobs.tables.reading import View
 
 app = typer.Typer()
@@ -19,10 +20,12 @@ app = typer.Typer()
 
 @app.command()
 def manifest(
-    folder: Annotated[
-        Path,
+    archive: Annotated[
+        str,
         typer.Argument(
-            metavar="FOLDER", help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR."
+            metavar="FOLDER|URL",
+            help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR; or the root of a "
+            "DICOMweb service, dicomweb+https://HOST/PATH.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write, .csv.")],
@@ -55,34 +58,70 @@ def manifest(
             "--skip-burned-in", help="Pass over films that say that text is burned into their pixels."
         ),
     ] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DAY", help="Of a service, studies from this day on: 2026-11-27, yesterday, or 7d (ago)."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="Of a service, studies to this day, itself included.")
+    ] = None,
+    modality: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Of a service, modalities to look into. Default: CR,DX."),
+    ] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes that read files. Default: one per core.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processes that read files, or requests to a service at a time. Default: one per core; 8.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
 ) -> None:
-    """Make a manifest of a folder: its frontal chest radiographs, with patients, views, ages and UIDs.
+    """Make a manifest of a folder or a PACS: its frontal chest radiographs, with what their files say.
 
     Files are known by their content. What is not in the manifest is in a second file with its reason, and
-    both together are all files. Names, birth dates and accession numbers are not read. The manifest is for
-    `nightread score MANIFEST --images FOLDER`.
+    both together are all files. Names, birth dates and accession numbers are not kept. The manifest is for
+    `nightread score MANIFEST --images FOLDER|URL`. Credentials for a service come from the settings
+    NIGHTREAD_DICOMWEB_TOKEN, or _USER and _PASSWORD.
 
     Example: nightread manifest /archive/2024 -o 2024.csv
 
     Example: nightread manifest /media/cd/DICOMDIR -o cd.csv --patient-id keep
+
+    Example: nightread manifest dicomweb+https://pacs.example/dicom-web -o night.csv --since yesterday
     """
     settings = quiet_settings()
     if not output.name:
         fail("-o: name the file to write, such as manifest.csv", EXIT_USAGE)
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
-    inventory = look_into(
-        settings,
-        folder,
-        any_view=view == "all",
-        only_dicom=only_dicom,
-        skip_burned_in=skip_burned_in,
-        processes=jobs,
-    )
+    of_service = is_dicomweb(archive)
+    if of_service and uid == "hash":
+        fail("--uid hash: the names of a service's images are made of their UIDs; leave it out", EXIT_USAGE)
+    if of_service:
+        inventory = search_in(
+            settings,
+            archive,
+            search_of(since, until, modality),
+            any_view=view == "all",
+            skip_burned_in=skip_burned_in,
+            threads=jobs,
+        )
+    elif since or until or modality:
+        fail("--since, --until and --modality are for a service, dicomweb+https://HOST/PATH", EXIT_USAGE)
+    else:
+        inventory = look_into(
+            settings,
+            Path(archive),
+            any_view=view == "all",
+            only_dicom=only_dicom,
+            skip_burned_in=skip_burned_in,
+            processes=jobs,
+        )
     inventory = inventory.identified(settings.home, patient_id, uid)
     _require_writable((output, beside), force=force)
     try:
@@ -93,9 +132,11 @@ def manifest(
         fail(f"{output.parent}: cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
     say_inventory(inventory)
     say(f"wrote {beside}")
+    if not inventory.found:
+        fail(f"{inventory.root}: nothing is found; ask for more, with other options", EXIT_USAGE)
     if not inventory.films:
-        fail(f"{folder}: none of its files is a frontal radiograph; {beside} says why", EXIT_USAGE)
-    arguments = shlex.join((str(output), "--images", str(inventory.root)))
+        fail(f"{archive}: none of its files is a frontal radiograph; {beside} says why", EXIT_USAGE)
+    arguments = shlex.join((str(output), "--images", inventory.root))
     say(f"wrote {output}; to score it: nightread score {arguments}")
 
 

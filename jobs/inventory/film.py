@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
@@ -78,16 +78,15 @@ def _look(source: FolderSource, name: str, *, any_view: bool) -> Film | Skipped:
             if is_directory(head):
                 return Skipped(name, Skip.DICOMDIR)
             file.seek(0)
-            return _of_header(name, file, any_view=any_view)
+            return described(name, read_header(file), any_view=any_view)
+    except HeaderError:
+        return Skipped(name, Skip.UNREADABLE)
     except ImageUnusableError as error:
         return Skipped(name, _UNUSABLE.get(error.reason, Skip.UNREADABLE))
 
 
-def _of_header(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
-    try:
-        header = read_header(file)
-    except HeaderError:
-        return Skipped(name, Skip.UNREADABLE)
+def described(name: str, header: Header, *, any_view: bool) -> Film | Skipped:
+    """Return what a manifest has of a DICOM file, or why it has nothing, by its header."""
     modality = _known(header.word("Modality"), MODALITIES)
     view = view_of(header)
     reason = skip_of(header, view, any_view=any_view)

@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final, cast
 
 from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
@@ -48,6 +48,7 @@ _READ: Final = (
 
 _VIEW_CODES: Final = Tag("ViewCodeSequence")
 _CODE_VALUE: Final = Tag("CodeValue")
+_AVAILABLE_TRANSFER_SYNTAX: Final = Tag("AvailableTransferSyntaxUID")
 _TAGS: Final = tuple((Tag(keyword), keyword) for keyword in _READ)
 _WANTED: Final = (*(tag for tag, _ in _TAGS), _VIEW_CODES)
 _LAST_GROUP: Final = 0x0054
@@ -114,6 +115,22 @@ def read_header(file: BinaryIO) -> Header:
         raise
     except Exception:  # noqa: BLE001  # damage makes pydicom raise anything; its texts quote the file
         raise HeaderError from None
+
+
+def header_of_json(dataset: Mapping[str, Any]) -> Header:
+    """Return the header of a data set in the DICOM JSON model (PS3.18 F.2), as a service gives it."""
+    texts = {keyword: [*map(str, _json_values(dataset, tag))] for tag, keyword in _TAGS}
+    views = [item for item in _json_values(dataset, _VIEW_CODES) if isinstance(item, Mapping)]
+    codes = [str(code) for item in views for code in _json_values(item, _CODE_VALUE)]
+    syntax = next(iter(_json_values(dataset, _AVAILABLE_TRANSFER_SYNTAX)), "")
+    stripped = {keyword: [text.strip(" \0") for text in of] for keyword, of in texts.items()}
+    return Header(stripped, codes, str(syntax))
+
+
+def _json_values(dataset: Mapping[str, Any], tag: BaseTag) -> Sequence[object]:
+    element = dataset.get(f"{tag:08X}")
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return [value for value in values if value is not None] if isinstance(values, list) else ()
 
 
 def _header(dataset: Dataset, transfer_syntax: str) -> Header:

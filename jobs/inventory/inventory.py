@@ -30,13 +30,13 @@ _BLOCK: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The files of a folder, or those that a DICOMDIR names; films and skipped ones by name.
+    """The files of a folder, those that a DICOMDIR names, or a service's instances; all of them by name.
 
-    `root`: the folder that the names are relative to. `alike`: films of which another, different one has the
-    same SOP Instance UID.
+    `root`: of the source of images that the names are relative to. `alike`: films of which another, different
+    one has the same SOP Instance UID.
     """
 
-    root: Path
+    root: str
     films: Sequence[Film]
     skipped: Sequence[Skipped]
     alike: int = 0
@@ -104,7 +104,7 @@ def take_inventory(
             skipped.append(Skipped(file.name, Skip.BURNED_IN, file.modality))
         else:
             films.append(file)
-    return _without_copies(Inventory(root, films, sorted(skipped)))
+    return _without_copies(Inventory(str(root), films, sorted(skipped)))
 
 
 def _looked_at(

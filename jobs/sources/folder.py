@@ -16,6 +16,8 @@ from jobs.sources.lookup import Lookup, look_up
 class FolderSource:
     """A folder of images, named by its path or as file:///path."""
 
+    only_dicom = False
+
     def __init__(self, root: str | Path) -> None:
         """Take the folder; `require` checks that it is there."""
         # Unlike Path.resolve, it leaves a link that leads to itself as it is: `require` says what is wrong.

@@ -26,7 +26,7 @@ def test_the_files_that_it_names_are_the_inventory(tmp_path: Path) -> None:
     found = take_inventory(path, Choice())
     assert [film.name for film in found.films] == ["IMAGES/IM1", "images2/im2"]
     assert [*found.skipped] == [("../outside", Skip.OUTSIDE_ROOT, ""), ("GONE", Skip.MISSING, "")]
-    assert found.root == tmp_path
+    assert found.root == str(tmp_path)
 
 
 def test_a_folder_with_one_is_walked_and_it_is_no_picture(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
         Skipped("f", Skip.OTHER_MODALITY),
         Skipped("g", Skip.LATERAL, "DX"),
     ]
-    inventory = Inventory(tmp_path, films, skipped, alike=2)
+    inventory = Inventory(str(tmp_path), films, skipped, alike=2)
     assert summary_lines(inventory) == [
         "7 files found: 3 kept, 4 skipped",
         "kept: 2 PA, 1 of unknown view",
@@ -29,9 +29,9 @@ def test_files_are_counted_by_view_and_reason(tmp_path: Path) -> None:
 
 def test_films_with_text_in_their_pixels_are_counted(tmp_path: Path) -> None:
     films = [Film(name, "DICOM", burned_in=said) for name, said in (("a", "YES"), ("b", "NO"), ("c", ""))]
-    (said,) = warning_lines(Inventory(tmp_path, films, []))
+    (said,) = warning_lines(Inventory(str(tmp_path), films, []))
     assert said.startswith("1 films say that text is burned into their pixels")
 
 
 def test_an_ordinary_archive_has_no_warning(tmp_path: Path) -> None:
-    assert not [*warning_lines(Inventory(tmp_path, [Film("c", "PNG")], []))]
+    assert not [*warning_lines(Inventory(str(tmp_path), [Film("c", "PNG")], []))]

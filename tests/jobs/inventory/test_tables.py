@@ -42,7 +42,7 @@ def test_each_skipped_file_is_one_line_whatever_its_name(tmp_path: Path) -> None
         Skipped("\udcff.dcm", Skip.LINK),
         Skipped("ü, ß", Skip.OTHER_MODALITY, "CT"),
     ]
-    content = skipped_csv(Inventory(tmp_path, [], files)).decode()
+    content = skipped_csv(Inventory(str(tmp_path), [], files)).decode()
     assert list(csv.reader(io.StringIO(content))) == [
         ["File", "Reason", "Modality"],
         ["a\\nb", "bad_name", ""],

@@ -1,0 +1,96 @@
+"""Images in a PACS, by DICOMweb: named as its own paths name them, studies/…/series/…/instances/…."""
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from config.failures import ImageUnusableError, Reason
+from config.settings import load_settings
+from jobs.dicomweb.service import (
+    BadAnswerError,
+    DicomWeb,
+    ForbiddenError,
+    JsonDataset,
+    NotFoundError,
+    TooLargeError,
+)
+from jobs.errors import SourceAwayError, SourceError
+from jobs.sources.lookup import Lookup
+
+NAME: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})", re.ASCII)
+"""An instance's path below the service's root (PS3.18 table 10.3-1)."""
+
+THREADS: Final = 8
+"""Requests at a time: more of them do not make a usual PACS any faster, and others use it, too."""
+
+_SAMPLE: Final = 400
+"""Studies that are asked for before a night."""
+
+_SOP_INSTANCE_UID: Final = "00080018"
+
+
+class DicomWebSource:
+    """The instances that a DICOMweb service has; safe to use by many threads at once."""
+
+    only_dicom = True
+
+    def __init__(self, root: str) -> None:
+        """Take the root; credentials are the settings'. `require` asks whether it is there."""
+        self._service = DicomWeb(root, load_settings())
+        self.root = self._service.root
+
+    def require(self) -> None:
+        """Raise SourceError or SourceAwayError unless the service answers."""
+        try:
+            self._service.require()
+        except NotFoundError:
+            raise SourceError(f"{self.root}: there is no DICOMweb service (status 404)") from None
+
+    def look_up(self, names: Collection[str]) -> Lookup:
+        """Find the names that no instance has; of many studies a sample is asked for."""
+        studies: dict[str, list[str]] = defaultdict(list)
+        missing: list[str] = []
+        for name in names:
+            if match := NAME.fullmatch(name):
+                studies[match[1]].append(name)
+            else:
+                missing.append(name)
+        sample = [*studies][:: -(-len(studies) // _SAMPLE) or 1]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for study, there in zip(sample, pool.map(self._instances, sample), strict=True):
+                missing += [name for name in studies[study] if name.rpartition("/")[2] not in there]
+        form = "an image is named studies/UID/series/UID/instances/UID, as `nightread manifest` does it"
+        return Lookup(missing, form if missing and not studies else "")
+
+    def _instances(self, study: str) -> set[str]:
+        try:
+            return set(_uids(self._service.search(f"studies/{study}/instances")))
+        except NotFoundError:
+            return set()
+
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """Get one instance's file; a refusal of all of them is waited for, as a service that is away is."""
+        if NAME.fullmatch(name) is None:
+            raise ImageUnusableError(Reason.MISSING, "no instance can have such a name")
+        try:
+            content = self._service.retrieve(name, max_bytes)
+        except NotFoundError:
+            raise ImageUnusableError(Reason.MISSING, "the service has no such instance") from None
+        except ForbiddenError:
+            raise ImageUnusableError(Reason.UNREADABLE, "the service refuses it (status 403)") from None
+        except TooLargeError:
+            raise ImageUnusableError(Reason.TOO_LARGE, f"it has more than {max_bytes:,} bytes") from None
+        except BadAnswerError as error:
+            raise ImageUnusableError(Reason.TRUNCATED, str(error)) from None
+        except SourceError as error:
+            raise SourceAwayError(str(error)) from None
+        if not content:
+            raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
+        return content
+
+
+def _uids(found: Iterable[JsonDataset]) -> Iterable[str]:
+    for dataset in found:
+        yield from map(str, dataset.get(_SOP_INSTANCE_UID, {}).get("Value") or ())
