@@ -29,8 +29,8 @@ class FindingScore:
 class Classification:
     """An image's answer by a classifying network; `maps` are float16 bytes (*map_shape, findings).
 
-    `film`: what a DICOM file says of its picture, None for other files. `quality`: what the model's gate says
-    of it, None without a gate.
+    `tag`: of the bytes that were read, None where none were. `film`: what a DICOM file says of its picture,
+    None for other files. `quality`: what the model's gate says of it, None without a gate.
     """
 
     image_id: int
@@ -41,6 +41,7 @@ class Classification:
     map_shape: tuple[int, int] | None = None
     film: Film | None = None
     quality: Quality | None = None
+    tag: str | None = None
 
     @classmethod
     def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
@@ -68,6 +69,7 @@ class Classification:
                 "brightness",
                 "contrast",
                 "flag",
+                "tag",
             ),
             (
                 (
@@ -81,6 +83,7 @@ class Classification:
                     *(classification.map_shape or (None, None)),
                     *_of_film(classification.film),
                     *_of_quality(classification.quality),
+                    classification.tag,
                 )
                 for classification in outcomes
             ),

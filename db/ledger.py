@@ -183,9 +183,14 @@ def renew(database: Database, held: Claim, lease_seconds: float) -> bool:
     return leases.renew(database, batch, held.batch_id, held.token, lease_seconds)
 
 
-def release(database: Database, held: Claim) -> bool:
-    """Give back a batch that cannot be finished through no fault of its own: the attempt does not count."""
+def release(database: Database, held: Claim, waits_for: str | None = None) -> bool:
+    """Give back a batch that cannot be finished through no fault of its own: the attempt does not count.
+
+    `waits_for`: what its run goes on with once it is there again; the run says so until a batch is done.
+    """
     with database.write() as connection:
+        if waits_for is not None:
+            connection.execute(update(run).where(run.c.id == held.run_id).values(waits_for=waits_for))
         changed = connection.execute(
             update(batch)
             .where(leases.held(batch, held.batch_id, held.token))
@@ -233,6 +238,9 @@ def complete(database: Database, held: Claim, outcomes: Sequence[Outcome], engin
         )
         if changed.rowcount != 1:
             return leases.finished_under(connection, batch, held.batch_id, held.token)
+        connection.execute(
+            update(run).where(run.c.id == held.run_id, run.c.waits_for.is_not(None)).values(waits_for=None)
+        )
         keys = BatchKeys(held.run_id, held.batch_id, held.findings)
         for kind, outcomes_of_kind in by_kind.items():
             kind.write(connection, keys, outcomes_of_kind)

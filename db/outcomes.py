@@ -39,6 +39,8 @@ class Failed:
     stage: Stage
     reason: Reason
     message: str
+    tag: str | None = None
+    """Of the bytes that were read; None where none were."""
 
     @classmethod
     def write(cls, connection: Connection, keys: BatchKeys, outcomes: Sequence[Self]) -> None:
@@ -54,6 +56,7 @@ class Failed:
                     "stage": failure.stage,
                     "reason": failure.reason,
                     "message": failure.message,
+                    "tag": failure.tag,
                 }
                 for failure in outcomes
             ],

@@ -37,6 +37,7 @@ class Progress:
     manifest: str
     message: str | None
     engines: str | None
+    waits_for: str | None
 
     @property
     def settled(self) -> bool:
@@ -179,6 +180,15 @@ def count_flagged(database: Database, run_id: int) -> Flagged:
             text("SELECT COUNT(*), COUNT(flag) FROM quality WHERE run_id = :run_id"), {"run_id": run_id}
         ).one()
     return Flagged(*row)
+
+
+def count_changed(database: Database, run_id: int) -> int:
+    """Count a run's images whose bytes are not those that were read before, in it or in an earlier run."""
+    with database.read() as connection:
+        changed: int = connection.execute(
+            text("SELECT COUNT(*) FROM contents WHERE run_id = :run_id AND changed = 1"), {"run_id": run_id}
+        ).scalar_one()
+    return changed
 
 
 def model_card(database: Database, run_id: int) -> CardFields:

@@ -66,7 +66,7 @@ def _reopen(connection: Connection, run_id: int, reason: Reason | None, status: 
 
 def _keep(connection: Connection, failed: ColumnElement[bool]) -> None:
     """Copy the failures into the history."""
-    kept = ("run_id", "image_id", "stage", "reason", "message")
+    kept = ("run_id", "image_id", "stage", "reason", "message", "tag")
     columns = (image_result.c[name] for name in kept)
     chosen = select(*columns, literal(datetime.now(UTC), UtcDateTime)).where(failed)
     connection.execute(insert(earlier_failure).from_select([*kept, "retried_at"], chosen))

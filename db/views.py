@@ -24,7 +24,7 @@ def _progress(dialect: str) -> str:
                (b.scored + b.failed) / NULLIF({seconds}, 0.0) AS images_per_second,
                model.name AS model, model.sha256 AS model_sha256, manifest.path AS manifest,
                run.batches, run.created_at, run.message, schedule.name AS schedule, run.calibrated_by,
-               b.engines, run.bits
+               b.engines, run.bits, CASE WHEN run.status = 'running' THEN run.waits_for END AS waits_for
         FROM run
         JOIN model ON model.id = run.model_id
         JOIN manifest ON manifest.id = run.manifest_id
@@ -64,13 +64,13 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN model ON model.id = run.model_id
         """,
         "failures": """
-        SELECT t.run_id, i.image_index, t.stage, t.reason, t.message
+        SELECT t.run_id, i.image_index, t.stage, t.reason, t.message, t.tag
         FROM image_result t
         JOIN image i ON i.id = t.image_id
         WHERE t.status = 'failed'
         """,
         "earlier_failures": """
-        SELECT e.run_id, i.image_index, e.stage, e.reason, e.message, e.retried_at
+        SELECT e.run_id, i.image_index, e.stage, e.reason, e.message, e.retried_at, e.tag
         FROM earlier_failure e
         JOIN image i ON i.id = e.image_id
         """,
@@ -106,6 +106,26 @@ def _views(dialect: str) -> dict[str, str]:
         FROM image_result t
         JOIN image i ON i.id = t.image_id
         WHERE t.padded IS NOT NULL
+        """,
+        # Of the runs before this one the newest that has read the image, without an index over all of them.
+        "contents": """
+        SELECT c.run_id, i.image_index, c.tag, c.earlier_tag,
+               CASE WHEN c.earlier_tag = c.tag THEN 0 WHEN c.earlier_tag IS NOT NULL THEN 1 END AS changed
+        FROM (SELECT t.run_id, t.image_id, t.tag,
+                     COALESCE(
+                       (SELECT f.tag
+                        FROM earlier_failure f
+                        WHERE f.run_id = t.run_id AND f.image_id = t.image_id AND f.tag IS NOT NULL
+                        ORDER BY f.id DESC LIMIT 1),
+                       (SELECT e.tag
+                        FROM run r
+                        CROSS JOIN image_result e
+                        WHERE r.id < t.run_id AND e.run_id = r.id AND e.image_id = t.image_id
+                          AND e.tag IS NOT NULL
+                        ORDER BY r.id DESC LIMIT 1)) AS earlier_tag
+              FROM image_result t
+              WHERE t.tag IS NOT NULL) c
+        JOIN image i ON i.id = c.image_id
         """,
         "quality": """
         SELECT t.run_id, i.image_index, t.flag, t.feature_distance, t.picture_distance,

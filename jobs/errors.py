@@ -21,4 +21,7 @@ class SourceError(InputError):
 
 
 class SourceAwayError(AwayError):
-    """The images' source does not answer, or not now; it is waited for, and no image fails for it."""
+    """The images' root cannot be read now, whichever image is asked for: none of them is at fault.
+
+    Its server does not answer, is overloaded or fails, or refuses credentials that it took before.
+    """

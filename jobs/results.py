@@ -93,6 +93,15 @@ def print_quality(database: Database, run_id: int) -> None:
         say(f"model {card['name']} has no gate: nobody has asked whether the images are like those it knows")
 
 
+def print_changed(database: Database, run_id: int) -> None:
+    """Print how many images are not the same bytes as when they were read before, if any are not."""
+    if changed := queries.count_changed(database, run_id):
+        warn(
+            f"{changed:,} images have changed since they were read before; the view contents has them where "
+            "its column changed is 1"
+        )
+
+
 def print_alerts(database: Database) -> None:
     """Print the alerts of the last days, one per line, oldest first."""
     for alert in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):

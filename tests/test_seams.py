@@ -33,6 +33,7 @@ from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import ScorerOptions
 
 SOURCE = """
+    from config.content import Content
     from config.failures import ImageUnusableError, Reason
     from jobs.sources.lookup import Lookup
 
@@ -40,6 +41,8 @@ SOURCE = """
 
 
     class ShelfSource:
+        readers = 3
+
         def __init__(self, root):
             self.root = root
             self._shelf = SHELVES[root.removeprefix("shelf://")]
@@ -53,7 +56,7 @@ SOURCE = """
         def read(self, name, max_bytes):
             if name not in self._shelf:
                 raise ImageUnusableError(Reason.MISSING, "it is not on the shelf")
-            return self._shelf[name]
+            return Content(self._shelf[name], name)
 """
 
 FORMAT = """
@@ -117,7 +120,7 @@ def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.syspath_prepend(tmp_path)
     invalidate_caches()
     # The three lines:
-    monkeypatch.setitem(SOURCES, "shelf", import_module("toys.source").ShelfSource)
+    monkeypatch.setitem(SOURCES, "shelf", "toys.source:ShelfSource")
     monkeypatch.setitem(FORMATS, "TOY", import_module("toys.format"))
     monkeypatch.setitem(ARCHITECTURES, "toy", "toys.network")
     yield "shelf://shelf"

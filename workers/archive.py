@@ -14,7 +14,7 @@ from config.settings import Settings
 from db import queries
 from db.database import Database
 from db.manifests import manifest_of
-from jobs.errors import SourceError
+from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
@@ -50,7 +50,7 @@ def radiographs(
         try:
             source = open_source(scored.root)
             picture = read_picture(source, name, settings.max_image_pixels, scored.bits, recipe)
-        except (ImageUnusableError, SourceError):
+        except (ImageUnusableError, SourceError, SourceAwayError):
             return None
         return as_bytes(picture.values)
 

@@ -62,6 +62,7 @@ run = Table(
     Column("schedule_id", Integer, ForeignKey("schedule.id")),
     Column("calibrated_by", Integer),  # the evaluation whose fit made score.calibrated
     Column("bits", SmallInteger),  # used in its 16-bit pictures; NULL: each picture is judged by itself
+    Column("waits_for", Text),  # what a batch was given back for; NULL once one is done again
     CheckConstraint(is_one_of("status", RunStatus), name="status"),
     CheckConstraint("heatmaps IN ('none','positive','all')", name="heatmaps"),
 )
@@ -124,6 +125,7 @@ image_result = Table(
     Column("brightness", REAL),  # mean and spread of its greys, 0 to 255, at 16 x 16; NULL without a gate
     Column("contrast", REAL),
     Column("flag", Text),  # why it does not pass: config.quality
+    Column("tag", Text),  # of the bytes that were read: config.content; NULL where none were
     CheckConstraint(
         f"(status = '{ImageStatus.SCORED}' AND reason IS NULL)"
         f" OR (status = '{ImageStatus.FAILED}' AND reason IS NOT NULL)",
@@ -149,7 +151,8 @@ earlier_failure = Table(
     Column("reason", Text, nullable=False),
     Column("message", Text),
     Column("retried_at", UtcDateTime, nullable=False),
-    Index("ix_earlier_failure_run_id", "run_id"),
+    Column("tag", Text),
+    Index("ix_earlier_failure_run_id", "run_id", "image_id"),
 )
 """A failed image's outcome that a later attempt in the same run has replaced."""
 

@@ -75,4 +75,6 @@ def status(
     for progress in found:
         if progress.message:
             warn(f"run {progress.run_id}: {progress.message}")
+        if progress.waits_for:
+            warn(f"run {progress.run_id} waits: {progress.waits_for}")
     print_alerts(database)

@@ -34,7 +34,7 @@ from jobs.dispatch.detach import detach as detach_process
 from jobs.dispatch.embedded import EmbeddedStack
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
-from jobs.results import print_auc, print_failures, print_quality
+from jobs.results import print_auc, print_changed, print_failures, print_quality
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
@@ -67,7 +67,7 @@ class _Waiting:
         self._console = console
         self._said = False
 
-    def say(self, error: Exception) -> None:
+    def say(self, error: object) -> None:
         if not self._said:
             with suppress(OSError):  # its file may be on the disk that is full; what is buffered follows
                 self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
@@ -100,7 +100,7 @@ def follow(
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
         lines = _Lines(console)
-        waiting = _Waiting(console)
+        waiting, images = _Waiting(console), _Waiting(console)
         while True:
             try:
                 try:
@@ -115,6 +115,10 @@ def follow(
                 waiting.say(error)
                 time.sleep(_AWAY_SECONDS)
                 continue
+            if now.waits_for:
+                images.say(now.waits_for)
+            else:
+                images.end()
             done = now.scored + now.failed
             state = _state(now, starting)
             # Without a total the bar moves although no image is done.
@@ -299,6 +303,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     print_auc(database, ended.run_id)
     print_failures(database, ended.run_id)
     print_quality(database, ended.run_id)
+    print_changed(database, ended.run_id)
     counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")

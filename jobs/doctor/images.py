@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from jobs.doctor.verdict import Night, State, Verdict
-from jobs.errors import SourceError
+from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.source import open_source
 
 
@@ -15,6 +15,8 @@ def ask(night: Night) -> Iterator[Verdict]:
     try:
         source = open_source(night.root)
         source.require()
+    except SourceAwayError as error:
+        yield Verdict("images", State.FAULT, str(error), "wait until its server answers, or see to it")
     except SourceError as error:
         yield Verdict(
             "images", State.FAULT, str(error), "mount it, name another folder, or let this user read it"

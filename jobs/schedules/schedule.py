@@ -23,7 +23,7 @@ from db.queries import model_findings
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
 from db.states import DueState
-from jobs.errors import InputError
+from jobs.errors import AwayError, InputError
 from jobs.images import ImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.errors import TableError
@@ -164,7 +164,11 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
     if found is None:
         return
     name, stored = found
-    begin = _prepare(database, settings, due, read_action(stored))
+    try:
+        begin = _prepare(database, settings, due, read_action(stored))
+    except AwayError as error:
+        log.warning("schedule %s, due at %s, waits: %s", name, due.due_at.isoformat(), error)
+        return
     with database.write() as connection:
         if not schedules.lock(connection, due):
             return

@@ -47,7 +47,7 @@ def bits_remark(bits: int) -> str:
 def _largest(source: ImageSource, name: str, max_pixels: int) -> int | None:
     """Return the largest value of a picture, None where it is no 16-bit grey PNG or says its bits."""
     try:
-        content = source.read(name, max_pixels * _BYTES_PER_PIXEL)
+        content = source.read(name, max_pixels * _BYTES_PER_PIXEL).data
     except ImageUnusableError:
         return None
     if not content.startswith(b"\x89PNG\r\n\x1a\n") or len(content) < _HEADER.size:

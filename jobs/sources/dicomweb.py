@@ -1,11 +1,13 @@
 """Images in a PACS, by DICOMweb: named as its own paths name them, studies/…/series/…/instances/…."""
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from config.settings import load_settings
 from jobs.dicomweb.service import (
@@ -16,7 +18,7 @@ from jobs.dicomweb.service import (
     NotFoundError,
     TooLargeError,
 )
-from jobs.errors import SourceAwayError, SourceError
+from jobs.errors import SourceError
 from jobs.sources.lookup import Lookup
 
 NAME: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})", re.ASCII)
@@ -28,6 +30,7 @@ THREADS: Final = 8
 _SAMPLE: Final = 400
 """Studies that are asked for before a night."""
 
+_TAG_BYTES: Final = 16
 _SOP_INSTANCE_UID: Final = "00080018"
 
 
@@ -35,6 +38,7 @@ class DicomWebSource:
     """The instances that a DICOMweb service has; safe to use by many threads at once."""
 
     only_dicom = True
+    readers: Final = THREADS
 
     def __init__(self, root: str) -> None:
         """Take the root; credentials are the settings'. `require` asks whether it is there."""
@@ -70,8 +74,8 @@ class DicomWebSource:
         except NotFoundError:
             return set()
 
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Get one instance's file; a refusal of all of them is waited for, as a service that is away is."""
+    def read(self, name: str, max_bytes: int) -> Content:
+        """Get one instance's file. Its tag is a hash of it, as no service need say whether its bytes are new."""
         if NAME.fullmatch(name) is None:
             raise ImageUnusableError(Reason.MISSING, "no instance can have such a name")
         try:
@@ -84,11 +88,9 @@ class DicomWebSource:
             raise ImageUnusableError(Reason.TOO_LARGE, f"it has more than {max_bytes:,} bytes") from None
         except BadAnswerError as error:
             raise ImageUnusableError(Reason.TRUNCATED, str(error)) from None
-        except SourceError as error:
-            raise SourceAwayError(str(error)) from None
         if not content:
             raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
-        return content
+        return Content(content, hashlib.blake2b(content, digest_size=_TAG_BYTES).hexdigest())
 
 
 def _uids(found: Iterable[JsonDataset]) -> Iterable[str]:

@@ -6,8 +6,9 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
+from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceError
 from jobs.sources.lookup import Lookup, look_up
@@ -17,6 +18,7 @@ class FolderSource:
     """A folder of images, named by its path or as file:///path."""
 
     only_dicom = False
+    readers: Final = 2
 
     def __init__(self, root: str | Path) -> None:
         """Take the folder; `require` checks that it is there."""
@@ -40,13 +42,15 @@ class FolderSource:
         """Find the names without a file below the folder, and what may be meant."""
         return look_up(self._folder, names)
 
-    def read(self, name: str, max_bytes: int) -> bytes:
-        """Read the bytes of one file that really lies below the folder; see `opened`."""
+    def read(self, name: str, max_bytes: int) -> Content:
+        """Read one file that really lies below the folder; see `opened`."""
         with self.opened(name) as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            size = status.st_size
             if size > max_bytes:
                 raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {size:,} bytes")
-            return file.read(size)  # not more, should it grow
+            # Not more, should it grow.
+            return Content(file.read(size), f"{size}-{status.st_mtime_ns}")
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:

@@ -1,12 +1,13 @@
 """Where the images of an archive come from: the kinds of source, by the scheme of the root's URI."""
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final, Protocol
 
+from config.content import Content
 from jobs.errors import SourceError
-from jobs.sources.folder import FolderSource
 from jobs.sources.lookup import Lookup
 
 
@@ -19,33 +20,34 @@ class ImageSource(Protocol):
     only_dicom: bool
     """Whether all of its images are DICOM, of which each says itself how deep it is."""
 
+    @property
+    def readers(self) -> int:
+        """How many reads at once pay: few where a read costs the processor, many where it costs waiting."""
+
     def require(self) -> None:
-        """Raise SourceError unless the root is there and may be read, SourceAwayError if it is away now."""
+        """Raise SourceError unless the root is there and may be read, SourceAwayError where that passes."""
 
     def look_up(self, names: Collection[str]) -> Lookup:
-        """Find the names under which there is no image, quickly and without reading any."""
+        """Find the names under which there is no image, quickly and without reading any.
 
-    def read(self, name: str, max_bytes: int) -> bytes:
+        Raises SourceAwayError.
+        """
+
+    def read(self, name: str, max_bytes: int) -> Content:
         """Return the content of the image that the manifest calls `name`.
 
         Raises ImageUnusableError where that is the image's own fault; a name that leaves the root is refused,
-        and so is content of more than `max_bytes`. Raises SourceAwayError where waiting may help.
+        and so is content of more than `max_bytes`. Raises SourceAwayError, or SourceError, where any image
+        would fare so now.
         """
 
 
-def _dicomweb(root: str) -> ImageSource:
-    # requests takes an eighth of a second to import, which other archives need not pay.
-    from jobs.sources.dicomweb import DicomWebSource  # noqa: PLC0415
-
-    return DicomWebSource(root)
-
-
-SOURCES: Final[dict[str, Callable[[str], ImageSource]]] = {
-    "file": FolderSource,
-    "dicomweb+https": _dicomweb,
-    "dicomweb+http": _dicomweb,
+SOURCES: Final[dict[str, str]] = {
+    "file": "jobs.sources.folder:FolderSource",
+    "dicomweb+https": "jobs.sources.dicomweb:DicomWebSource",
+    "dicomweb+http": "jobs.sources.dicomweb:DicomWebSource",
 }
-"""The kinds of source by URI scheme. A root without a scheme is a path."""
+"""The kinds of source by URI scheme. By name, as a process needs one; a root without a scheme is a path."""
 
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
 
@@ -60,7 +62,8 @@ def open_source(root: str | Path) -> ImageSource:
             f"{root}: images cannot be read from {root.partition('://')[0]}://; there are: a path, "
             f"{', '.join(f'{name}://' for name in SOURCES)}"
         )
-    return kind(root)
+    source: ImageSource = resolve_name(kind)(root)
+    return source
 
 
 def is_dicomweb(text: str) -> bool:

@@ -28,6 +28,7 @@ PUBLIC = {
     "progress": "run_id status images scored failed pending started_at finished_at images_per_second",
     "heatmaps": "run_id image_index finding peak_x peak_y box_x box_y box_width box_height overlay_path",
     "films": "run_id image_index width height greyscale padded spacing_down spacing_across spacing",
+    "contents": "run_id image_index tag earlier_tag changed",
     "quality": "run_id image_index flag feature_distance picture_distance",
     "worklist": "run_id place image_index patient_id finding probability threshold percentile flagged",
     "evaluations": "evaluation_id run_id state evaluated_at label_set labels labels_sha256",

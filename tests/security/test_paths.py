@@ -63,7 +63,7 @@ def outcomes(root: Path, image_index: str, reads: int = READS) -> Counter[bytes 
     counted: Counter[bytes | str] = Counter()
     for _ in range(reads):
         try:
-            counted[FolderSource(root).read(image_index, LIMIT)] += 1
+            counted[FolderSource(root).read(image_index, LIMIT).data] += 1
         except ImageUnusableError as error:
             counted[error.reason] += 1
     return counted
@@ -125,22 +125,22 @@ def test_a_name_that_leads_out_is_refused(root: Path, name: str) -> None:
 
 
 def test_an_absolute_name_below_the_root_is_read(root: Path) -> None:
-    assert FolderSource(root).read(str(root / "folder" / "a.png"), LIMIT) == INSIDE
+    assert FolderSource(root).read(str(root / "folder" / "a.png"), LIMIT).data == INSIDE
 
 
 def test_links_are_followed_within_the_root_and_refused_where_they_leave_it(root: Path) -> None:
     (root / "within").symlink_to("folder", target_is_directory=True)
     (root / "out").symlink_to("../elsewhere/folder", target_is_directory=True)
     (root / "back").symlink_to(root / ".." / "elsewhere" / ".." / "images" / "folder")
-    assert FolderSource(root).read("within/a.png", LIMIT) == INSIDE
-    assert FolderSource(root).read("back/a.png", LIMIT) == INSIDE
+    assert FolderSource(root).read("within/a.png", LIMIT).data == INSIDE
+    assert FolderSource(root).read("back/a.png", LIMIT).data == INSIDE
     assert refusal(root, "out/a.png") == "outside_root"
 
 
 def test_the_root_may_itself_be_a_link(root: Path) -> None:
     link = root.with_name("link-to-images")
     link.symlink_to(root, target_is_directory=True)
-    assert FolderSource(link).read("folder/a.png", LIMIT) == INSIDE
+    assert FolderSource(link).read("folder/a.png", LIMIT).data == INSIDE
     assert refusal(link, "../elsewhere/folder/a.png") == "outside_root"
 
 

@@ -3,11 +3,12 @@
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from math import inf
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from config.cards.model import find_model
 from config.errors import ConfigError
@@ -21,6 +22,7 @@ from db.ledger import Claim
 from db.receipts import patiently
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from jobs.errors import SourceAwayError, SourceError
 from workers.errors import WrongModelError
 from workers.lease import LeaseKeeper
 from workers.scoring.kinds import make_scorer
@@ -29,6 +31,9 @@ from workers.scoring.scorer import Scorer, ScorerOptions
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+_LONGEST_PAUSE: Final = 20.0
+"""Seconds between two tries while the images are away: so long may a worker that is to stop take to do so."""
 
 
 class Child:
@@ -41,6 +46,7 @@ class Child:
         self._broker = broker
         self._threads = threads
         self._scorer: Scorer | None = None
+        self._given_back = 0
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
     def warm_up(self) -> None:
@@ -61,8 +67,13 @@ class Child:
         what = f"run {held.run_id}, batch {held.number}/{held.batches}, attempt {held.attempt}"
         renew = partial(ledger.renew, self._database, held, seconds)
         with about(worker=self._name, run=held.run_id, batch=held.number):
-            with LeaseKeeper(renew, seconds, what) as lease:
-                written = self._score_held(held, what)
+            try:
+                with LeaseKeeper(renew, seconds, what) as lease:
+                    written = self._score_held(held, what)
+            except (SourceError, SourceAwayError) as error:
+                self._give_back(held, what, error)
+                return
+            self._given_back = 0
             if written:
                 log.info("%s: done", what)
                 self._go_on(held.run_id)
@@ -81,10 +92,23 @@ class Child:
             outcomes = scorer.score(held)
             # Without end: no batch can be claimed meanwhile, and the lease outlasts an outage (db/watch.py).
             return patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine), inf)
+        except (SourceError, SourceAwayError):
+            raise
         except Exception:
             log.exception("%s: failed and is tried again", what)
             self._patiently(partial(ledger.abandon, self._database, held))
             raise
+
+    def _give_back(self, held: Claim, what: str, error: Exception) -> None:
+        """Give a batch back whose images are away, or not to be had from here, and pause.
+
+        Another worker may reach them, and nothing is held meanwhile.
+        """
+        reason = " ".join(str(error).split())
+        self._patiently(partial(ledger.release, self._database, held, reason))
+        log.log(logging.DEBUG if self._given_back else logging.WARNING, "%s: waiting: %s", what, reason)
+        time.sleep(min(2.0**self._given_back, _LONGEST_PAUSE))
+        self._given_back += 1
 
     def _patiently(self, action: Callable[[], T]) -> T:
         """Retry a transaction while the database is away, for as long as a lease may last."""

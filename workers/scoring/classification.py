@@ -1,7 +1,7 @@
 """The scorer of classifying networks: from a claimed batch's images to scores, maps and overlays.
 
-Pictures are decoded, and overlays drawn, in threads while the network computes; a picture that cannot be
-read becomes a failure with its reason and does not affect the others.
+Images are read and decoded, and overlays drawn, in threads while the network computes; an image that cannot
+be read becomes a failure with its reason and does not affect the others.
 """
 
 from collections import deque
@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
+from config.content import Content
 from config.failures import ImageUnusableError, Reason, Stage
 from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, Outcome
 from jobs.sources.source import ImageSource, open_source
 from workers.inference.engine import Engine, Inference, infer_views, make_engine
-from workers.inference.formats.decode import read_picture
+from workers.inference.formats.decode import most_bytes, picture_of
 from workers.inference.formats.picture import Picture
 from workers.inference.gate import Gate
 from workers.inference.peak import locate
@@ -31,15 +32,20 @@ from workers.inference.plausible import require_plausible
 from workers.inference.region import visible_region
 from workers.outputs.drawing import Drawing
 from workers.outputs.output import OUTPUTS, Output
+from workers.scoring.read_ahead import ReadAhead
 from workers.scoring.scorer import ScorerOptions
 
 _GROUPS_BEHIND: Final = 2
 """The number of calls whose pictures may wait for their overlays: a slow disk must not fill the memory."""
 
+_MOST_READERS: Final = 64
+"""Threads that read; only as many as the source asks for are started."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
     image: BatchImage
+    tag: str
     picture: Picture
     views: NDArray[np.float32]
 
@@ -57,7 +63,7 @@ class ClassificationScorer:
         gate: Gate | None = None,
         threads: int = 2,
     ) -> None:
-        """Take an engine that is ready; `threads` read pictures ahead of it and draw overlays behind it."""
+        """Take an engine that is ready; `threads` decode pictures ahead of it and draw overlays behind it."""
         self.card = card
         self._engine = engine
         self.engine = engine.name
@@ -66,6 +72,7 @@ class ClassificationScorer:
         self._gate = gate
         self._refuses = card.gate is not None and card.gate.policy == "refuse"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
+        self._readers = ThreadPoolExecutor(_MOST_READERS, thread_name_prefix="readers")
 
     @classmethod
     def load(cls, model: Classifier, options: ScorerOptions) -> Self:
@@ -83,7 +90,10 @@ class ClassificationScorer:
         )
 
     def score(self, held: Claim) -> list[Outcome]:
-        """Return one outcome for each of the claimed images, in any order."""
+        """Return one outcome for each of the claimed images, in any order.
+
+        Raises SourceError or SourceAwayError where the source, not an image, is at fault.
+        """
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()
@@ -104,27 +114,40 @@ class ClassificationScorer:
         return outcomes
 
     def _decode(self, source: ImageSource, held: Claim) -> Iterator[_Decoded | Failed]:
-        def read(image: BatchImage) -> _Decoded | Failed:
+        names = (image.image_index for image in held.images)
+        reads = ReadAhead(self._readers, source, names, most_bytes(self._max_pixels))
+
+        def decode(image: BatchImage, read: Future[Content]) -> _Decoded | Failed:
+            tag = None
             try:
-                picture = read_picture(
-                    source, image.image_index, self._max_pixels, held.bits, self.card.pixels.greyscale
-                )
+                content = read.result()
+                tag = content.tag
+                try:
+                    picture = picture_of(
+                        content.data, self._max_pixels, held.bits, self.card.pixels.greyscale
+                    )
+                finally:
+                    reads.free(content)
                 require_plausible(picture, self.card.pixels)
-                return _Decoded(image, picture, prepare_views(picture, self.card.pixels))
+                return _Decoded(image, tag, picture, prepare_views(picture, self.card.pixels))
             except ImageUnusableError as error:
-                return Failed(image.image_id, Stage.READ, error.reason, error.message)
+                return Failed(image.image_id, Stage.READ, error.reason, error.message, tag)
             except MemoryError:
                 message = "decoding it needs more memory than there is"
-                return Failed(image.image_id, Stage.READ, Reason.TOO_LARGE, message)
+                return Failed(image.image_id, Stage.READ, Reason.TOO_LARGE, message, tag)
 
         # No more pictures wait than the next call needs: one may have 64 million pixels.
         pending: deque[Future[_Decoded | Failed]] = deque()
-        for image in held.images:
-            pending.append(self._pool.submit(read, image))
-            if len(pending) > 2 * self._engine.batch:
+        try:
+            for image, read in zip(held.images, reads, strict=True):
+                pending.append(self._pool.submit(decode, image, read))
+                if len(pending) > 2 * self._engine.batch:
+                    yield pending.popleft().result()
+            while pending:
                 yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
+        finally:
+            for decoded in pending:
+                decoded.cancel()
 
     def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
         """Run the network; peaks are located and overlays drawn while the next call computes."""
@@ -146,16 +169,22 @@ class ClassificationScorer:
         image_id, picture = decoded.image.image_id, decoded.picture
         if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
             message = "the network gave a score that is no number"
-            return Failed(image_id, Stage.SCORE, Reason.NOT_FINITE, message)
+            return Failed(image_id, Stage.SCORE, Reason.NOT_FINITE, message, decoded.tag)
         quality = self._gate.judge(picture, features) if self._gate else None
         if quality and quality.flag and self._refuses:
             message = f"{quality.flag}: it is not like the pictures that the model's gate was fitted on"
-            return Failed(image_id, Stage.SCORE, Reason.UNLIKE, message)
+            return Failed(image_id, Stage.SCORE, Reason.UNLIKE, message, decoded.tag)
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
         if held.heatmaps == "none":
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
             return Classification(
-                image_id, picture.width, picture.height, scores, film=picture.film, quality=quality
+                image_id,
+                picture.width,
+                picture.height,
+                scores,
+                film=picture.film,
+                quality=quality,
+                tag=decoded.tag,
             )
         region = visible_region(self.card.pixels, picture.width, picture.height)
         scores = tuple(
@@ -175,6 +204,7 @@ class ClassificationScorer:
             map_shape=(maps.shape[0], maps.shape[1]),
             film=picture.film,
             quality=quality,
+            tag=decoded.tag,
         )
 
     def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:

@@ -36,4 +36,7 @@ class Scorer(Protocol):
         """What runs the network, as the ledger names it."""
 
     def score(self, held: Claim) -> list[Outcome]:
-        """Return one outcome for each of the claimed images, in any order."""
+        """Return one outcome for each of the claimed images, in any order.
+
+        Raises SourceError or SourceAwayError where the source, not an image, is at fault.
+        """

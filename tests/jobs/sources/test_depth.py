@@ -7,6 +7,7 @@ import pytest
 from picture_support import LIMIT, chunk, saved
 from PIL import Image
 
+from config.content import Content
 from jobs.sources.depth import SAMPLE, measured_bits
 from jobs.sources.folder import FolderSource
 
@@ -54,7 +55,7 @@ def test_no_more_than_a_sample_is_read(tmp_path: Path, monkeypatch: pytest.Monke
     asked: list[str] = []
     reading = FolderSource.read
 
-    def read(source: FolderSource, name: str, max_bytes: int) -> bytes:
+    def read(source: FolderSource, name: str, max_bytes: int) -> Content:
         asked.append(name)
         return reading(source, "a.png", max_bytes)
 

@@ -14,7 +14,7 @@ from support import READ_REASONS
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceError
 from jobs.sources.folder import FolderSource
-from jobs.sources.source import open_source
+from jobs.sources.source import ImageSource, open_source
 
 CONTENT = b"content of an image"
 LIMIT = 1_000
@@ -39,9 +39,13 @@ def refusal(root: Path, name: str) -> Reason:
 
 
 def test_a_root_is_the_same_as_a_path_and_as_a_uri(images: Path) -> None:
-    sources = [FolderSource(images), open_source(str(images)), open_source(f"file://{images}")]
+    sources: list[ImageSource] = [
+        FolderSource(images),
+        open_source(str(images)),
+        open_source(f"file://{images}"),
+    ]
     assert {source.root for source in sources} == {str(images)}
-    assert all(source.read("good.png", LIMIT) == CONTENT for source in sources)
+    assert all(source.read("good.png", LIMIT).data == CONTENT for source in sources)
 
 
 def test_a_root_that_is_named_from_where_one_stands_is_kept_as_absolute(
@@ -67,13 +71,13 @@ def test_file_of_more_bytes_than_allowed_is_not_read(images: Path) -> None:
     with pytest.raises(ImageUnusableError) as caught:
         FolderSource(images).read("good.png", len(CONTENT) - 1)
     assert caught.value.reason == Reason.TOO_LARGE
-    assert FolderSource(images).read("good.png", len(CONTENT)) == CONTENT
+    assert FolderSource(images).read("good.png", len(CONTENT)).data == CONTENT
 
 
 def test_picture_in_a_folder_below_the_root_is_read(images: Path) -> None:
     (images / "a" / "b").mkdir(parents=True)
     (images / "a" / "b" / "deep.png").write_bytes(CONTENT)
-    assert FolderSource(images).read("a/b/deep.png", LIMIT) == CONTENT
+    assert FolderSource(images).read("a/b/deep.png", LIMIT).data == CONTENT
 
 
 def test_missing_file_is_missing(images: Path) -> None:
@@ -113,14 +117,14 @@ def test_link_that_leaves_the_root_is_refused(images: Path) -> None:
 def test_link_within_the_root_is_followed(images: Path) -> None:
     (images / "link.png").symlink_to("good.png")
     (images / "folder").symlink_to(images)
-    assert FolderSource(images).read("link.png", LIMIT) == CONTENT
-    assert FolderSource(images).read("folder/good.png", LIMIT) == CONTENT
+    assert FolderSource(images).read("link.png", LIMIT).data == CONTENT
+    assert FolderSource(images).read("folder/good.png", LIMIT).data == CONTENT
 
 
 def test_root_may_itself_be_a_link(images: Path) -> None:
     link = images.parent / "archive"
     link.symlink_to(images)
-    assert FolderSource(link).read("good.png", LIMIT) == CONTENT
+    assert FolderSource(link).read("good.png", LIMIT).data == CONTENT
     assert refusal(link, "../elsewhere/secret.png") == "outside_root"
 
 
@@ -180,7 +184,7 @@ def test_file_without_the_right_to_read_it_is_unreadable() -> None:
         (folder / "closed.png").chmod(0o000)
         (folder / "open.png").chmod(0o444)
         with _as_nobody():
-            assert FolderSource(folder).read("open.png", LIMIT) == CONTENT
+            assert FolderSource(folder).read("open.png", LIMIT).data == CONTENT
             assert refusal(folder, "closed.png") == "unreadable"
 
 

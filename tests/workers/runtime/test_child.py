@@ -19,6 +19,7 @@ from db.errors import DatabaseAwayError
 from db.outcomes import Outcome
 from db.schema.runs import batch
 from db.states import BatchState, RunStatus
+from jobs.errors import JobsError, SourceAwayError, SourceError
 from workers.errors import WrongModelError
 from workers.runtime.child import Child
 from workers.scoring.stub import StubScorer
@@ -151,6 +152,38 @@ def test_a_batch_that_goes_wrong_is_left_to_the_reconciler_at_once(
         child.score_batch(1)
     child.reconcile()
     assert batches(sqlite) == [(BatchState.QUEUED, 1)], "expired, pending, and announced again"
+
+
+@pytest.mark.parametrize("kind", [SourceError, SourceAwayError])
+def test_a_batch_whose_images_are_away_is_given_back_uncounted_and_the_run_says_so(
+    child: Child,
+    sqlite: Database,
+    tmp_path: Path,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: type[JobsError],
+) -> None:
+    def away(_scorer: StubScorer, _held: ledger.Claim) -> list[Outcome]:
+        raise kind("the bucket\ndoes not answer")
+
+    score = StubScorer.score
+    monkeypatch.setattr(StubScorer, "score", away)
+    run_id = make_run(sqlite, tmp_path, 4, batch_size=4)
+    pauses = []
+    for _ in range(8):
+        before = clock.now
+        child.score_batch(1)
+        pauses.append(clock.now - before)
+    assert pauses == [1, 2, 4, 8, 16, 20, 20, 20]
+    assert batches(sqlite) == [(BatchState.PENDING, 0)]
+    progress = queries.progress(sqlite, run_id)
+    assert (progress.failed, progress.waits_for) == (0, "the bucket does not answer")
+
+    monkeypatch.setattr(StubScorer, "score", score)
+    child.score_batch(1)
+    assert clock.now == sum(pauses)
+    assert queries.progress(sqlite, run_id).waits_for is None
+    assert batches(sqlite) == [(BatchState.DONE, 1)]
 
 
 @pytest.mark.processes

@@ -19,13 +19,16 @@ from PIL import Image
 from support import CLASSIFIER_CARD, claim_of
 
 from config.cards.classification import ClassificationCard, GateCard, GatePolicy
+from config.content import Content
 from config.films import Recipe
 from config.quality import Flag
 from db.classifications import Classification
 from db.ledger import Claim
 from db.outcomes import Failed, Outcome
+from jobs.errors import SourceAwayError
+from jobs.sources.folder import FolderSource
 from workers.inference.engine import Inference
-from workers.inference.formats.decode import Readable, decode, read_picture
+from workers.inference.formats.decode import decode, picture_of
 from workers.inference.formats.picture import Picture
 from workers.inference.gate import look_at
 from workers.inference.pixels import prepare_views
@@ -202,18 +205,53 @@ def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path
 def test_picture_that_does_not_fit_into_memory_costs_only_itself(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def read(source: Readable, name: str, max_pixels: int, bits: int | None, recipe: Recipe) -> Picture:
-        if name == name_of(15):
-            raise MemoryError
-        return read_picture(source, name, max_pixels, bits, recipe)
+    unfit = (archive / name_of(15)).read_bytes()
 
-    monkeypatch.setattr(classification, "read_picture", read)
+    def decoded(content: bytes, max_pixels: int, bits: int | None, recipe: Recipe) -> Picture:
+        if content == unfit:
+            raise MemoryError
+        return picture_of(content, max_pixels, bits, recipe)
+
+    monkeypatch.setattr(classification, "picture_of", decoded)
     found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))
     failed = found[101]
     assert isinstance(failed, Failed)
     assert (failed.stage, failed.reason) == ("read", "too_large")
     assert isinstance(found[100], Classification)
     assert isinstance(found[102], Classification)
+
+
+def test_every_image_whose_bytes_were_read_has_their_tag(archive: Path, tmp_path: Path) -> None:
+    (archive / "damaged.png").write_bytes((archive / name_of(0)).read_bytes()[:60])
+    names = [name_of(0), "damaged.png", "absent.png"]
+    found = by_image(scorer(tmp_path).score(claim(archive, names)))
+    scored, damaged, absent = (found[number] for number in (100, 101, 102))
+    assert isinstance(scored, Classification)
+    assert isinstance(damaged, Failed)
+    assert isinstance(absent, Failed)
+    for name, tag in ((name_of(0), scored.tag), ("damaged.png", damaged.tag)):
+        status = (archive / name).stat()
+        assert tag == f"{status.st_size}-{status.st_mtime_ns}"
+    assert absent.tag is None
+
+
+def test_a_source_that_is_away_is_no_images_failure(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading = FolderSource.read
+
+    def read(source: FolderSource, name: str, max_bytes: int) -> Content:
+        if name == name_of(15):
+            raise SourceAwayError("the folder's server does not answer")
+        return reading(source, name, max_bytes)
+
+    monkeypatch.setattr(FolderSource, "read", read)
+    names = [name_of(0), name_of(15), name_of(30)]
+    ours = scorer(tmp_path)
+    with pytest.raises(SourceAwayError, match="does not answer"):
+        ours.score(claim(archive, names))
+    monkeypatch.setattr(FolderSource, "read", reading)
+    assert len(ours.score(claim(archive, names))) == 3
 
 
 @pytest.mark.parametrize("policy", ["flag", "refuse"])

@@ -2,6 +2,7 @@
 
 from typing import Final, Protocol
 
+from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from config.films import Recipe
 from workers.inference.formats import dicom, jpeg, png, strangers
@@ -39,7 +40,7 @@ FORMATS: Final[dict[str, Format]] = {
 class Readable(Protocol):
     """Where pictures are read from: a source of images."""
 
-    def read(self, name: str, max_bytes: int) -> bytes:
+    def read(self, name: str, max_bytes: int) -> Content:
         """Return an image's content; raises ImageUnusableError with the reason."""
 
 
@@ -51,7 +52,17 @@ def read_picture(
     `recipe`: the card's, which makes greys of a DICOM film's values. Raises ImageUnusableError with the
     reason.
     """
-    return rescaled(decode(source.read(name, max_pixels * _BYTES_PER_PIXEL), max_pixels, recipe), bits)
+    return picture_of(source.read(name, most_bytes(max_pixels)).data, max_pixels, bits, recipe)
+
+
+def picture_of(content: bytes, max_pixels: int, bits: int | None, recipe: Recipe) -> Picture:
+    """Make a picture of an image's content, as `read_picture` does; raises ImageUnusableError."""
+    return rescaled(decode(content, max_pixels, recipe), bits)
+
+
+def most_bytes(max_pixels: int) -> int:
+    """Return how many bytes the file of a picture of so many pixels may have."""
+    return max_pixels * _BYTES_PER_PIXEL
 
 
 def decode(content: bytes, max_pixels: int, recipe: Recipe = "window") -> Picture:
