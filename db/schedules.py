@@ -246,3 +246,14 @@ def last_run(connection: Connection, schedule_id: int) -> tuple[int, int] | None
         .limit(1)
     ).first()
     return None if row is None else (row.manifest_id, row.model_id)
+
+
+def last_begun(database: Database, schedule_id: int) -> datetime | None:
+    """Return the last time at which a schedule was acted on without a failure, None before the first."""
+    begun = select(func.max(schedule_due.c.begun_at)).where(
+        schedule_due.c.schedule_id == schedule_id,
+        schedule_due.c.state.in_((DueState.BEGUN, DueState.NOTHING_NEW)),
+    )
+    with database.read() as connection:
+        last: datetime | None = connection.execute(begun).scalar_one()
+    return last

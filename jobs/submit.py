@@ -12,6 +12,7 @@ from db.database import Connection, Database
 from db.manifests import ManifestRow, archive_id, find_or_write_manifest
 from db.receipts import write_once
 from db.runs import ModelFacts, create_run, find_or_write_model
+from jobs.archive import Archive
 from jobs.errors import InputError
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
@@ -31,6 +32,8 @@ class OrderError(InputError):
 class Order:
     """What to score, and how; `images` is a folder, or the URI of another source of images.
 
+    `archive`: what the manifest has to be made of first; `manifest` is then a name for it, and no file.
+
     `batch_size`: None is by the number of images. `max_missing`: share of the manifest's images that may be
     missing. `bits`: used in 16-bit pictures, from 8 to 16; None where nobody says.
     """
@@ -44,6 +47,7 @@ class Order:
     require_labels: bool = False
     max_missing: float = 0.01
     bits: int | None = None
+    archive: Archive | None = None
 
 
 def submit(database: Database, settings: Settings, order: Order) -> int:

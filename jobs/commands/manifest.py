@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from config.files import write_whole
-from jobs.commands.inventory import look_into, say_inventory, search_in, search_of
+from jobs.archive import Archive
+from jobs.commands.inventory import look_into, say_inventory
+from jobs.commands.options import ModalityOption, SinceOption, UntilOption, archive_of
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, say
+from jobs.inventory.inventory import Choice
 from jobs.inventory.pseudonyms import PatientId, UidPolicy
 from jobs.inventory.tables import manifest_csv, skipped_csv
-from jobs.sources.source import is_dicomweb
 from jobs.tables.reading import View
 
 app = typer.Typer()
@@ -58,19 +60,9 @@ def manifest(
             "--skip-burned-in", help="Pass over films that say that text is burned into their pixels."
         ),
     ] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DAY", help="Of a service, studies from this day on: 2026-11-27, yesterday, or 7d (ago)."
-        ),
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="DAY", help="Of a service, studies to this day, itself included.")
-    ] = None,
-    modality: Annotated[
-        str | None,
-        typer.Option(metavar="LIST", help="Of a service, modalities to look into. Default: CR,DX."),
-    ] = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    modality: ModalityOption = None,
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -99,29 +91,11 @@ def manifest(
         fail("-o: name the file to write, such as manifest.csv", EXIT_USAGE)
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
-    of_service = is_dicomweb(archive)
-    if of_service and uid == "hash":
+    asked = archive_of(archive, since, until, modality) or Archive(archive)
+    if asked.is_service and uid == "hash":
         fail("--uid hash: the names of a service's images are made of their UIDs; leave it out", EXIT_USAGE)
-    if of_service:
-        inventory = search_in(
-            settings,
-            archive,
-            search_of(since, until, modality),
-            any_view=view == "all",
-            skip_burned_in=skip_burned_in,
-            threads=jobs,
-        )
-    elif since or until or modality:
-        fail("--since, --until and --modality are for a service, dicomweb+https://HOST/PATH", EXIT_USAGE)
-    else:
-        inventory = look_into(
-            settings,
-            Path(archive),
-            any_view=view == "all",
-            only_dicom=only_dicom,
-            skip_burned_in=skip_burned_in,
-            processes=jobs,
-        )
+    choice = Choice(view == "all", only_dicom, skip_burned_in)
+    inventory = look_into(settings, asked, choice, jobs)
     inventory = inventory.identified(settings.home, patient_id, uid)
     _require_writable((output, beside), force=force)
     try:

@@ -1,10 +1,10 @@
 """Arguments and options that several commands share, and how their values are read."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from jobs.archive import Archive, is_archive
 from jobs.commands.runs import find_run
 from jobs.submit import Heatmaps
 
@@ -16,27 +16,33 @@ RunArgument = Annotated[
         help="The run's number, or last, or the name of its model or manifest: the newest run of it.",
     ),
 ]
-ManifestArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MANIFEST",
-        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines.",
-    ),
-]
 ArchiveArgument = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="MANIFEST|FOLDER",
-        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines. Or a folder or "
-        "DICOMDIR, of which a manifest is made first, as by `nightread manifest`.",
+        metavar="MANIFEST|FOLDER|URL",
+        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines. Or a folder, a "
+        "DICOMDIR or a DICOMweb service, of which a manifest is made first, as by `nightread manifest`.",
     ),
 ]
 ArchiveImagesOption = Annotated[
     str | None,
-    typer.Option(metavar="DIR", help="Folder that the image names are relative to. Needed with a table."),
+    typer.Option(
+        metavar="DIR|URL",
+        help="Folder or service, dicomweb+https://…, that the image names are relative to. Needed with a "
+        "table.",
+    ),
 ]
-ImagesOption = Annotated[
-    str, typer.Option(metavar="DIR", help="Folder that the image names are relative to.")
+SinceOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DAY", help="Of a service, studies from this day on: 2026-11-27, yesterday, or 7d (ago)."
+    ),
+]
+UntilOption = Annotated[
+    str | None, typer.Option(metavar="DAY", help="Of a service, studies to this day, itself included.")
+]
+ModalityOption = Annotated[
+    str | None, typer.Option(metavar="LIST", help="Of a service, modalities to look into. Default: CR,DX.")
 ]
 ModelOption = Annotated[
     str | None, typer.Option(metavar="NAME", help="The model's name. Default: NIGHTREAD_MODEL.")
@@ -114,3 +120,13 @@ def pairs(given: list[str] | None, option: str, form: str) -> dict[str, str] | N
 def column_mapping(finding_column: list[str] | None) -> dict[str, str] | None:
     """Read the pairs COLUMN=FINDING of --finding-column."""
     return pairs(finding_column, "--finding-column", "COLUMN=FINDING")
+
+
+def archive_of(place: str, since: str | None, until: str | None, modality: str | None) -> Archive | None:
+    """Return the archive that an argument names; None for a table, which these options are nothing for."""
+    archive = Archive(place, since, until, modality) if is_archive(place) else None
+    if (since or until or modality) and not (archive and archive.is_service):
+        raise typer.BadParameter(
+            "is for a service, dicomweb+https://HOST/PATH", param_hint="--since, --until, --modality"
+        )
+    return archive

@@ -1,15 +1,16 @@
 """From a command's options to a committed run: its images are looked up before anything is written."""
 
-import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import typer
 
 from config.cards.model import find_model
 from config.settings import Settings, load_settings
 from db.database import Database
+from jobs.archive import Archive
 from jobs.commands.bundles import bundled
-from jobs.commands.folder import Counts, is_folder
+from jobs.commands.folder import Counts
 from jobs.commands.options import (
     ArchiveArgument,
     ArchiveImagesOption,
@@ -17,12 +18,17 @@ from jobs.commands.options import (
     BitsOption,
     HeatmapsOption,
     MaxMissingOption,
+    ModalityOption,
     ModelOption,
     RequireLabelsOption,
+    SinceOption,
+    UntilOption,
+    archive_of,
 )
 from jobs.commands.reading import reads_table, say_reading
 from jobs.console import err, shown, warn
 from jobs.images import look_at_images
+from jobs.sources.source import open_source
 from jobs.submit import Order, commit, read_order
 from jobs.tables.reading import ReadOptions
 
@@ -38,19 +44,37 @@ def _order(
     require_labels: RequireLabelsOption = False,
     max_missing: MaxMissingOption = 0.01,
     bits: BitsOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    modality: ModalityOption = None,
 ) -> Order:
     """Make an order of the options."""
-    name = model or load_settings().model
-    if is_folder(manifest):
-        root = manifest if manifest.is_dir() else manifest.parent
-        if images is not None and os.path.realpath(images) != os.path.realpath(root):
-            raise typer.BadParameter("a folder's files are its images; leave it out", param_hint="--images")
-        images = str(root)
-    elif images is None:
-        raise typer.BadParameter(
-            "name the folder that the names in the table are relative to", param_hint="--images"
-        )
-    return Order(manifest, images, name, heatmaps, batch_size, read, require_labels, max_missing, bits)
+    archive = archive_of(manifest, since, until, modality)
+    return Order(
+        Path(manifest),
+        images_of(archive, images),
+        model or load_settings().model,
+        heatmaps,
+        batch_size,
+        read,
+        require_labels,
+        max_missing,
+        bits,
+        archive,
+    )
+
+
+def images_of(archive: Archive | None, images: str | None) -> str:
+    """Return the root of an order's images: the archive's own, or what --images says of a table's."""
+    if archive is None:
+        if images is None:
+            raise typer.BadParameter(
+                "name the folder that the names in the table are relative to", param_hint="--images"
+            )
+        return images
+    if images is not None and open_source(images).root != open_source(archive.images).root:
+        raise typer.BadParameter("an archive's files are its images; leave it out", param_hint="--images")
+    return archive.images
 
 
 def takes_order(command: Callable[..., None]) -> Callable[..., None]:

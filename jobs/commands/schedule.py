@@ -1,7 +1,7 @@
 """The commands `nightread schedule`: what is scored or evaluated automatically, and when."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -10,23 +10,31 @@ from zoneinfo import ZoneInfo
 import typer
 from typer.core import TyperGroup
 
+from config.cards.model import find_model
 from config.findings import FINDINGS
+from config.settings import Settings
 from db import schedules
 from db.database import Database
 from db.queries import model_findings
 from db.runs import find_complete_run
 from db.schedules import Schedule
+from jobs.archive import Archive
 from jobs.commands.app import Context
 from jobs.commands.options import (
+    ArchiveArgument,
+    ArchiveImagesOption,
     BatchOption,
     BitsOption,
     HeatmapsOption,
-    ImagesOption,
     JsonOption,
-    ManifestArgument,
     MaxMissingOption,
+    ModalityOption,
     ModelOption,
+    SinceOption,
+    UntilOption,
+    archive_of,
 )
+from jobs.commands.order import images_of
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.runs import find_run
 from jobs.commands.session import ready
@@ -124,14 +132,17 @@ def add(
 @reads_table
 def add_score(
     context: typer.Context,
-    manifest: ManifestArgument,
-    images: ImagesOption,
+    manifest: ArchiveArgument,
     read: ReadOptions,
+    images: ArchiveImagesOption = None,
     model: ModelOption = None,
     batch_size: BatchOption = None,
     heatmaps: HeatmapsOption = "positive",
     max_missing: MaxMissingOption = 0.01,
     bits: BitsOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    modality: ModalityOption = None,
     baseline: Annotated[
         int | None,
         typer.Option(
@@ -142,17 +153,23 @@ def add_score(
         ),
     ] = None,
 ) -> None:
-    """Score what is new in a manifest, each time it is due, and evaluate all of it.
+    """Score what is new in a manifest, a folder or a PACS, each time it is due, and evaluate all of it.
 
-    The manifest is read again each time. Images that the model has scored are not scored again; another model
-    under the same name scores all of them. A missed time is caught up once.
+    The manifest is read, or made, again each time. Images that the model has scored are not scored again;
+    another model under the same name scores all of them. A missed time is caught up once: a search in a PACS
+    goes back to the day before the last time, or to --since if that is earlier.
 
     Example: nightread schedule add night --cron "0 2 * * *" score archive.csv --images /archive
+
+    Example: nightread schedule add pacs --cron "0 2 * * *" score dicomweb+https://pacs.example/dicom-web
+    --since 2d
     """
     settings, database = ready()
+    archive = archive_of(manifest, since, until, modality)
     action = Score(
-        manifest=manifest.absolute(),
-        images=open_source(images).root,
+        manifest=Path(manifest).absolute(),
+        archive=archive and replace(archive, place=_place(archive)),
+        images=open_source(images_of(archive, images)).root,
         model=model or settings.model,
         heatmaps=heatmaps,
         batch_size=batch_size,
@@ -163,8 +180,27 @@ def add_score(
     if baseline is not None:
         with database.read() as connection:
             find_complete_run(connection, baseline)
-    _require_readable(read_order(settings, action.order)[0])
+    if archive is None:
+        _require_readable(read_order(settings, action.order)[0])
+    else:
+        _require_archive(settings, action)
     _add(database, context.obj, action, baseline)
+
+
+def _require_archive(settings: Settings, action: Score) -> None:
+    """Raise what would let every night fail: no such model, no such folder or service, no such day."""
+    # pydicom takes a sixth of a second to import, which other schedules need not pay.
+    from jobs.inventory.archive import search_of, today_of  # noqa: PLC0415
+
+    find_model(action.model, settings.models)
+    open_source(action.images).require()
+    if action.archive is not None:
+        search_of(action.archive, today_of(datetime.now(UTC)))
+
+
+def _place(archive: Archive) -> str:
+    """Return what an archive is called from whatever folder it is named, and on the workers' machines."""
+    return open_source(archive.place).root if archive.is_service else str(Path(archive.place).absolute())
 
 
 @add_app.command("evaluate", epilog=_ACTS)
@@ -311,7 +347,8 @@ def _shown(moment: datetime, timezone: str) -> str:
 
 def _does(action: Action) -> str:
     if isinstance(action, Score):
-        return f"score {action.manifest.name} by {action.model}"
+        what = action.archive.place if action.archive else action.manifest.name
+        return f"score {what} by {action.model}"
     by = f" by {action.labels.name}" if action.labels else ""
     return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"
 

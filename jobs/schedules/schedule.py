@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
@@ -23,6 +24,7 @@ from db.queries import model_findings
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
 from db.schedules import DueTime, Settlement
 from db.states import DueState
+from jobs.archive import Archive
 from jobs.errors import AwayError, InputError
 from jobs.images import ImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
@@ -46,10 +48,14 @@ class _Action(BaseModel):
 
 
 class Score(ReadOptions, _Action):
-    """Score the images of a manifest that its model has not scored yet; the paths are absolute."""
+    """Score the images of a manifest that its model has not scored yet; the paths are absolute.
+
+    `archive`: what a manifest is made of each time.
+    """
 
     do: Literal["score"] = "score"
     manifest: Path
+    archive: Archive | None = None
     images: str
     model: str
     heatmaps: Heatmaps
@@ -69,6 +75,7 @@ class Score(ReadOptions, _Action):
             self,
             max_missing=self.max_missing,
             bits=self.bits,
+            archive=self.archive,
         )
 
 
@@ -165,7 +172,7 @@ def _act(database: Database, settings: Settings, due: DueTime, now: datetime) ->
         return
     name, stored = found
     try:
-        begin = _prepare(database, settings, due, read_action(stored))
+        begin = _prepare(database, settings, due, read_action(stored), now)
     except AwayError as error:
         log.warning("schedule %s, due at %s, waits: %s", name, due.due_at.isoformat(), error)
         return
@@ -189,18 +196,51 @@ def _without_cells(error: Exception) -> str:
     return error.outline if isinstance(error, ImagesError) else str(error)
 
 
-def _prepare(database: Database, settings: Settings, due: DueTime, action: Action) -> Begin:
+def _prepare(database: Database, settings: Settings, due: DueTime, action: Action, now: datetime) -> Begin:
     """Return what begins an action; it raises there what it cannot be begun for."""
     if isinstance(action, Evaluate):
         return partial(_begin_evaluation, due=due, action=action)
     try:
-        return partial(_begin_score, due=due, night=_read_night(database, settings, action.order))
+        order = _with_manifest(database, settings, due, action.order, now)
+        if order is None:
+            return lambda _: Settlement(DueState.NOTHING_NEW)
+        made = action.archive is not None
+        return partial(_begin_score, due=due, night=_read_night(database, settings, order), made=made)
     except _REFUSALS as error:
         return partial(_refuse, error=error)
 
 
 def _refuse(_: Connection, error: Exception) -> Settlement:
     raise error
+
+
+def _with_manifest(
+    database: Database, settings: Settings, due: DueTime, order: Order, now: datetime
+) -> Order | None:
+    """Return an order with a manifest, made now if it names an archive; None if there is no film in that.
+
+    A search in a service begins at the latest on the day before the last time that was acted on: what came
+    while nothing ran is not passed over. What has been scored is not scored again.
+    """
+    if order.archive is None:
+        return order
+    # pydicom takes a sixth of a second to import, which other schedules need not pay.
+    from jobs.inventory.archive import inventory_of, keep_manifest, today_of  # noqa: PLC0415
+    from jobs.inventory.inventory import Choice  # noqa: PLC0415
+
+    last = schedules.last_begun(database, due.schedule_id)
+    inventory = inventory_of(
+        settings,
+        order.archive,
+        Choice(any_view=order.read.view == "all"),
+        today_of(now),
+        not_after=last and today_of(last) - timedelta(days=1),
+    ).identified(settings.home, "hash", "keep")
+    skipped = len(inventory.skipped)
+    log.info("%s: %d kept, %d skipped", order.archive.place, len(inventory.films), skipped)
+    if not inventory.films:
+        return None
+    return replace(order, manifest=keep_manifest(settings, inventory).manifest, archive=None)
 
 
 def _read_night(database: Database, settings: Settings, order: Order) -> _Night:
@@ -217,12 +257,14 @@ def _read_night(database: Database, settings: Settings, order: Order) -> _Night:
     return _Night(order, manifest_id, model_id)
 
 
-def _begin_score(connection: Connection, due: DueTime, night: _Night) -> Settlement:
+def _begin_score(connection: Connection, due: DueTime, night: _Night, *, made: bool) -> Settlement:
     order, manifest_id, model_id = night
     rows = unscored_rows(connection, manifest_id, model_id)
-    if not rows and schedules.last_run(connection, due.schedule_id) == (manifest_id, model_id):
+    last = schedules.last_run(connection, due.schedule_id)
+    if not rows and (made or last == (manifest_id, model_id)):
         return Settlement(DueState.NOTHING_NEW)
-    # Even without a row to score it is a run: its evaluation uses the labels as they are now.
+    # Even without a row to score it is a run, unless its manifest was made and so has no labels: its
+    # evaluation uses the labels as they are now.
     run_id = create_run(
         connection,
         manifest_id=manifest_id,

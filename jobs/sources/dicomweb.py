@@ -75,7 +75,7 @@ class DicomWebSource:
             return set()
 
     def read(self, name: str, max_bytes: int) -> Content:
-        """Get one instance's file. Its tag is a hash of it, as no service need say whether its bytes are new."""
+        """Get one instance's file. Its tag is a hash of it, as services do not say whether it is the same."""
         if NAME.fullmatch(name) is None:
             raise ImageUnusableError(Reason.MISSING, "no instance can have such a name")
         try:

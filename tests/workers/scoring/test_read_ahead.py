@@ -21,6 +21,7 @@ class GatedSource:
     """Images of SIZE bytes, each read of which ends once it may."""
 
     root = "gated"
+    only_dicom = False
 
     def __init__(self, readers: int, *, is_open: bool = True) -> None:
         self.readers = readers
