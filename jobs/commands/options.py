@@ -32,6 +32,12 @@ ArchiveImagesOption = Annotated[
         "table.",
     ),
 ]
+ImagesOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DIR|URL", help="Folder or service, dicomweb+https://…, that the image names are relative to."
+    ),
+]
 SinceOption = Annotated[
     str | None,
     typer.Option(
