@@ -1,8 +1,11 @@
-"""A TCP proxy before a server of the tests, which cuts connections where a test wants them cut."""
+"""TCP proxies before servers of the tests: one cuts connections at COMMIT, one speaks TLS."""
 
 import socket
+import ssl
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Self
@@ -82,6 +85,38 @@ class CommitCutter:
                 client.sendall(data)
         _shut(client)
         _shut(server)
+
+
+@contextmanager
+def tls(port: int, certificate: Path, key: Path) -> Iterator[int]:
+    """Speak TLS for a server of this machine that does not; gives the port."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+
+    def relay(client: socket.socket) -> None:
+        with (
+            suppress(OSError),  # the client does not trust us
+            context.wrap_socket(client, server_side=True) as outer,
+            socket.create_connection(("127.0.0.1", port)) as inner,
+        ):
+            threading.Thread(target=pass_on, args=(inner, outer), daemon=True).start()
+            pass_on(outer, inner)
+
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                sink.sendall(data)
+        _shut(sink)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=relay, args=(listening.accept()[0],), daemon=True).start()
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=accept, daemon=True).start()
+    yield listening.getsockname()[1]
+    _shut(listening)
 
 
 def _shut(held: socket.socket) -> None:

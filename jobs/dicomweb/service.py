@@ -139,19 +139,23 @@ class DicomWeb:
                 params=query,
                 headers=headers,
                 stream=True,
+                # Here, as for a session's the environment's REQUESTS_CA_BUNDLE would be taken.
+                verify=True if self._ca is None else str(self._ca),
                 timeout=(_CONNECT_SECONDS, _READ_SECONDS),
                 # Credentials and patients' films go to and come from the named host, and no other.
                 allow_redirects=False,
             )
         except requests.exceptions.SSLError:
             raise SourceError(
-                f"{self.root}: its certificate is not trusted; name the file of its authority's in "
-                "NIGHTREAD_DICOMWEB_CA"
+                f"{self.root}: its certificate is not signed by {self._ca or 'a public authority'}; name the "
+                "file with its authority's certificate in NIGHTREAD_DICOMWEB_CA"
             ) from None
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, UnicodeError):
             raise SourceError(f"{self.root} is no address") from None
         except requests.RequestException as error:
             raise self._away(error) from None
+        except OSError:
+            raise SourceError(f"NIGHTREAD_DICOMWEB_CA: {self._ca} is no file of certificates") from None
         if answer.ok and answer.status_code not in _REDIRECT:
             return answer
         answer.close()
@@ -201,8 +205,6 @@ class DicomWeb:
             session = requests.Session()
             session.mount("", HTTPAdapter(pool_connections=1, pool_maxsize=1))
             session.auth = self._auth
-            if self._ca is not None:
-                session.verify = str(self._ca)
             self._local.session = session
         return session
 

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from films import film_of
+from orthanc import Orthanc
+from proxy import tls
 from sqlalchemy import URL, text
 from support import REDIS_SERVER, Nightread, eventually, free_port, write_manifest
 
@@ -204,3 +207,31 @@ def test_a_queue_that_cannot_prove_itself_gets_no_message(
         assert PASSWORD not in command.logs()
     finally:
         command.end()
+
+
+@pytest.mark.parametrize(("authority", "trusted"), [("ours.pem", True), ("theirs.pem", False), (None, False)])
+def test_a_pacs_is_trusted_by_its_authority_alone(
+    nightread: Nightread,
+    orthanc: Orthanc,
+    certificates: Path,
+    tmp_path: Path,
+    authority: str | None,
+    trusted: bool,
+) -> None:
+    orthanc.store(film_of())
+    nightread.environment |= orthanc.environment
+    if authority is not None:
+        nightread.environment["NIGHTREAD_DICOMWEB_CA"] = str(certificates / authority)
+    # Debian's Orthanc 1.10 ends at the first connection where it is to speak TLS itself.
+    with tls(orthanc.http_port, certificates / "server.pem", certificates / "server.key") as port:
+        place = f"dicomweb+https://localhost:{port}/dicom-web"
+        done = nightread.call("manifest", place, "-o", tmp_path / "films.csv")
+        of_name = nightread.call(
+            "manifest", place.replace("localhost", "127.0.0.1"), "-o", tmp_path / "x.csv"
+        )
+    assert (done.returncode == 0) == trusted, done.stderr
+    assert ("1 kept" if trusted else "NIGHTREAD_DICOMWEB_CA") in done.stderr.replace("\n", " ")
+    assert orthanc.password not in done.stderr
+    # The certificate is for another name.
+    assert of_name.returncode == 2
+    assert "certificate" in of_name.stderr

@@ -193,6 +193,12 @@ def test_credentials_are_those_of_the_settings_and_no_others(
     assert [request.headers.get("Authorization") for request in asked] == [header]
 
 
+def test_a_file_of_certificates_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "ca.pem"
+    with serving(lambda _: page()) as host, pytest.raises(SourceError, match=str(path)):
+        DicomWeb(f"dicomweb+https://{host}", Settings(dicomweb_ca=path)).require()
+
+
 @pytest.mark.parametrize(
     "root",
     [
