@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from object_store import Bucket, ObjectServer
 from orthanc import PLUGIN, PROGRAM, Orthanc
 from sqlalchemy import make_url
 from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, write_card
@@ -244,6 +245,26 @@ def queue_server(shared_queue_server: QueueServer) -> QueueServer:
     with shared_queue_server.client() as client:
         client.flushall()
     return shared_queue_server
+
+
+# --- the object store's server ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """Moto's server, of which this process has the keys while `bucket` is used."""
+    server = ObjectServer.start(tmp_path_factory.mktemp("objects") / "server.log")
+    yield server
+    server.process.kill()
+    server.process.wait()
+
+
+@pytest.fixture
+def bucket(object_server: ObjectServer, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket of the test's own, which this process and those that it starts may read."""
+    for name, value in object_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return object_server.bucket(f"films-{uuid4().hex}")
 
 
 # --- TensorFlow ---------------------------------------------------------------------------------------------

@@ -27,15 +27,17 @@ ArchiveArgument = Annotated[
 ArchiveImagesOption = Annotated[
     str | None,
     typer.Option(
-        metavar="DIR|URL",
-        help="Folder or service, dicomweb+https://…, that the image names are relative to. Needed with a "
-        "table.",
+        metavar="DIR|URI",
+        help="Folder that the image names are relative to, or s3://BUCKET/PREFIX, gs://, az://, or "
+        "dicomweb+https://HOST/PATH. Needed with a table.",
     ),
 ]
 ImagesOption = Annotated[
     str,
     typer.Option(
-        metavar="DIR|URL", help="Folder or service, dicomweb+https://…, that the image names are relative to."
+        metavar="DIR|URI",
+        help="Folder that the image names are relative to, or s3://BUCKET/PREFIX, gs://, az://, or "
+        "dicomweb+https://HOST/PATH.",
     ),
 ]
 SinceOption = Annotated[

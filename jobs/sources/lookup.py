@@ -14,7 +14,8 @@ _SAMPLE: Final = 3_000
 """Missing names that are looked for elsewhere."""
 
 _SEARCH_SECONDS: Final = 2.0
-_UP: Final = 3  # folders above the root in which names are looked for
+UP: Final = 3
+"""Folders above the root in which names are looked for."""
 _MOST: Final = 0.9  # the share of the sample that makes a folder the right one
 
 
@@ -87,60 +88,72 @@ def _path_below(path: str, root: str) -> str | None:
 
 def _hint(root: Path, missing: list[str]) -> str:
     """Say which root would fit, where else the files are, or which name is near."""
-    sample = missing[:: -(-len(missing) // _SAMPLE)]
+    sample = sampled(missing)
     linked = sum((root / name).is_symlink() for name in sample)
     if linked > _MOST * len(sample):
         return (
             "they are links that lead out of the folder, or nowhere; name the folder of the files themselves"
         )
-    for above in [*root.parents][:_UP]:
+    for above in [*root.parents][:UP]:
         found = sum((above / name).is_file() for name in sample)
         if found > _MOST * len(sample):
-            return _use(above, found, len(sample))
-    bases = _bases(root, sample)
-    if bases:
-        base, found = bases.most_common(1)[0]
-        if found > _MOST * len(sample):
-            return _use(root / base, found, len(sample))
-        if bases.total() > _MOST * len(sample):
-            return (
-                f"they lie in {len(bases)} folders below it, such as {base}; write the folder before each "
-                "name in the manifest"
-            )
-    return _near(root, sample[0])
+            return use_root(above, found, len(sample))
+    try:
+        files = [path.name for path in (root / sample[0]).parent.iterdir()]
+    except OSError:
+        files = []
+    return found_below(root, sample, _walked(root)) or near(sample[0], files)
 
 
-def _use(root: Path, found: int, of: int) -> str:
+def sampled(missing: Sequence[str]) -> Sequence[str]:
+    """Return the missing names that are looked for elsewhere."""
+    return missing[:: -(-len(missing) // _SAMPLE)]
+
+
+def use_root(root: object, found: int, of: int) -> str:
+    """Say that another root fits."""
     return f"{found:,} of {of:,} are found below {root}: use --images {root}"
 
 
-def _bases(root: Path, sample: list[str]) -> Counter[str]:
-    """Count the folders below the root from which a name of the sample leads to a file."""
+def _walked(root: Path) -> Iterator[str]:
+    """Walk the files below the root for a while, by their paths from there."""
+    until = time.monotonic() + _SEARCH_SECONDS
+    for folder, _, files in os.walk(root):
+        below = os.path.relpath(folder, root)
+        yield from (f"{below}/{file}" for file in files)
+        if time.monotonic() > until:
+            return
+
+
+def found_below(root: object, sample: Sequence[str], paths: Iterable[str]) -> str:
+    """Say in which folders below the root most of a sample of names lie, by paths from there; else blank."""
     wanted: dict[str, list[str]] = defaultdict(list)
     for name in sample:
         wanted[name.rpartition("/")[2]].append(name)
     bases: Counter[str] = Counter()
-    until = time.monotonic() + _SEARCH_SECONDS
-    for folder, _, files in os.walk(root):
-        below = os.path.relpath(folder, root)
-        for file in wanted.keys() & set(files):
-            path = f"{below}/{file}"
-            bases.update(path[: -len(name) - 1] for name in wanted[file] if path.endswith(f"/{name}"))
-        if time.monotonic() > until:
-            break
-    return bases
+    for path in paths:
+        names = wanted.get(path.rpartition("/")[2], ())
+        bases.update(path[: -len(name) - 1] for name in names if path.endswith(f"/{name}"))
+    if not bases:
+        return ""
+    base, found = bases.most_common(1)[0]
+    if found > _MOST * len(sample):
+        return use_root(f"{root}/{base}", found, len(sample))
+    if bases.total() > _MOST * len(sample):
+        return (
+            f"they lie in {len(bases)} folders below it, such as {base}; write the folder before each "
+            "name in the manifest"
+        )
+    return ""
 
 
-def _near(root: Path, name: str) -> str:
-    """Name the file that differs from a name only in case or in its ending."""
-    stem = Path(name).name.casefold()
-    try:
-        files = [path.name for path in (root / name).parent.iterdir()]
-    except OSError:
+def near(name: str, files: Iterable[str]) -> str:
+    """Name the file of a name's folder that differs from it only in case or in its ending; else blank."""
+    file = Path(name).name
+    stem = file.casefold()
+    alike = sorted(other for other in files if stem in {other.casefold(), Path(other.casefold()).stem})
+    if len(alike) != 1:
         return ""
-    near = sorted(file for file in files if stem in {file.casefold(), Path(file.casefold()).stem})
-    if len(near) != 1:
-        return ""
-    ending = near[0].removeprefix(Path(name).name) if near[0].startswith(f"{Path(name).name}.") else ""
+    ending = alike[0].removeprefix(file) if alike[0].startswith(f"{file}.") else ""
     add = f"; --image-name '{{COLUMN}}{ending}' adds the ending to a column's names" if ending else ""
-    return f"{name!r} is there as {near[0]!r}{add}"
+    return f"{name!r} is there as {alike[0]!r}{add}"

@@ -46,6 +46,9 @@ SOURCES: Final[dict[str, str]] = {
     "file": "jobs.sources.folder:FolderSource",
     "dicomweb+https": "jobs.sources.dicomweb:DicomWebSource",
     "dicomweb+http": "jobs.sources.dicomweb:DicomWebSource",
+    "s3": "jobs.sources.objects:ObjectSource",
+    "gs": "jobs.sources.objects:ObjectSource",
+    "az": "jobs.sources.objects:ObjectSource",
 }
 """The kinds of source by URI scheme. By name, as a process needs one; a root without a scheme is a path."""
 
@@ -58,8 +61,9 @@ def open_source(root: str | Path) -> ImageSource:
     scheme = _SCHEME.match(root)
     kind = SOURCES.get(scheme[1] if scheme else "file")
     if kind is None:
+        # No more of it is repeated: it may hold a password.
         raise SourceError(
-            f"{root}: images cannot be read from {root.partition('://')[0]}://; there are: a path, "
+            f"images cannot be read from {root.partition('://')[0]}://; there are: a path, "
             f"{', '.join(f'{name}://' for name in SOURCES)}"
         )
     source: ImageSource = resolve_name(kind)(root)
