@@ -16,6 +16,7 @@ from jobs.archive import Archive
 from jobs.errors import InputError
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
+from jobs.tables.place import Place, local_table
 from jobs.tables.reading import ReadOptions
 from jobs.tables.spellings import Vocabulary
 
@@ -30,7 +31,7 @@ class OrderError(InputError):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to score, and how; `images` is a folder, or the URI of another source of images.
+    """What to score, and how; `manifest` and `images` are paths, or the URIs of another source.
 
     `archive`: what the manifest has to be made of first; `manifest` is then a name for it, and no file.
 
@@ -38,7 +39,7 @@ class Order:
     missing. `bits`: used in 16-bit pictures, from 8 to 16; None where nobody says.
     """
 
-    manifest: Path
+    manifest: Place
     images: str | Path
     model: str
     heatmaps: Heatmaps = "positive"
@@ -102,7 +103,8 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
             f"--finding-column: model {card.name} has no finding {', '.join(sorted(foreign))}; "
             f"it has: {', '.join(card.findings)}"
         )
-    manifest = Manifest(order.manifest, read, findings=card.findings, root=source.root)
+    path = local_table(order.manifest, settings.home)
+    manifest = Manifest(path, read, findings=card.findings, root=source.root, origin=order.manifest)
     if order.require_labels and not manifest.labelled:
         raise OrderError(
             f"--require-labels: {order.manifest} has no known label; name the columns with --finding-column, "
@@ -122,7 +124,7 @@ def store_manifest(
         connection,
         archive=archive_id(connection, open_source(order.images).root),
         fingerprint=manifest.fingerprint(),
-        path=str(manifest.path.resolve()),
+        path=manifest.origin,
         findings=manifest.findings,
         rows=_counted(manifest, progress),
         reading=manifest.reading,

@@ -20,8 +20,9 @@ ArchiveArgument = Annotated[
     str,
     typer.Argument(
         metavar="MANIFEST|FOLDER|URL",
-        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines. Or a folder, a "
-        "DICOMDIR or a DICOMweb service, of which a manifest is made first, as by `nightread manifest`.",
+        help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines; also s3://…, gs://…, "
+        "az://…. Or a folder, a DICOMDIR or a DICOMweb service, of which a manifest is made first, as by "
+        "`nightread manifest`.",
     ),
 ]
 ArchiveImagesOption = Annotated[

@@ -1,7 +1,6 @@
 """From a command's options to a committed run: its images are looked up before anything is written."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import typer
 
@@ -30,6 +29,7 @@ from jobs.console import err, shown, warn
 from jobs.images import look_at_images
 from jobs.sources.source import open_source
 from jobs.submit import Order, commit, read_order
+from jobs.tables.place import place_of
 from jobs.tables.reading import ReadOptions
 
 
@@ -51,7 +51,7 @@ def _order(
     """Make an order of the options."""
     archive = archive_of(manifest, since, until, modality)
     return Order(
-        Path(manifest),
+        place_of(manifest),
         images_of(archive, images),
         model or load_settings().model,
         heatmaps,

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -52,6 +52,7 @@ from jobs.sources.source import open_source
 from jobs.submit import read_order
 from jobs.tables.labels import OWN, open_labels
 from jobs.tables.manifest import Manifest
+from jobs.tables.place import place_of
 from jobs.tables.reading import ReadOptions
 
 _ACTS = (
@@ -166,8 +167,9 @@ def add_score(
     """
     settings, database = ready()
     archive = archive_of(manifest, since, until, modality)
+    table = place_of(manifest)
     action = Score(
-        manifest=Path(manifest).absolute(),
+        manifest=table.absolute() if isinstance(table, Path) else table,
         archive=archive and replace(archive, place=_place(archive)),
         images=open_source(images_of(archive, images)).root,
         model=model or settings.model,
@@ -347,7 +349,7 @@ def _shown(moment: datetime, timezone: str) -> str:
 
 def _does(action: Action) -> str:
     if isinstance(action, Score):
-        what = action.archive.place if action.archive else action.manifest.name
+        what = action.archive.place if action.archive else PurePath(action.manifest).name
         return f"score {what} by {action.model}"
     by = f" by {action.labels.name}" if action.labels else ""
     return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"

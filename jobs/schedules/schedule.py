@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter
 
 from config.cards.model import find_model
 from config.errors import ConfigError
@@ -30,6 +30,7 @@ from jobs.images import ImagesError, look_at_images
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.place import Place, place_of
 from jobs.tables.reading import ReadOptions
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Score(ReadOptions, _Action):
     """
 
     do: Literal["score"] = "score"
-    manifest: Path
+    manifest: Annotated[Place, PlainValidator(place_of)]
     archive: Archive | None = None
     images: str
     model: str

@@ -106,7 +106,7 @@ class ObjectSource:
         if len(data) != size:
             raise SourceAwayError(f"{self.root}: the connection to it breaks")
         tag = answer.meta["e_tag"] or answer.meta["version"] or f"{size}-{answer.meta['last_modified']}"
-        return Content(data, tag)
+        return Content(data, tag.replace('"', ""))
 
     # --- names -------------------------------------------------------------------------------------------
 

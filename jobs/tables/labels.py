@@ -8,6 +8,7 @@ from db.database import Connection
 from db.manifests import count_common_images, find_or_write_manifest, manifest_of
 from jobs.errors import InputError
 from jobs.tables.manifest import Manifest
+from jobs.tables.place import Place
 from jobs.tables.reading import ReadOptions
 
 OWN = "manifest"
@@ -19,15 +20,20 @@ class LabelsError(InputError):
 
 
 def open_labels(
-    path: Path, read: ReadOptions | None = None, findings: Sequence[str] = FINDINGS, root: str = ""
+    path: Path,
+    read: ReadOptions | None = None,
+    findings: Sequence[str] = FINDINGS,
+    root: str = "",
+    origin: Place | None = None,
 ) -> Manifest:
     """Open a CSV of labels of a model's findings, which is a manifest.
 
-    `root` is that of the run's images: a public set's images are named as they lie below it.
+    `root` is that of the run's images: a public set's images are named as they lie below it. `origin`: where
+    it lies, if `path` is a copy.
 
     Raises TableError or LabelsError where it is not.
     """
-    labels = Manifest(path, read, findings=findings, root=root)
+    labels = Manifest(path, read, findings=findings, root=root, origin=origin)
     if not labels.findings:
         raise LabelsError(f"{path}: no column is a finding's; name them with --finding-column COLUMN=FINDING")
     return labels
@@ -44,7 +50,7 @@ def store_labels(connection: Connection, run_id: int, labels: Manifest) -> int:
         connection,
         archive=own.archive_id,
         fingerprint=labels.fingerprint(),
-        path=str(labels.path.resolve()),
+        path=labels.origin,
         findings=labels.findings,
         rows=labels,
         reading=labels.reading,

@@ -20,6 +20,7 @@ from jobs.tables.columns import ABSENT, ColumnError, Header, Parsed, shown
 from jobs.tables.errors import TableError
 from jobs.tables.label_columns import LabelColumns, is_uncertain
 from jobs.tables.layouts.opening import Opened, open_tables
+from jobs.tables.place import Place
 from jobs.tables.reading import ReadOptions
 from jobs.tables.remarks import remarks
 from jobs.tables.table import Layout, Table, fingerprint_of
@@ -57,14 +58,17 @@ class Manifest:
         *,
         findings: Sequence[str] = FINDINGS,
         root: str = "",
+        origin: Place | None = None,
     ) -> None:
         """Read the header and count the cells.
 
         `findings` are the model's. `root` is the folder of the images, which their names may begin with.
+        `origin`: where it lies, if `path` is a copy.
 
         Raises TableError where the file cannot be read.
         """
         self.path = path
+        self.origin = origin if isinstance(origin, str) else str(path.resolve())
         self._told = options or ReadOptions()
         self._opened = open_tables(path, self._told, findings, root)
         self._table = self._opened.table

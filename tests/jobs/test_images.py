@@ -49,6 +49,7 @@ def test_the_share_that_may_be_missing_is_one_of_the_manifests_rows(order: Order
 def test_submit_keeps_the_bits_with_the_run_and_says_what_it_measured(
     nightread: Nightread, order: Order
 ) -> None:
+    assert isinstance(order.manifest, Path)
     order.manifest.write_text("\n".join(["Image", *NAMES]) + "\n", encoding="utf-8")
     measured = nightread.call("submit", order.manifest, "--images", order.images)
     assert measured.returncode == 0, measured.stderr

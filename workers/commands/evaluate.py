@@ -19,6 +19,7 @@ from jobs.console import EXIT_USAGE, fail, say
 from jobs.results import print_auc, print_localisation
 from jobs.tables.boxes import read_boxes, store_boxes
 from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.place import local_table, place_of
 from jobs.tables.reading import ReadOptions
 from workers.commands.evaluation import evaluate_now
 from workers.commands.readers import evaluate_readers, open_reader
@@ -32,10 +33,10 @@ def evaluate(
     run: RunArgument,
     read: ReadOptions,
     labels: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="CSV",
-            help="CSV of other labels, in any form that a manifest has. Default: the run's own.",
+            help="CSV of other labels, in any form and place that a manifest has. Default: the run's own.",
         ),
     ] = None,
     label_set: Annotated[
@@ -95,11 +96,13 @@ def evaluate(
         )
     with database.read() as connection:
         findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
-    if each_reader and labels is not None:
-        opened_by = partial(open_reader, labels, read, findings, root)
+    place = None if labels is None else place_of(labels)
+    path = None if place is None else local_table(place, settings.home)
+    if each_reader and path is not None:
+        opened_by = partial(open_reader, path, read, findings, root)
         evaluate_readers(database, settings, run, opened_by, bootstrap, sensitivity)
         return
-    opened = None if labels is None else open_labels(labels, read, findings, root)
+    opened = None if path is None else open_labels(path, read, findings, root, place)
     drawn = None
     if boxes is not None:
         columns = pairs(box_column, "--box-column", "WHAT=COLUMN")
@@ -132,7 +135,7 @@ def evaluate(
 
 
 def _require_options(
-    labels: Path | None,
+    labels: str | None,
     label_set: str | None,
     boxes: Path | None,
     sensitivity: float | None,

@@ -1,0 +1,168 @@
+"""How fast images come from an object store that is far away, against a folder on this machine's disk.
+
+    python benchmarks/object_store_rates.py [--images 192] [--latency 0.05] [--children 2]
+
+For each of: the demo's network by OpenVINO, and no network at all. Drawn phantoms of 1024 x 1024 go through
+the scorer as in a worker's child, batch by batch: each child's process claims nothing and writes no rows, as
+those cost the same whatever the source. `benchmarks/object_server.py` stands for the store; it waits for
+`--latency` seconds before each answer. Each figure is the median of three rounds in which the sources take
+turns, so that a busy machine befalls both.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from config.cards.model import SHIPPED, read_model, require_classifier
+from db.ledger import BatchImage, Claim
+from db.outcomes import Failed
+from jobs.phantoms.archive import plan_archive, write_archive
+from workers.inference.engine import Inference
+from workers.outputs.overlays import Overlays
+from workers.scoring.classification import ClassificationScorer
+from workers.scoring.scorer import ScorerOptions
+
+_BATCH = 32
+_ROUNDS = 3
+_PIXELS = 64_000_000
+
+
+class _NoNetwork:
+    """Answers at once."""
+
+    batch = 8
+    name = "none"
+
+    def infer(self, inputs: NDArray[np.float32]) -> Inference:
+        findings = 14
+        return Inference(
+            np.zeros((len(inputs), findings), np.float32),
+            np.zeros((len(inputs), 10, 10, findings), np.float32),
+            np.zeros((len(inputs), 4), np.float32),
+        )
+
+
+_scorer: ClassificationScorer | None = None
+
+
+def _load(network: bool) -> None:
+    global _scorer  # noqa: PLW0603  # a process of a pool has no other place for what it keeps
+    cv2.setNumThreads(1)
+    model = require_classifier(read_model(SHIPPED / "demo"))
+    nowhere = Path(tempfile.mkdtemp())
+    if network:
+        _scorer = ClassificationScorer.load(model, ScorerOptions("openvino", 1, nowhere, _PIXELS))
+    else:
+        _scorer = ClassificationScorer(
+            model.card, _NoNetwork(), overlays=Overlays(nowhere), max_pixels=_PIXELS
+        )
+
+
+def _score(root: str, names: list[str]) -> int:
+    scorer = _scorer
+    if scorer is None:
+        raise RuntimeError
+    card = scorer.card
+    held = Claim(
+        batch_id=1,
+        run_id=1,
+        number=1,
+        batches=1,
+        attempt=1,
+        token="",
+        root=root,
+        heatmaps="none",
+        bits=None,
+        model=card.name,
+        card_sha256=card.fingerprint,
+        findings={},
+        images=tuple(BatchImage(number, name) for number, name in enumerate(names)),
+    )
+    outcomes = scorer.score(held)
+    if failed := [outcome for outcome in outcomes if isinstance(outcome, Failed)]:
+        raise RuntimeError(failed[0].message)
+    return len(outcomes)
+
+
+def _rate(pool: ProcessPoolExecutor, root: str, names: list[str]) -> float:
+    batches = [names[first : first + _BATCH] for first in range(0, len(names), _BATCH)]
+    began = time.perf_counter()
+    scored = sum(pool.map(_score, [root] * len(batches), batches))
+    return scored / (time.perf_counter() - began)
+
+
+@contextmanager
+def _served(folder: Path, latency: float) -> Iterator[None]:
+    command = [sys.executable, str(Path(__file__).with_name("object_server.py")), str(folder)]
+    with subprocess.Popen([*command, "--latency", str(latency)], stdout=subprocess.PIPE, text=True) as server:
+        port = server.stdout.readline().strip() if server.stdout else ""
+        os.environ["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
+        os.environ |= {"AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+        try:
+            yield
+        finally:
+            server.kill()
+
+
+def _small(folder: Path, images: int) -> list[str]:
+    """Write pictures that cost little to decode: 320 x 320, about 40 kB each."""
+    random = np.random.default_rng(1)
+    folder.mkdir(parents=True)
+    for number in range(images):
+        coarse = random.integers(0, 256, (160, 160), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(coarse, (320, 320)))
+    return [f"{number}.png" for number in range(images)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=192)
+    parser.add_argument("--latency", type=float, default=0.05)
+    parser.add_argument("--children", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as made:
+        buckets = Path(made)
+        films = buckets / "films"
+        write_archive(films, plan_archive(given.images, 1))
+        names = sorted(path.name for path in (films / "images").iterdir())
+        small = _small(buckets / "small" / "images", 40 * _BATCH)
+        with _served(buckets, given.latency):
+            for what, network, bucket, chosen in (
+                ("OpenVINO, 1024 x 1024", True, "films", names),
+                ("no network, 1024 x 1024", False, "films", names),
+                ("no network, 320 x 320", False, "small", small),
+            ):
+                roots = {"disk": str(buckets / bucket / "images"), "store": f"s3://{bucket}/images"}
+                pools = ProcessPoolExecutor(
+                    given.children, get_context("spawn"), initializer=_load, initargs=(network,)
+                )
+                with pools as pool:
+                    for root in roots.values():  # loads the network, opens the connections
+                        _rate(pool, root, chosen[: 2 * given.children * _BATCH])
+                    rates: dict[str, list[float]] = {place: [] for place in roots}
+                    for _ in range(_ROUNDS):
+                        for place, root in roots.items():
+                            rates[place].append(_rate(pool, root, chosen))
+                disk, store = (statistics.median(rates[place]) for place in roots)
+                print(
+                    f"{what}: disk {disk:.1f}, store {store:.1f} images/s, ratio {store / disk:.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

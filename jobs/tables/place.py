@@ -1,0 +1,43 @@
+"""Where a table lies: on this machine, or in an object store, from which it is copied to be read."""
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+from config.failures import ImageUnusableError
+from config.files import write_whole
+from jobs.errors import SourceError
+from jobs.sources.source import open_source
+
+Place = Path | str
+"""A path, or the URI of an object."""
+
+_MOST_BYTES: Final = 1 << 30
+_LETTERS: Final = 16
+
+
+def place_of(given: str | Path) -> Place:
+    """Return what a person names: a URI as it is, anything else as a path."""
+    return given if isinstance(given, str) and "://" in given else Path(given)
+
+
+def local_table(place: Place, home: Path) -> Path:
+    """Return the path at which a table can be read; one of a store is copied into the home folder.
+
+    The same bytes are the same copy. Raises SourceError or SourceAwayError where the store does not give it,
+    and OSError where the copy cannot be written.
+    """
+    if isinstance(place, Path):
+        return place
+    folder, _, name = place.rpartition("/")
+    source = open_source(folder)
+    source.require()
+    try:
+        content = source.read(name, _MOST_BYTES).data
+    except ImageUnusableError as error:
+        raise SourceError(f"{place}: {error.message}") from None
+    beside = home.absolute() / "manifests" / hashlib.sha256(content).hexdigest()[:_LETTERS]
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    beside.mkdir(parents=True, exist_ok=True)
+    write_whole(beside / name, content)
+    return beside / name

@@ -1,0 +1,118 @@
+"""A run whose images are in a bucket: the same scores as from disk, and a server's death costs no image."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from object_store import SECRET
+from support import ROOT, Nightread, eventually, free_port
+
+from db import queries
+from db.database import Database, DriverError
+from db.errors import DatabaseError
+from jobs.phantoms.archive import plan_archive, write_archive
+
+pytestmark = pytest.mark.processes
+
+IMAGES = 28
+
+
+@dataclass
+class FolderServer:
+    """benchmarks/object_server.py over a folder of buckets; it can be killed and started again."""
+
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self, latency: float = 0.05) -> None:
+        command = [sys.executable, str(ROOT / "benchmarks" / "object_server.py"), str(self.folder)]
+        command += ["--port", str(self.port), "--latency", str(latency)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        assert self.process.stdout is not None
+        assert int(self.process.stdout.readline()) == self.port
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[FolderServer]:
+    write_archive(tmp_path / "buckets" / "films", plan_archive(IMAGES, 7))
+    server = FolderServer(tmp_path / "buckets", free_port())
+    server.start()
+    yield server
+    server.kill()
+
+
+def progress(database: Database) -> queries.Progress | None:
+    try:
+        return queries.progress(database, 1)
+    except (DatabaseError, DriverError):
+        return None  # it has no tables or no run yet
+
+
+@pytest.mark.timeout(900)
+def test_a_bucket_gives_the_scores_of_the_disk_and_its_servers_death_costs_no_image(
+    nightread: Nightread, served: FolderServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{served.port}")
+    monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASEEDED")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    nightread.environment |= {"NIGHTREAD_ENGINE": "openvino", "NIGHTREAD_MAX_ATTEMPTS": "1"}
+    films = served.folder / "films"
+    run = nightread.start(
+        *("score", films / "manifest.csv", "--images", "s3://films/images", "--batch-size", "2")
+    )
+    database = nightread.database()
+
+    def begun() -> bool:
+        now = progress(database)
+        return now is not None and now.scored >= 2
+
+    def waits() -> str | None:
+        now = progress(database)
+        return None if now is None else now.waits_for
+
+    eventually(begun, 300, "a batch is done")
+    served.kill()
+    said = eventually(waits, 120, "the run says what it waits for")
+    assert said.startswith("s3://films/images: ")
+    assert f"waits: {said}" in " ".join(nightread.call("status", "1").stderr.split())
+    shown = [
+        argument for process in psutil.process_iter(["cmdline"]) for argument in process.info["cmdline"] or ()
+    ]
+    assert not any(SECRET in argument for argument in shown)
+    assert run.poll() is None, nightread.logs()
+    served.start()
+    assert nightread.ends(run, 400) == 0, nightread.logs()
+    ended = queries.progress(database, 1)
+    assert (ended.status, ended.scored, ended.failed, ended.waits_for) == ("complete", IMAGES, 0, None)
+    log = (nightread.home / "score.0.log").read_text()
+    assert log.count(f"waiting: {said}") == 1, log
+    assert "Traceback" not in nightread.logs()
+
+    local = nightread.run("score", films / "manifest.csv", "--images", films / "images", timeout=400)
+    assert local.returncode == 0, local.stderr
+    differing = nightread.sql(
+        "SELECT b.image_index, b.finding FROM scores b LEFT JOIN scores a ON a.run_id = 2 AND "
+        "a.image_index = b.image_index AND a.finding = b.finding AND a.probability = b.probability "
+        "WHERE b.run_id = 1 AND a.run_id IS NULL"
+    )
+    assert differing == []
+    tags = nightread.sql(
+        "SELECT run_id, COUNT(DISTINCT tag) AS tags FROM contents GROUP BY run_id ORDER BY 1"
+    )
+    assert tags == [{"run_id": 1, "tags": IMAGES}, {"run_id": 2, "tags": IMAGES}]
+
+    assert nightread.call("report", "1", "-o", tmp_path / "report.html").returncode == 0
+    for path in (*nightread.home.rglob("*"), tmp_path / "report.html"):
+        if path.is_file():
+            assert SECRET.encode() not in path.read_bytes(), path
