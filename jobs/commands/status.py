@@ -9,7 +9,7 @@ from db import queries
 from jobs.commands.runs import find_run
 from jobs.commands.session import NoRunsError, existing
 from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, say, warn
-from jobs.results import print_alerts
+from jobs.results import print_alerts, print_changed
 
 app = typer.Typer()
 
@@ -77,4 +77,6 @@ def status(
             warn(f"run {progress.run_id}: {progress.message}")
         if progress.waits_for:
             warn(f"run {progress.run_id} waits: {progress.waits_for}")
+    if run is not None:
+        print_changed(database, run)
     print_alerts(database)

@@ -1,5 +1,6 @@
 """A run whose images are in a bucket: the same scores as from disk, and a server's death costs no image."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from object_store import SECRET
+from object_store import SECRET, Bucket
 from support import ROOT, Nightread, eventually, free_port
 
 from db import queries
@@ -116,3 +117,58 @@ def test_a_bucket_gives_the_scores_of_the_disk_and_its_servers_death_costs_no_im
     for path in (*nightread.home.rglob("*"), tmp_path / "report.html"):
         if path.is_file():
             assert SECRET.encode() not in path.read_bytes(), path
+
+
+def typed() -> list[list[str]]:
+    """The commands of docs/object-stores.md, as a person would type them."""
+    page = (ROOT / "docs" / "object-stores.md").read_text(encoding="utf-8")
+    return [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("$ nightread ")]
+
+
+@pytest.mark.timeout(900)
+def test_every_command_of_the_page_on_object_stores_does_what_it_says(
+    nightread: Nightread, bucket: Bucket, tmp_path: Path
+) -> None:
+    nightread.environment["NIGHTREAD_ENGINE"] = "openvino"
+    archive = bucket.server.bucket("hospital-archive")
+    manifest = write_archive(tmp_path, plan_archive(IMAGES, 11))
+    archive.put_folder(tmp_path / "images", "2024/images")
+    archive.put("2024/manifest.csv", manifest.read_bytes())
+    commands = typed()
+    names = [command[0] for command in commands]
+    assert names == ["score", "doctor", "status", "sql", "sql", "schedule", "evaluate"]
+    for command in commands:
+        done = nightread.run(*command, timeout=400)
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        assert SECRET not in done.stdout + done.stderr
+        if command[0] == "score":
+            assert f"{IMAGES} of {IMAGES} images scored, 0 failed" in done.stdout
+    named = nightread.sql("SELECT manifest FROM progress")
+    assert named == [{"manifest": "s3://hospital-archive/2024/manifest.csv"}]
+
+
+def test_what_is_wrong_with_a_bucket_is_one_line_and_nothing_is_queued(
+    nightread: Nightread, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text("Image Index\na.png\n", encoding="utf-8")
+    bucket.put("images/a.png", b"x")
+    images = f"{bucket.uri}/images"
+    wrong: list[tuple[str, dict[str, str], str, int]] = [
+        ("s3://no-such-bucket/images", {}, "there is no such bucket", 2),
+        (f"{bucket.uri}/image", {}, "there is no object below it", 2),
+        (f"s3://key:{SECRET}@{bucket.name}/images", {}, "without credentials", 2),
+        (images, {"AWS_ALLOW_HTTP": "false"}, "AWS_ALLOW_HTTP=true", 2),
+        (images, {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, "refuses connections", 1),
+    ]
+    for root, environment, said, code in wrong:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            done = nightread.call("submit", manifest, "--images", root)
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: ")
+        assert said in line
+        assert SECRET not in line
+        assert done.returncode == code
+    assert nightread.sql("SELECT run_id FROM progress") == []

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from config.failures import ImageUnusableError
+from jobs.sources import objects
 from jobs.sources.folder import FolderSource
 
 INSIDE = b"inside"
@@ -184,6 +186,30 @@ def test_a_pipe_a_device_and_a_socket_are_refused_without_waiting(root: Path) ->
 )
 def test_a_name_that_no_file_has_is_a_failure_of_that_image_alone(root: Path, name: str) -> None:
     assert refusal(root, name) in {"missing", "outside_root", "not_a_file", "unreadable"}
+
+
+OUTSIDE_BUCKET = [
+    *("../elsewhere/a.png", "folder/../../elsewhere/a.png", "..", "a/..", "/a.png", "//a.png"),
+    *("s3://other/images/a.png", "s3://films/images2/a.png", "s3://films/images/../a.png", "http://x/a.png"),
+    *("../" * 300 + "a.png", "file:///etc/hostname"),
+]
+NO_KEY = [
+    *("", ".", "./a.png", "a/./b.png", "a//b.png", "a/", "a\0.png", "a.png\0", "a\n.png", "a\x7f.png"),
+    *("\ud800.png", "x" * 1_020, "é" * 520, "x/" * 600),
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE_BUCKET + NO_KEY)
+def test_a_name_that_leads_out_of_a_prefix_or_that_no_object_has_is_not_asked_for(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(*_: object) -> NoReturn:
+        pytest.fail("the store was asked")
+
+    monkeypatch.setattr(objects, "open_store", opened)
+    with pytest.raises(ImageUnusableError) as caught:
+        objects.ObjectSource("s3://films/images").read(name, LIMIT)
+    assert caught.value.reason == ("outside_root" if name in OUTSIDE_BUCKET else "missing")
 
 
 def test_a_file_is_not_read_beyond_the_limit(root: Path) -> None:

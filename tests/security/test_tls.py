@@ -2,10 +2,13 @@
 
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,9 @@ from orthanc import Orthanc
 from proxy import tls
 from sqlalchemy import URL, text
 from support import REDIS_SERVER, Nightread, eventually, free_port, write_manifest
+
+from jobs.errors import SourceError
+from jobs.sources.source import open_source
 
 pytestmark = pytest.mark.processes
 
@@ -235,3 +241,51 @@ def test_a_pacs_is_trusted_by_its_authority_alone(
     # The certificate is for another name.
     assert of_name.returncode == 2
     assert "certificate" in of_name.stderr
+
+
+class _Empty(BaseHTTPRequestHandler):
+    """Answers as a bucket that may be listed and holds one object."""
+
+    def do_GET(self) -> None:
+        entry = "<Contents><Key>images/a.png</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+        body = f"<ListBucketResult><IsTruncated>false</IsTruncated>{entry}<Size>1</Size></Contents>"
+        content = f"{body}</ListBucketResult>".encode() if "list-type" in self.path else b""
+        self.send_response(200 if content else 404)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def store_url(certificates: Path) -> Iterator[str]:
+    """An object store with a certificate of ours."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Empty)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("authority", ["ours.pem", "theirs.pem"])
+def test_an_object_store_that_cannot_prove_itself_is_refused_in_one_line(
+    certificates: Path, store_url: str, monkeypatch: pytest.MonkeyPatch, authority: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", store_url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIASEEDED")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", PASSWORD)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificates / authority))
+    source = open_source(f"s3://{authority.partition('.')[0]}/images")
+    if authority == "ours.pem":
+        source.require()
+    else:
+        with pytest.raises(SourceError, match="certificate") as caught:
+            source.require()
+        assert PASSWORD not in str(caught.value)
