@@ -5,13 +5,11 @@
 For each of: the demo's network by OpenVINO, and no network at all. Drawn phantoms of 1024 x 1024 go through
 the scorer as in a worker's child, batch by batch: each child's process claims nothing and writes no rows, as
 those cost the same whatever the source. `benchmarks/object_server.py` stands for the store; it waits for
-`--latency` seconds before each answer. Each figure is the median of three rounds in which the sources take
-turns, so that a busy machine befalls both.
+`--latency` seconds before each answer. The sources take turns, batch by batch.
 """
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,7 +34,6 @@ from workers.scoring.classification import ClassificationScorer
 from workers.scoring.scorer import ScorerOptions
 
 _BATCH = 32
-_ROUNDS = 3
 _PIXELS = 64_000_000
 
 
@@ -71,7 +68,8 @@ def _load(network: bool) -> None:
         )
 
 
-def _score(root: str, names: list[str]) -> int:
+def _score(root: str, names: list[str]) -> float:
+    """Return the seconds that a batch takes."""
     scorer = _scorer
     if scorer is None:
         raise RuntimeError
@@ -91,17 +89,24 @@ def _score(root: str, names: list[str]) -> int:
         findings={},
         images=tuple(BatchImage(number, name) for number, name in enumerate(names)),
     )
+    began = time.perf_counter()
     outcomes = scorer.score(held)
+    spent = time.perf_counter() - began
     if failed := [outcome for outcome in outcomes if isinstance(outcome, Failed)]:
         raise RuntimeError(failed[0].message)
-    return len(outcomes)
+    return spent
 
 
-def _rate(pool: ProcessPoolExecutor, root: str, names: list[str]) -> float:
+def _rates(
+    pool: ProcessPoolExecutor, children: int, roots: dict[str, str], names: list[str]
+) -> dict[str, float]:
+    """Return each source's images/s; batch by batch they take turns, so that a busy machine befalls all."""
     batches = [names[first : first + _BATCH] for first in range(0, len(names), _BATCH)]
-    began = time.perf_counter()
-    scored = sum(pool.map(_score, [root] * len(batches), batches))
-    return scored / (time.perf_counter() - began)
+    asked = [(place, pool.submit(_score, root, batch)) for batch in batches for place, root in roots.items()]
+    seconds = dict.fromkeys(roots, 0.0)
+    for place, answer in asked:
+        seconds[place] += answer.result()
+    return {place: children * len(names) / spent for place, spent in seconds.items()}
 
 
 @contextmanager
@@ -151,17 +156,12 @@ def main() -> None:
                     given.children, get_context("spawn"), initializer=_load, initargs=(network,)
                 )
                 with pools as pool:
-                    for root in roots.values():  # loads the network, opens the connections
-                        _rate(pool, root, chosen[: 2 * given.children * _BATCH])
-                    rates: dict[str, list[float]] = {place: [] for place in roots}
-                    for _ in range(_ROUNDS):
-                        for place, root in roots.items():
-                            rates[place].append(_rate(pool, root, chosen))
-                disk, store = (statistics.median(rates[place]) for place in roots)
-                print(
-                    f"{what}: disk {disk:.1f}, store {store:.1f} images/s, ratio {store / disk:.2f}",
-                    flush=True,
-                )
+                    # First the network is loaded, and the connections are opened.
+                    _rates(pool, given.children, roots, chosen[: given.children * _BATCH])
+                    rates = _rates(pool, given.children, roots, chosen)
+                disk, store = rates["disk"], rates["store"]
+                figures = f"disk {disk:.1f}, store {store:.1f} images/s, ratio {store / disk:.2f}"
+                print(f"{what}: {figures}", flush=True)
 
 
 if __name__ == "__main__":

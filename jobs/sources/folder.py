@@ -10,8 +10,14 @@ from typing import BinaryIO, Final
 
 from config.content import Content
 from config.failures import ImageUnusableError, Reason
-from jobs.errors import SourceError
+from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.lookup import Lookup, look_up
+
+_AWAY: Final = {
+    *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
+    *(errno.EMFILE, errno.ENFILE),
+}
+"""What befalls every file of a network's share whose server is gone, and of a process with too many open."""
 
 
 class FolderSource:
@@ -58,7 +64,7 @@ class FolderSource:
 
         Symbolic links are followed within the folder and refused where they leave it. The opened file is
         checked once more, so that a link swapped after the first check opens nothing else. Raises
-        ImageUnusableError, also where reading it fails.
+        ImageUnusableError, also where reading it fails, and SourceAwayError where no file could be read now.
         """
         root = Path(os.path.realpath(self._folder))
         descriptor = _open_below(root, name)
@@ -75,6 +81,7 @@ class FolderSource:
             with os.fdopen(descriptor, "rb", closefd=False) as file:
                 yield file
         except OSError as error:
+            _refuse_away(root, error)
             raise ImageUnusableError(Reason.UNREADABLE, f"cannot be read: {error.strerror}") from None
         finally:
             os.close(descriptor)
@@ -89,11 +96,14 @@ def _open_below(root: Path, name: str) -> int:
             return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except ValueError:  # a NUL or half of a surrogate pair
         raise ImageUnusableError(Reason.MISSING, "no file can have such a name") from None
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if not root.is_dir():
+            raise SourceAwayError(f"{root}: the folder of images is not there now") from error
         raise ImageUnusableError(Reason.MISSING, "there is no such file below the images' folder") from None
     except NotADirectoryError:
         raise ImageUnusableError(Reason.MISSING, "a part of its path is a file, not a folder") from None
     except OSError as error:
+        _refuse_away(root, error)
         if error.errno == errno.ENXIO:
             raise ImageUnusableError(
                 Reason.NOT_A_FILE, "is a socket, or a device that is not there"
@@ -101,6 +111,12 @@ def _open_below(root: Path, name: str) -> int:
         reason = Reason.MISSING if error.errno == errno.ENAMETOOLONG else Reason.UNREADABLE
         raise ImageUnusableError(reason, f"cannot be opened: {error.strerror}") from None
     raise _outside()
+
+
+def _refuse_away(root: Path, error: OSError) -> None:
+    """Raise SourceAwayError for what is not one file's own."""
+    if error.errno in _AWAY:
+        raise SourceAwayError(f"{root}: the folder of images cannot be read now: {error.strerror}") from None
 
 
 def _outside() -> ImageUnusableError:

@@ -1,6 +1,8 @@
 """A folder's images are read below it and nowhere else, and what cannot be read says why."""
 
+import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from support import READ_REASONS
 
 from config.failures import ImageUnusableError, Reason
-from jobs.errors import SourceError
+from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.folder import FolderSource
 from jobs.sources.source import ImageSource, open_source
 
@@ -84,7 +86,6 @@ def test_missing_file_is_missing(images: Path) -> None:
     assert refusal(images, "absent.png") == "missing"
     assert refusal(images, "absent/absent.png") == "missing"
     assert refusal(images, "good.png/absent.png") == "missing"
-    assert refusal(images / "absent", "absent.png") == "missing"
 
 
 @pytest.mark.parametrize("name", ["nul\0.png", "x" * 300, "a/" * 3000 + "deep.png", "half\ud800.png"])
@@ -192,4 +193,24 @@ def test_file_without_the_right_to_read_it_is_unreadable() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_name_in_an_empty_folder_is_refused_with_a_reason(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        assert refusal(Path(folder) / "empty", name) in READ_REASONS
+        assert refusal(Path(folder), name) in READ_REASONS
+
+
+def test_a_folder_that_is_gone_is_no_images_fault(images: Path) -> None:
+    source = FolderSource(images)
+    assert refusal(images, "absent.png") is Reason.MISSING
+    images.rename(images.with_name("away"))
+    with pytest.raises(SourceAwayError, match="is not there now"):
+        source.read("good.png", LIMIT)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.EMFILE])
+def test_a_share_whose_server_is_gone_is_no_images_fault(
+    images: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def gone(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", gone)
+    with pytest.raises(SourceAwayError, match=re.escape(os.strerror(number))):
+        FolderSource(images).read("good.png", LIMIT)
