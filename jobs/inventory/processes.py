@@ -3,28 +3,39 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from threading import Thread
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from jobs.errors import AwayError
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")
 
+_AHEAD: Final = 4
+"""Pieces of work that wait for each process."""
 
-def in_processes(do: Callable[[Work], Result], work: Sequence[Work], processes: int) -> Iterator[Result]:
+
+def in_processes(do: Callable[[Work], Result], work: Iterable[Work], processes: int) -> Iterator[Result]:
     """Give each piece of work to one of several processes; the results come in the work's order.
 
-    Raises AwayError where a process is ended from outside.
+    Few pieces are in memory at a time, however many there are. Raises AwayError where a process is ended
+    from outside.
     """
     # A forked process would have the locks of the command's threads, but not the threads.
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, spawning, _begin) as pool:
         try:
-            yield from pool.map(do, work)
+            given: deque[Future[Result]] = deque()
+            for piece in work:
+                given.append(pool.submit(do, piece))
+                if len(given) >= _AHEAD * processes:
+                    yield given.popleft().result()
+            while given:
+                yield given.popleft().result()
         except BrokenProcessPool:
             raise AwayError(
                 "a process that reads files was ended from outside; try again, with a smaller --jobs if the "

@@ -77,9 +77,9 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         "Look at a run in a browser, on this machine only: images, heatmaps, filters, and its report.",
     ),
     "export": Entry(
-        "jobs.commands.export",
+        "workers.commands.export",
         PANEL_ASK,
-        "Write a run's rows to a CSV or Parquet file, ordered by image and finding.",
+        "Write a run's rows to a CSV or Parquet file, or its results as DICOM objects.",
     ),
     "evaluate": Entry(
         "workers.commands.evaluate",

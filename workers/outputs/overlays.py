@@ -117,6 +117,11 @@ def overlay_path(run_id: int, image_index: str, finding: str) -> str:
 
     Whatever the image's name is, the overlay stays below the run's folder.
     """
-    names = (part for part in PurePosixPath(image_index).parts if part.strip("/"))
-    parts = ["__" if part == ".." else part for part in names]
-    return str(PurePosixPath(run_folder(run_id), finding, *parts[:-1], f"{parts[-1]}.jpg"))
+    below = confined(image_index)
+    return str(PurePosixPath(run_folder(run_id), finding, below.with_name(f"{below.name}.jpg")))
+
+
+def confined(image_index: str) -> PurePosixPath:
+    """Return an image's name as a path that stays below the folder it is joined to."""
+    parts = (part for part in PurePosixPath(image_index).parts if part.strip("/"))
+    return PurePosixPath(*("__" if part == ".." else part for part in parts))

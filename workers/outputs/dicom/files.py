@@ -1,0 +1,108 @@
+"""A run's results as DICOM files below a folder, under the names of their images."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from config.failures import ImageUnusableError, Reason
+from config.files import write_whole
+from db.database import Database
+from db.scored_images import RunOrigin, ScoredImage, run_origin, scored_images
+from jobs.inventory.processes import in_processes
+from jobs.sources.source import open_source
+from workers.outputs.dicom.kinds import Kind
+from workers.outputs.dicom.objects import make_objects
+from workers.outputs.overlays import confined
+
+_FEW: Final = 64
+"""So many images are done before other processes have loaded their libraries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one image: files, those of them that replaced others, and why there are none."""
+
+    files: int = 0
+    replaced: int = 0
+    other_format: bool = False
+    reason: Reason | None = None
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of all images of a run."""
+
+    images: int = 0
+    files: int = 0
+    replaced: int = 0
+    without: int = 0
+    """Images with nothing to show: no finding is over its threshold."""
+    other_format: int = 0
+    """Images that are no DICOM files, beside which no result can stand."""
+    unusable: Counter[Reason] = field(default_factory=Counter)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one image."""
+        self.images += 1
+        self.files += outcome.files
+        self.replaced += outcome.replaced
+        self.other_format += outcome.other_format
+        if outcome.reason is not None:
+            self.unusable[outcome.reason] += 1
+        elif not outcome.files and not outcome.other_format:
+            self.without += 1
+
+
+def write_files(
+    database: Database,
+    run_id: int,
+    kind: Kind,
+    folder: Path,
+    *,
+    max_pixels: int,
+    processes: int,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Tally:
+    """Write the objects of one kind of all scored images, each file whole or not at all.
+
+    `progress` is called with the number of images so far. Raises OSError where a file cannot be written, and
+    what the images' source raises where it is away.
+    """
+    origin = run_origin(database, run_id)
+    open_source(origin.root).require()
+    write = partial(_write, kinds=(kind,), origin=origin, folder=folder, max_pixels=max_pixels)
+    images = scored_images(database, run_id)
+    alone = processes == 1 or origin.images <= _FEW
+    tally = Tally()
+    for outcome in map(write, images) if alone else in_processes(write, images, processes):
+        tally.add(outcome)
+        progress(tally.images)
+    return tally
+
+
+def _write(
+    image: ScoredImage, *, kinds: Sequence[Kind], origin: RunOrigin, folder: Path, max_pixels: int
+) -> Outcome:
+    try:
+        made = make_objects(kinds, origin, image, open_source(origin.root), max_pixels)
+    except ImageUnusableError as error:
+        return Outcome(reason=error.reason)
+    if made is None:
+        return Outcome(other_format=True)
+    replaced = 0
+    for result in made:
+        path = folder / file_name(image.name, result.kind, result.finding)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replaced += path.exists()
+        write_whole(path, result.content, durable=False)
+    return Outcome(len(made), replaced)
+
+
+def file_name(image: str, kind: Kind, finding: str | None) -> str:
+    """Name an object below its folder: its image's name, then what it is."""
+    below = confined(image)
+    parts = (below.name, kind.removeprefix("dicom-"), *([finding] if finding else []), "dcm")
+    return str(below.with_name(".".join(parts)))
