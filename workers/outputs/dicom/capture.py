@@ -14,8 +14,7 @@ from pydicom.uid import JPEGBaseline8Bit
 from config.cards.classification import ClassificationCard
 from config.cards.model import make_card
 from db.scored_images import Maps, Score
-from workers.inference.formats.decode import decode
-from workers.inference.formats.depth import rescaled
+from workers.inference.formats.decode import picture_of
 from workers.inference.region import visible_region
 from workers.outputs.dicom.identity import LABEL, Identity, finding_text
 from workers.outputs.overlays import render
@@ -42,8 +41,7 @@ def captures(identity: Identity, max_pixels: int) -> Iterator[tuple[str, Dataset
     flagged = [score for score in image.scores if score.flagged]
     if not flagged or image.maps is None or not isinstance(card, ClassificationCard):
         return
-    decoded = decode(identity.film.content, max_pixels, card.pixels.greyscale)
-    picture = rescaled(decoded, identity.origin.bits)
+    picture = picture_of(identity.film.content, max_pixels, identity.origin.bits, card.pixels.greyscale)
     region = visible_region(card.pixels, picture.width, picture.height)
     maps = maps_of(image.maps)
     for score in flagged:

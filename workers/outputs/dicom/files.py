@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from config.files import write_whole
 from db.database import Database
 from db.scored_images import RunOrigin, ScoredImage, run_origin, scored_images
 from jobs.inventory.processes import in_processes
-from jobs.sources.source import open_source
+from jobs.sources.source import ImageSource, open_source
 from workers.outputs.dicom.kinds import Kind
 from workers.outputs.dicom.objects import make_objects
 from workers.outputs.overlays import confined
@@ -87,7 +87,7 @@ def _write(
     image: ScoredImage, *, kinds: Sequence[Kind], origin: RunOrigin, folder: Path, max_pixels: int
 ) -> Outcome:
     try:
-        made = make_objects(kinds, origin, image, open_source(origin.root), max_pixels)
+        made = make_objects(kinds, origin, image, _opened(origin.root), max_pixels)
     except ImageUnusableError as error:
         return Outcome(reason=error.reason)
     if made is None:
@@ -99,6 +99,12 @@ def _write(
         replaced += path.exists()
         write_whole(path, result.content, durable=False)
     return Outcome(len(made), replaced)
+
+
+@cache
+def _opened(root: str) -> ImageSource:
+    """Return a source that a process keeps, with its connections."""
+    return open_source(root)
 
 
 def file_name(image: str, kind: Kind, finding: str | None) -> str:

@@ -13,11 +13,8 @@ from pydicom.tag import BaseTag, Tag
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats import dicom
-from workers.inference.formats.decode import Readable
+from workers.inference.formats.decode import Readable, most_bytes
 from workers.inference.formats.dicom.header import read_header
-
-_BYTES_PER_PIXEL: Final = 8
-"""As of `decode`: no file that was scored has more."""
 
 _REQUIRED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 """What a result needs to stand in a study and to name its image."""
@@ -232,7 +229,7 @@ def read_film(source: Readable, name: str, max_pixels: int) -> Film | None:
 
     Raises ImageUnusableError for one that cannot be read, or that names no study.
     """
-    content = source.read(name, max_pixels * _BYTES_PER_PIXEL)
+    content = source.read(name, most_bytes(max_pixels)).data
     if not dicom.matches(content):
         return None
     try:

@@ -32,6 +32,7 @@ from results_support import (
     without_maps,
 )
 
+from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from config.findings import FINDINGS
 from db.scored_images import ScoredImage
@@ -49,8 +50,8 @@ class Shelf:
     def __init__(self, content: bytes) -> None:
         self.content = content
 
-    def read(self, _name: str, _max_bytes: int) -> bytes:
-        return self.content
+    def read(self, _name: str, _max_bytes: int) -> Content:
+        return Content(self.content, "1")
 
 
 def made(film: bytes, *kinds: Kind, image: ScoredImage | None = None, run: int = 7) -> list[DicomObject]:
