@@ -130,6 +130,23 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="File with the certificates of the authority that signed such a service's own."),
     ] = None
+    ae_title: Annotated[
+        str,
+        Field(
+            pattern=r"^[^\\\s](?:[^\\\n\r]{0,14}[^\\\s])?$",
+            description="Our application entity title, by which a PACS knows who sends.",
+        ),
+    ] = "NIGHTREAD"
+    dicom_tls_ca: Annotated[
+        Path | None,
+        Field(description="File with the certificates of the authority that signed a receiver's own."),
+    ] = None
+    dicom_tls_certificate: Annotated[
+        Path | None, Field(description="Our certificate, for receivers that ask for one.")
+    ] = None
+    dicom_tls_key: Annotated[
+        Path | None, Field(description="That certificate's key. Default: it is in the same file.")
+    ] = None
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[
         Literal["text", "json"], Field(description="Log lines for people, or as JSON with run and batch.")

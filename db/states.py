@@ -112,3 +112,19 @@ class DueState(StrEnum):
 
     FAILED = "failed"
     """Neither run nor evaluation could be made; `schedule_due.message` says why."""
+
+
+class DeliveryState(StrEnum):
+    """How far an object is on its way to a receiver; the column `delivery.state`."""
+
+    PENDING = "pending"
+    """It waits to be sent, or to be sent again."""
+
+    SENT = "sent"
+    """The receiver has it."""
+
+    REFUSED = "refused"
+    """The receiver does not take it; `delivery.status` says why."""
+
+    UNUSABLE = "unusable"
+    """There is no such object: its image is no DICOM file, or unreadable; `delivery.status` says which."""

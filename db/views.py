@@ -285,6 +285,12 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN drift_check c ON c.id = v.drift_id
         LEFT JOIN finding f ON f.id = v.finding_id
         """,
+        "deliveries": """
+        SELECT d.run_id, i.image_index, d.kind, NULLIF(d.finding, '') AS finding, d.target, d.state,
+               d.status, d.sop_instance_uid, d.attempts, d.created_at, d.tried_at, d.sent_at
+        FROM delivery d
+        JOIN image i ON i.id = d.image_id
+        """,
         "published": """
         SELECT p.source, f.name AS finding, p.auroc, p.ci_low, p.ci_high, p.citation
         FROM published_auroc p

@@ -35,8 +35,16 @@ _FRAME_BYTES: Final = 1 << 12
 _PASSING: Final = frozenset({408, 425, 429})
 """Statuses below 500 that pass with time."""
 
+_ABOUT_CONTENT: Final = frozenset({400, 409, 413, 415, 422})
+"""Statuses by which a service refuses what it is sent, and not who sends it (PS3.18 10.5.3)."""
+
 _SERVER_ERROR: Final = 500
 _REDIRECT: Final = range(300, 400)
+_FAILED: Final = "00081198"
+_FAILURE_REASON: Final = "00081197"
+_DUPLICATE: Final = 0x0111
+"""A reason of failure that is none: the service has the object."""
+
 _BOUNDARY: Final = re.compile(r'boundary="?([^";,]+)"?', re.IGNORECASE)
 
 
@@ -113,6 +121,21 @@ class DicomWeb:
             raise TooLargeError
         return content
 
+    def store(self, content: bytes, sop_instance_uid: str) -> str | None:
+        """Store a DICOM file (STOW-RS); returns why the service does not take it, None if it has it.
+
+        Raises NotFoundError, ForbiddenError, SourceError or SourceAwayError.
+        """
+        boundary = f"nightread-{sop_instance_uid}"
+        headers = {
+            "Accept": _JSON,
+            "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}',
+        }
+        head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        body = head + content + f"\r\n--{boundary}--\r\n".encode()
+        answer = self._ask("POST", "studies", {}, headers, body)
+        return _refusal(answer.status_code, self._content(answer, _MOST_JSON))
+
     def _json(self, path: str, query: Mapping[str, str]) -> list[JsonDataset]:
         try:
             answer = self._get(path, query, {"Accept": _JSON})
@@ -133,11 +156,24 @@ class DicomWeb:
 
     def _get(self, path: str, query: Mapping[str, str], headers: Mapping[str, str]) -> requests.Response:
         """Return an answer of success, its content not read yet."""
+        return self._ask("GET", path, query, headers)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+    ) -> requests.Response:
+        """Return an answer of success or about what was sent, its content not read yet."""
         try:
-            answer = self._session().get(
+            answer = self._session().request(
+                method,
                 f"{self._base}/{path}",
                 params=query,
                 headers=headers,
+                data=body,
                 stream=True,
                 # Here, as for a session's the environment's REQUESTS_CA_BUNDLE would be taken.
                 verify=True if self._ca is None else str(self._ca),
@@ -157,6 +193,8 @@ class DicomWeb:
         except OSError:
             raise SourceError(f"NIGHTREAD_DICOMWEB_CA: {self._ca} is no file of certificates") from None
         if answer.ok and answer.status_code not in _REDIRECT:
+            return answer
+        if body is not None and answer.status_code in _ABOUT_CONTENT:
             return answer
         answer.close()
         raise self._error(answer)
@@ -229,6 +267,17 @@ def _auth(settings: Settings) -> AuthBase:
     return HTTPBasicAuth(
         settings.dicomweb_user.encode(), (password.get_secret_value() if password else "").encode()
     )
+
+
+def _refusal(status: int, content: bytes) -> str | None:
+    """Return why a service has not stored what it was sent, by its answer; None if it has it."""
+    try:
+        (failed, *_) = json.loads(content)[_FAILED]["Value"]
+        reason = int(failed[_FAILURE_REASON]["Value"][0])
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        # It names no object as refused, or does not answer in JSON: its status is what it says.
+        return f"status {status}" if status in _ABOUT_CONTENT else None
+    return None if reason == _DUPLICATE else f"status {status}, reason 0x{reason:04X}"
 
 
 def _base(root: str) -> str:

@@ -15,6 +15,7 @@ from db.states import (
     OPEN_BATCHES,
     OPEN_EVALUATIONS,
     BatchState,
+    DeliveryState,
     DueState,
     EvaluationState,
     ImageStatus,
@@ -34,6 +35,7 @@ def quoted(sql: str) -> set[str]:
         ("image_result", ImageStatus),
         ("evaluation", EvaluationState),
         ("schedule_due", DueState),
+        ("delivery", DeliveryState),
     ],
 )
 def test_the_database_admits_the_states_and_no_other(

@@ -25,8 +25,8 @@ from jobs.console import (
     shown,
     warn,
 )
+from jobs.deliveries.kinds import KINDS, Kind, require_kinds
 from jobs.export import FORMATS, Format, What, write_csv, write_file
-from workers.outputs.dicom.kinds import KINDS, Kind, require_kinds
 
 if TYPE_CHECKING:
     from workers.outputs.dicom.files import Tally

@@ -81,6 +81,16 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Write a run's rows to a CSV or Parquet file, or its results as DICOM objects.",
     ),
+    "send": Entry(
+        "workers.commands.send",
+        PANEL_ASK,
+        "Send a run's results into a PACS as DICOM objects, by C-STORE or STOW-RS.",
+    ),
+    "deliveries": Entry(
+        "jobs.commands.deliveries",
+        PANEL_ASK,
+        "Show what was sent into a PACS: objects by receiver, kind and state, and what the receiver said.",
+    ),
     "evaluate": Entry(
         "workers.commands.evaluate",
         PANEL_ASK,

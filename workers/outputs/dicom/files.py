@@ -11,9 +11,9 @@ from config.failures import ImageUnusableError, Reason
 from config.files import write_whole
 from db.database import Database
 from db.scored_images import RunOrigin, ScoredImage, run_origin, scored_images
+from jobs.deliveries.kinds import Kind
 from jobs.inventory.processes import in_processes
 from jobs.sources.source import ImageSource, open_source
-from workers.outputs.dicom.kinds import Kind
 from workers.outputs.dicom.objects import make_objects
 from workers.outputs.overlays import confined
 

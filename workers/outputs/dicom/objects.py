@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from pydicom import Dataset
@@ -11,11 +10,12 @@ from pydicom.filewriter import correct_ambiguous_vr
 
 from config.failures import ImageUnusableError, Reason
 from db.scored_images import RunOrigin, ScoredImage
+from jobs.deliveries.kinds import Kind
+from jobs.deliveries.peer import DicomObject
 from workers.inference.formats.decode import Readable
 from workers.outputs.dicom.capture import captures
 from workers.outputs.dicom.film import read_film
 from workers.outputs.dicom.identity import Identity
-from workers.outputs.dicom.kinds import Kind
 from workers.outputs.dicom.presentation import states
 from workers.outputs.dicom.report import reports
 
@@ -24,18 +24,6 @@ _MAKERS: Final[Mapping[Kind, Callable[[Identity, int], Iterator[tuple[str | None
     "dicom-sc": captures,
     "dicom-gsps": states,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class DicomObject:
-    """A whole DICOM file; `finding`: what it is of, None where it is of all."""
-
-    kind: Kind
-    finding: str | None
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    content: bytes
 
 
 def make_objects(

@@ -36,9 +36,10 @@ from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from config.findings import FINDINGS
 from db.scored_images import ScoredImage
+from jobs.deliveries.kinds import KINDS, Kind
+from jobs.deliveries.peer import DicomObject
 from workers.outputs.dicom.film import PATIENT, STUDY
-from workers.outputs.dicom.kinds import KINDS, Kind
-from workers.outputs.dicom.objects import DicomObject, make_objects
+from workers.outputs.dicom.objects import make_objects
 
 ALL: tuple[Kind, ...] = KINDS
 MAX_PIXELS = 1_000_000

@@ -1,0 +1,39 @@
+"""Making what is due to a receiver, by several processes where it is much."""
+
+from collections.abc import Iterable, Iterator
+from functools import cache, partial
+
+from config.failures import ImageUnusableError
+from db.deliveries import Due
+from db.scored_images import RunOrigin
+from jobs.deliveries.deliver import Made, Maker
+from jobs.deliveries.kinds import KINDS
+from jobs.inventory.processes import in_processes
+from jobs.sources.source import ImageSource, open_source
+from workers.outputs.dicom.objects import make_objects
+
+
+def maker(origin: RunOrigin, max_pixels: int, processes: int) -> Maker:
+    """Return what makes the objects of a run; with one process in this one."""
+    make = partial(_made, origin=origin, max_pixels=max_pixels)
+
+    def made(due: Iterable[Due]) -> Iterator[Made]:
+        return map(make, due) if processes == 1 else in_processes(make, due, processes)
+
+    return made
+
+
+def _made(due: Due, *, origin: RunOrigin, max_pixels: int) -> Made:
+    kinds = [kind for kind in KINDS if any(wanted.kind == kind for wanted in due.objects)]
+    image_id, wanted = due.image.image_id, due.objects
+    try:
+        objects = make_objects(kinds, origin, due.image, _opened(origin.root), max_pixels)
+    except ImageUnusableError as error:
+        return Made(image_id, wanted, reason=error.reason)
+    return Made(image_id, wanted, objects or ())
+
+
+@cache
+def _opened(root: str) -> ImageSource:
+    """Return a source that a process keeps, with its connections."""
+    return open_source(root)
