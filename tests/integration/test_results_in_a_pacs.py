@@ -1,0 +1,108 @@
+"""The whole round: films in a PACS are found, fetched and scored, and the results stand beside them in it."""
+
+import io
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pytest
+from orthanc import Orthanc
+from pydicom import Dataset, dcmread
+from pydicom.pixels.utils import pixel_array
+from support import Nightread
+
+from jobs.phantoms.archive import plan_archive, write_archive
+
+pytestmark = pytest.mark.processes
+
+IMAGES = 12
+
+
+def kept(pacs: Orthanc) -> list[Dataset]:
+    """All that it holds, each with its content."""
+    return [dcmread(io.BytesIO(pacs.content(f"/instances/{key}/file"))) for key in pacs.get("/instances")]
+
+
+@pytest.mark.timeout(900)
+def test_films_go_out_of_a_pacs_and_their_results_into_it(
+    nightread: Nightread, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    folder = tmp_path / "films"
+    write_archive(folder, plan_archive(IMAGES, 5, ending="dcm"))
+    films = [path.read_bytes() for path in sorted(folder.rglob("*.dcm"))]
+    orthanc.store(*films)
+    nightread.environment |= {**orthanc.environment, "NIGHTREAD_CHILDREN": "1"}
+
+    done = nightread.run(
+        "score", orthanc.dicomweb, "--model", "demo", "--send-to", orthanc.dicom, timeout=500
+    )
+    assert done.returncode == 0, done.stderr + nightread.logs()
+    assert f"{orthanc.dicom} has " in done.stdout
+    scores = nightread.sql("SELECT image_index, finding, probability, threshold FROM scores")
+    assert len(scores) == 14 * IMAGES
+    boxes = nightread.sql("SELECT * FROM heatmaps WHERE probability >= threshold AND box_x IS NOT NULL")
+    assert boxes
+
+    for target in (orthanc.dicom, orthanc.dicomweb):
+        done = nightread.run("send", "last", "--to", target)
+        assert done.returncode == 0, done.stderr
+    rows = nightread.sql("SELECT * FROM deliveries")
+    assert {row["state"] for row in rows} == {"sent"}
+    assert {row["kind"] for row in rows} == {"dicom-sr", "dicom-sc", "dicom-gsps"}
+    everything = kept(orthanc)
+    results = {dataset.SOPInstanceUID: dataset for dataset in everything if dataset.Modality != "CR"}
+    # Two ways to one archive: it has each object once.
+    assert set(results) == {row["sop_instance_uid"] for row in rows}
+    assert 2 * len(results) == len(rows)
+    assert len(everything) == IMAGES + len(results)
+
+    of_film = {dataset.SOPInstanceUID: dataset for dataset in everything if dataset.Modality == "CR"}
+    numbers = {(row["image_index"], row["finding"]): row for row in scores}
+    places = {(row["image_index"], row["finding"]): row for row in boxes}
+    for row in rows:
+        result = results[row["sop_instance_uid"]]
+        film = of_film[row["image_index"].rpartition("/")[2]]
+        assert result.StudyInstanceUID == film.StudyInstanceUID
+        assert (result.PatientID, result.PatientSex) == (film.PatientID, film.PatientSex)
+        if row["kind"] == "dicom-sr":
+            assert_numbers(result, row["image_index"], numbers, places)
+    assert numbers == {}
+    assert {key: row for key, row in places.items() if "seen" not in row} == {}
+    captures = [dataset for dataset in results.values() if dataset.Modality == "OT"]
+    shown = pixel_array(io.BytesIO(orthanc.content(instance_path(orthanc, captures[0]))))
+    assert np.ptp(shown.astype(int), axis=2).max() > 50
+
+
+def instance_path(pacs: Orthanc, dataset: Dataset) -> str:
+    for key in pacs.get("/instances"):
+        if pacs.get(f"/instances/{key}")["MainDicomTags"]["SOPInstanceUID"] == dataset.SOPInstanceUID:
+            return f"/instances/{key}/file"
+    pytest.fail("the capture is not there")
+
+
+def assert_numbers(
+    report: Dataset,
+    image: str,
+    numbers: dict[tuple[str, str], dict[str, object]],
+    places: dict[tuple[str, str], dict[str, object]],
+) -> None:
+    """Compare a report with SQL, number by number; what was found is taken out, or marked."""
+    content = highdicom.sr.Comprehensive3DSR.from_dataset(report).content
+    assert isinstance(content, highdicom.sr.MeasurementReport)
+    planar = content.get_planar_roi_measurement_groups()
+    plain = content.get_image_measurement_groups()
+    for group in (*planar, *plain):
+        finding = str(group.tracking_identifier)
+        probability, threshold = group.get_measurements()
+        # Its report came twice, on two ways, and is one object.
+        row = numbers.pop((image, finding), None)
+        if row is not None:
+            assert (probability.value, threshold.value) == (row["probability"], row["threshold"])
+    for group in planar:
+        row = places[image, str(group.tracking_identifier)]
+        assert isinstance(group.roi, highdicom.sr.ImageRegion)
+        left, top = group.roi.value[0].tolist()
+        right, bottom = group.roi.value[2].tolist()
+        assert (left, top) == (row["box_x"], row["box_y"])
+        assert (right - left, bottom - top) == (row["box_width"], row["box_height"])
+        row["seen"] = True
