@@ -62,8 +62,8 @@ class _JsonLine(logging.Formatter):
         return json.dumps(event, default=str)
 
 
-def configure_logging(level: str, form: LogForm = "text") -> None:
-    """Send this process's log to standard error, times in UTC."""
+def configure_logging(level: str, form: LogForm = "text") -> logging.Handler:
+    """Send this process's log to standard error, times in UTC; returns what writes it."""
     handler = logging.StreamHandler(sys.stderr)
     text = _OneLine(FORMAT, datefmt="%Y-%m-%dT%H:%M:%S")
     handler.setFormatter(_JsonLine() if form == "json" else text)
@@ -73,3 +73,4 @@ def configure_logging(level: str, form: LogForm = "text") -> None:
     # Their lines at INFO tell an operator nothing about runs and batches.
     for noisy in ("alembic", "kombu", "amqp", "h5py", "absl"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    return handler

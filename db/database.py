@@ -118,6 +118,12 @@ class Database:
         # A password may be among the parameters, too.
         return self.engine.url.set(query={}).render_as_string(hide_password=True)
 
+    @property
+    def file(self) -> Path | None:
+        """The file of an SQLite database; None of a server."""
+        name = self.engine.url.database
+        return Path(name) if self.dialect == "sqlite" and name is not None else None
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Return a connection in a read transaction; DatabaseAwayError where waiting may help."""
@@ -195,8 +201,7 @@ class Database:
             yield
         except (DBAPIError, self.engine.dialect.loaded_dbapi.Error) as error:
             cause = (error.orig or error) if isinstance(error, DBAPIError) else error
-            file = self.engine.url.database if self.dialect == "sqlite" else None
-            reason = away_reason(cause, file or self.where, asked_to_write=asked_to_write)
+            reason = away_reason(cause, str(self.file or self.where), asked_to_write=asked_to_write)
             if reason is not None:
                 raise DatabaseAwayError(reason) from error
             if (

@@ -39,21 +39,26 @@ _KEPT: Final = timedelta(days=1)
 def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """Repeat an action while the database is away, for so many seconds; then DatabaseAwayError comes through.
 
-    The action must bear being repeated after it was committed, as the answer to a COMMIT can be lost.
+    The action must bear being repeated after it was committed, as the answer to a COMMIT can be lost. The log
+    says once what is waited for.
     """
+    said = ""
+
+    def say(state: RetryCallState) -> None:
+        nonlocal said
+        reason = str(state.outcome and state.outcome.exception())
+        if reason != said:
+            log.warning("waiting: %s", reason)
+        said = reason
+
     retrying = Retrying(
         retry=retry_if_exception_type(DatabaseAwayError),
         wait=wait_exponential(multiplier=0.1, max=5.0) + wait_random(0, 1),
         stop=stop_after_delay(seconds),
-        before_sleep=_say,
+        before_sleep=say,
         reraise=True,
     )
     return retrying(action)
-
-
-def _say(state: RetryCallState) -> None:
-    error = state.outcome and state.outcome.exception()
-    log.warning("%s; trying again", " ".join(str(error).split()))
 
 
 def write_once(database: Database, action: Callable[[Connection], T]) -> T:

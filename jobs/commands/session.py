@@ -1,10 +1,14 @@
 """What a command starts with: its settings, its log, and its database, made or upgraded if embedded."""
 
+import logging
+
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
+from db import receipts
 from db.database import Database
 from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
+from jobs.console import warn
 from jobs.errors import InputError
 
 
@@ -25,11 +29,21 @@ def open_database(settings: Settings) -> Database:
     return database
 
 
+def _says(record: logging.LogRecord) -> bool:
+    """Say what is waited for in a line, as a person reads it; all else is for the log."""
+    if record.name != receipts.log.name:
+        return True
+    warn(record.getMessage())
+    return False
+
+
 def quiet_settings() -> Settings:
     """Read the settings, for a command that a person waits for: its log has warnings only, or everything."""
     settings = load_settings()
     level = settings.log_level if settings.log_level == "DEBUG" else "WARNING"
-    configure_logging(level, settings.log_format)
+    handler = configure_logging(level, settings.log_format)
+    if settings.log_format == "text":
+        handler.addFilter(_says)
     return settings
 
 

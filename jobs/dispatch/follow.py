@@ -29,11 +29,13 @@ from db.database import Database
 from db.errors import DatabaseAwayError
 from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say, shown
-from jobs.dispatch.broker import Broker, BrokerAwayError
+from jobs.dispatch.broker import Broker
 from jobs.dispatch.detach import detach as detach_process
 from jobs.dispatch.embedded import EmbeddedStack
+from jobs.dispatch.obstacles import full_disks
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
+from jobs.errors import AwayError
 from jobs.results import print_auc, print_changed, print_failures, print_quality
 
 _LOOK_SECONDS: Final = 0.5
@@ -106,7 +108,7 @@ def follow(
                 try:
                     tick()
                     waiting.end()
-                except BrokerAwayError as error:
+                except AwayError as error:
                     # What the workers have already goes on, and a run may end.
                     waiting.say(error)
                 now = queries.progress(database, run_id)
@@ -222,6 +224,8 @@ class Workplace:
             if broker.away:
                 # A tick that has nothing to send would not see whether it is back.
                 broker.require_writable()
+            if full := [*full_disks(self._settings, self._database)]:
+                raise AwayError("; ".join(full))
 
         try:
             return follow(self._database, run_id, err, tick, starting)

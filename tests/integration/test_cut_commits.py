@@ -41,21 +41,29 @@ def read_only(server: str, value: str) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
+@pytest.mark.parametrize("when", ["at work", "before it begins"])
 def test_a_database_that_is_read_only_for_a_while_is_waited_for(
-    cluster: Nightread, postgresql_server: str, tmp_path: Path
+    cluster: Nightread, postgresql_server: str, tmp_path: Path, when: str
 ) -> None:
     manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
     order = ("--images", tmp_path, "--model", "stub", "--batch-size", "4")
     assert cluster.call("submit", manifest, *order).returncode == 0
-    resumed = cluster.start("resume", "1")
-    said = cluster.home / "resume.0.log"
+    log = cluster.home / "resume.0.log"
     try:
+        if when == "at work":
+            resumed = cluster.start("resume", "1")
+            eventually(lambda: "waiting for a worker" in log.read_text(), 60)
         read_only(postgresql_server, "on")
-        eventually(lambda: "the database cannot go on now" in said.read_text(), 30)
+        if when != "at work":
+            resumed = cluster.start("resume", "1")
+        eventually(lambda: "waiting: the database cannot go on now" in log.read_text(), 60)
+        assert "run 1: waiting: the database cannot go on now: " in cluster.call("status").stderr
     finally:
         read_only(postgresql_server, "off")
     cluster.start("worker", "--model", "stub", "--children", "1")
     assert cluster.ends(resumed, 120) == 0, cluster.logs()
-    assert "read-only transaction" in said.read_text()
-    assert "Traceback" not in said.read_text()
+    said = log.read_text()
+    assert said.count("read-only transaction") == 1, said
+    assert "Traceback" not in said
+    assert "WARNING" not in said, "a line for a person is no log's"
     assert queries.progress(cluster.database(), 1).scored == IMAGES

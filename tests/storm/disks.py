@@ -1,8 +1,25 @@
 """Small disks that can be full."""
 
 import subprocess
-from contextlib import suppress
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def disk(size: str) -> Iterator[Path]:
+    """Give a disk of its own, as small as named; the test is skipped where none may be mounted."""
+    folder = Path(tempfile.mkdtemp(prefix="nightread-disk-"))
+    if refused := mounted(folder, size):
+        pytest.skip(refused)
+    try:
+        yield folder
+    finally:
+        unmount(folder)
+        folder.rmdir()
 
 
 def mounted(folder: Path, size: str) -> str | None:

@@ -1,17 +1,16 @@
 """A full disk, which could not strike in the storm: the stub network draws nothing."""
 
+import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from storm.disks import fill, mounted, unmount
+from storm.disks import disk, fill
 from support import (
     CLASSIFIER_CARD,
     STUB_CARD,
@@ -35,19 +34,6 @@ from jobs.inventory.pseudonyms import key_of
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
-
-
-@contextmanager
-def disk(size: str) -> Iterator[Path]:
-    """A disk of its own, as small as named; the test is skipped where none may be mounted."""
-    folder = Path(tempfile.mkdtemp(prefix="nightread-disk-"))
-    if refused := mounted(folder, size):
-        pytest.skip(refused)
-    try:
-        yield folder
-    finally:
-        unmount(folder)
-        folder.rmdir()
 
 
 @pytest.fixture
@@ -163,6 +149,11 @@ def test_a_run_whose_home_is_full_waits_says_so_and_fails_no_image(
         filler = fill(folder)
         time.sleep(3 * LEASE_SECONDS)  # so long is it full
         assert run.poll() is None, nightread.logs()
+        waits = f"waiting: no space for {nightread.home / 'nightread.db'} ("
+        assert f"run 1: {waits}" in nightread.call("status").stderr
+        (progress,) = json.loads(nightread.call("status", "--json").stdout)
+        (reason,) = progress["waiting_for"]
+        assert waits.endswith(reason.partition("(")[0] + "(")
         assert queries.progress(database, 1).scored < 1_000
         filler.unlink()
         assert nightread.ends(run, 240) == 0, nightread.logs()
