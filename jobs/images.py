@@ -7,7 +7,7 @@ from typing import Final
 
 from jobs.sources.depth import bits_remark, measured_bits
 from jobs.sources.source import ImageSource, open_source
-from jobs.submit import Order, OrderError
+from jobs.submit import MAX_MISSING, Order, OrderError
 
 _EXAMPLES: Final = 5
 
@@ -18,6 +18,8 @@ class ImagesError(OrderError):
     def __init__(self, outline: str, examples: str, advice: str) -> None:
         super().__init__(f"{outline}: {examples}. {advice}")
         self.outline = outline
+        self.examples = examples
+        self.advice = advice
 
 
 def look_at_images(
@@ -30,7 +32,7 @@ def look_at_images(
     where two of the names lead to one file.
     """
     source = open_source(order.images)
-    missing = _missing(source, order, names, rows)
+    missing = look_up(source, names, rows, order.max_missing)
     if order.bits is not None or source.only_dicom:
         return order, missing
     bits = measured_bits(source, names, max_pixels)
@@ -39,7 +41,13 @@ def look_at_images(
     return replace(order, bits=bits), (*missing, bits_remark(bits))
 
 
-def _missing(source: ImageSource, order: Order, names: Sequence[str], rows: int) -> tuple[str, ...]:
+def look_up(
+    source: ImageSource, names: Sequence[str], rows: int, max_missing: float = MAX_MISSING
+) -> tuple[str, ...]:
+    """Look images up in a source; returns a line about those that are missing, if any are.
+
+    Raises ImagesError as `look_at_images` does.
+    """
     missing, hint, twins = source.look_up(names)
     if twins:
         raise ImagesError(
@@ -51,7 +59,7 @@ def _missing(source: ImageSource, order: Order, names: Sequence[str], rows: int)
         return ()
     outline = f"{len(missing):,} of {len(names):,} images are not below {source.root}"
     examples = ", ".join(map(repr, missing[:_EXAMPLES])) + (", …" if len(missing) > _EXAMPLES else "")
-    if len(missing) <= order.max_missing * rows:
+    if len(missing) <= max_missing * rows:
         return (f"{outline}: {examples}; they will fail as missing",)
     way = hint or "compare the names with the folder's"
     share = math.ceil(1000 * len(missing) / rows) / 1000

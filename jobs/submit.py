@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from config.cards.model import find_model
 from config.settings import Settings
@@ -21,6 +21,9 @@ from jobs.tables.reading import ReadOptions
 from jobs.tables.spellings import Vocabulary
 
 Heatmaps = Literal["none", "positive", "all"]
+
+MAX_MISSING: Final = 0.01
+"""Share of a manifest's images that may be missing where an order does not say."""
 
 _PROGRESS_EVERY = 1_000
 
@@ -46,7 +49,7 @@ class Order:
     batch_size: int | None = None
     read: ReadOptions = field(default_factory=ReadOptions)
     require_labels: bool = False
-    max_missing: float = 0.01
+    max_missing: float = MAX_MISSING
     bits: int | None = None
     archive: Archive | None = None
 

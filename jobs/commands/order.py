@@ -28,7 +28,7 @@ from jobs.commands.reading import reads_table, say_reading
 from jobs.console import err, shown, warn
 from jobs.images import look_at_images
 from jobs.sources.source import open_source
-from jobs.submit import Order, commit, read_order
+from jobs.submit import MAX_MISSING, Order, commit, read_order
 from jobs.tables.place import place_of
 from jobs.tables.reading import ReadOptions
 
@@ -42,7 +42,7 @@ def _order(
     batch_size: BatchOption = None,
     heatmaps: HeatmapsOption = "positive",
     require_labels: RequireLabelsOption = False,
-    max_missing: MaxMissingOption = 0.01,
+    max_missing: MaxMissingOption = MAX_MISSING,
     bits: BitsOption = None,
     since: SinceOption = None,
     until: UntilOption = None,

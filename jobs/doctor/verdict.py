@@ -1,6 +1,6 @@
 """The answer of a check, and what the checks are told: the settings, and the archive where it is known."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,11 +35,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What is to be scored, as far as it is known: the number of images, and the root that they lie below."""
+    """What is to be scored, as far as it is known: how many images, their root, a manifest's names."""
 
     settings: Settings
     images: int | None = None
     root: str | None = None
+    names: Sequence[str] = ()
 
 
 Check = Callable[[Night], Iterator[Verdict]]

@@ -44,7 +44,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "status": Entry(
         "jobs.commands.status",
         PANEL_ASK,
-        "Show the progress of the runs, and the alerts of the last seven days.",
+        "Show the progress of the runs, what they wait for, and the alerts of the last seven days.",
     ),
     "failures": Entry(
         "jobs.commands.failures",

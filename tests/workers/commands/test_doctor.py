@@ -20,6 +20,54 @@ def test_a_machine_that_is_ready_has_no_fault_and_is_left_as_it_was(
     assert [path.name for path in nightread.home.iterdir()] == ["models"]
 
 
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A folder with a manifest of 150 images and all of them, of which nothing reads the content."""
+    for number in range(150):
+        (tmp_path / f"{number:08d}_000.png").touch()
+    return write_manifest(tmp_path / "manifest.csv", 150)
+
+
+def about(nightread: Nightread, manifest: Path, name: str) -> dict[str, str]:
+    """The line of a name that `doctor` has of a manifest with the folder that it lies in."""
+    done = nightread.call("doctor", manifest, "--quick", "--images", manifest.parent, "--json")
+    (found,) = [verdict for verdict in json.loads(done.stdout) if verdict["name"] == name]
+    assert (done.returncode == 1) == (found["state"] == "fault"), done.stdout
+    return {**found}
+
+
+def test_a_manifest_is_read_counted_and_its_images_are_looked_up(nightread: Nightread, archive: Path) -> None:
+    assert "has 150 images" in about(nightread, archive, "manifest")["seen"]
+    assert "; 150 images need about" in about(nightread, archive, "disk space")["seen"]
+    whole = about(nightread, archive, "images")
+    assert (whole["state"], "all 150 images are there" in whole["seen"]) == ("ok", True)
+    (archive.parent / "00000007_000.png").unlink()
+    one = about(nightread, archive, "images")
+    assert (one["state"], "1 of 150 images are not below" in one["seen"]) == ("warning", True)
+    (archive.parent / "00000009_000.png").unlink()
+    two = about(nightread, archive, "images")
+    assert (two["state"], "'00000007_000.png', '00000009_000.png'" in two["seen"]) == ("fault", True)
+    assert "--max-missing" in two["advice"]
+
+
+def test_a_manifest_that_cannot_be_read_says_where(nightread: Nightread, archive: Path) -> None:
+    archive.write_text(archive.read_text("utf-8").replace(",21,", ",x,"), "utf-8")
+    found = about(nightread, archive, "manifest")
+    assert found["state"] == "fault"
+    assert "line 3, column 'Patient Age'" in found["seen"]
+    assert found["advice"]
+
+
+def test_a_manifest_needs_its_folder_and_no_count(nightread: Nightread, archive: Path) -> None:
+    alone = nightread.call("doctor", archive)
+    assert (alone.returncode, "--images" in alone.stderr) == (2, True)
+    counted = nightread.call("doctor", archive, "--images", archive.parent, "--count", "3")
+    assert (counted.returncode, "--count" in counted.stderr) == (2, True)
+    gone = nightread.call("doctor", archive, "--images", archive.parent / "gone", "--quick", "--json")
+    states = {verdict["name"]: verdict["state"] for verdict in json.loads(gone.stdout)}
+    assert (states["manifest"], states["images"]) == ("unasked", "fault")
+
+
 def test_each_fault_is_a_line_with_what_to_do_and_the_exit_code_is_1(
     nightread: Nightread, tmp_path: Path
 ) -> None:
