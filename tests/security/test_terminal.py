@@ -2,13 +2,13 @@
 
 import io
 import json
-import random
 import re
 import unicodedata
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
+from hostile import strings
 from sqlalchemy import bindparam, text, update
 from support import Nightread, close_run, make_run, score_batches, write_manifest
 
@@ -22,13 +22,6 @@ from db.upgrade import upgrade
 from jobs import console
 
 IMAGES = 2_500
-PIECES = (
-    *("a", "b", "/", ".", ":", ",", ";", "=", "+", "@", "%", "{}", "{0}", "%s", "%n", ":heart:", "\\", "'"),
-    *("[/]", "[red]", "[/red]", "[link=x]", '"', "\u0645"),
-    *(chr(code) for code in (*range(1, 32), *range(0x7F, 0xA0), 0xAD, 0x2028, 0x2029, 0xFEFF)),
-    *"\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f",
-    *("\x1b[31m", "\x1b[2J", "\x1b]0;title\x07", "\x1b]52;c;aGk=\x07", "\x1bP", "\x9b5n", "\r\n"),
-)
 RICHS = re.compile(r"\x1b\[\??[0-9;]*[mlhKA]|\r(?=\x1b\[)")
 """Its colours and its clock; the strings have such only beside others, which would be seen."""
 
@@ -38,15 +31,6 @@ class Terminal(io.StringIO):
 
     def isatty(self) -> bool:
         return True
-
-
-def strings(seed: int, number: int) -> list[str]:
-    """Draw texts that are different from each other, each with something that acts on a terminal."""
-    rng = random.Random(seed)
-    return [
-        "\x1b]0;" + "".join(rng.choices(PIECES, k=rng.randint(1, 12))) + f"\x07{place}"
-        for place in range(number)
-    ]
 
 
 def require_harmless(printed: str) -> None:

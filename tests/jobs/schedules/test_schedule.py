@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import typer
+from hostile import strings
 from schedules_support import DAY, HOUR, NIGHTS, SUNDAY, Archive
 from sqlalchemy import insert, select, text, update
 from support import STUB_CARD, free_port, write_card, write_manifest
@@ -25,12 +27,15 @@ from config.errors import ConfigError
 from config.failures import Reason, Stage
 from config.settings import Settings, load_settings
 from db import alerts, ledger, queries, recovery, schedules
-from db.database import Database, clock
+from db.alerts import Predecessor
+from db.database import Database, Record, clock
 from db.outcomes import Failed
 from db.retries import retry_failed
 from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.schedules import alert, schedule_due
+from db.schema.schedules import schedule as schedule_table
+from jobs.console import plain
 from jobs.errors import JobsError
 from jobs.schedules.schedule import (
     Evaluate,
@@ -43,6 +48,7 @@ from jobs.schedules.schedule import (
 from jobs.schedules.webhook import deliver
 from jobs.submit import Order
 from workers.commands.main import app
+from workers.evaluation.regression import _message
 
 BERLIN = "Europe/Berlin"
 
@@ -505,6 +511,33 @@ def test_an_alert_is_posted_once_as_json_without_a_patient(alerted: Archive, web
         "evaluation": None,
     }
     assert stored(alerted) == (1, True)
+
+
+def test_whatever_names_hold_valid_json_of_plain_text_arrives(
+    alerted: Archive, webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = [*strings(41, 500), "\x1b]0;\x07" * 2**18]  # the last one is a megabyte
+    rows = [
+        {"schedule_id": 1, "kind": "failed", "message": said, "raised_at": datetime.now(UTC)}
+        for said in texts
+    ]
+    predecessor = Predecessor(texts[0], 0.02, 1, texts[1], texts[2])
+    lost: list[Record] = [{"finding": name, "auroc_a": 0.9, "auroc_b": 0.5} for name in texts[3:6]]
+    rows[0]["message"] = _message(predecessor, 2, lost)
+    with alerted.database.write() as connection:
+        connection.execute(update(schedule_table).values(name=texts[7]))
+        connection.execute(insert(alert), rows)
+    post(alerted, webhook.url())
+    bodies = [body for _, body in webhook.received]
+    assert [body["message"] for body in bodies[1:]] == [plain(str(row["message"])) for row in rows]
+    assert {body["schedule"] for body in bodies} == {plain(texts[7])}
+    for body in bodies:
+        for said in (body["message"], body["schedule"]):
+            kinds = {unicodedata.category(letter) for letter in said if letter not in "\n\t"}
+            assert not kinds & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert "secret-token" not in json.dumps(body)
+    assert all(name in bodies[1]["message"] for name in map(plain, texts[3:6]))
+    assert "secret-token" not in caplog.text
 
 
 def test_many_reconcilers_at_once_post_once(alerted: Archive, webhook: Webhook) -> None:
