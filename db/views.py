@@ -200,7 +200,7 @@ def _views(dialect: str) -> dict[str, str]:
         """,
         "curves": """
         SELECT e.run_id, e.id AS evaluation_id, e.label_set, f.name AS finding, c.curve, c.point,
-               c.x, c.y, c.threshold
+               c.x, c.y, c.threshold, c.y_low, c.y_high
         FROM curve_point c
         JOIN evaluation e ON e.id = c.evaluation_id
         JOIN finding f ON f.id = c.finding_id

@@ -151,6 +151,8 @@ curve_point = Table(
     Column("x", Double, nullable=False),
     Column("y", Double, nullable=False),
     Column("threshold", Double),  # NULL for the first point, where no image is called positive
+    Column("y_low", Double),
+    Column("y_high", Double),
     CheckConstraint("curve IN ('roc','precision_recall')", name="curve"),
 )
 

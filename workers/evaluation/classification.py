@@ -14,7 +14,7 @@ from db.scores import UNKNOWN, LabelledScores, read_scores
 from workers.evaluation.clinical import add_clinical
 from workers.evaluation.localisation import localise_run
 from workers.metrics.calibration import bin_intervals, fit_platt
-from workers.metrics.curves import precision_recall, roc
+from workers.metrics.curves import precision_band, precision_recall, roc, roc_band
 from workers.metrics.interval import Interval
 from workers.metrics.mean import ENOUGH, mean_auroc
 from workers.metrics.patients import number_patients
@@ -137,10 +137,15 @@ def _add_plots(
             | {"mean_probability": bin_.mean_probability}
             | shares
         )
-    curves = {"roc": roc(labels, p), "precision_recall": precision_recall(labels, p)}
-    for name, curve in curves.items():
-        points = zip(curve.x, curve.y, curve.thresholds, strict=True)
+    for name, draw, band in (
+        ("roc", roc, roc_band),
+        ("precision_recall", precision_recall, precision_band),
+    ):
+        curve = draw(labels, p)
+        points = zip(curve.x, curve.y, curve.thresholds, band(curve, labels, p, patients), strict=True)
         figures.points.extend(
-            key | {"curve": name, "point": point, "x": x, "y": y, "threshold": threshold}
-            for point, (x, y, threshold) in enumerate(points)
+            key
+            | {"curve": name, "point": point, "x": x, "y": y, "threshold": threshold}
+            | {"y_low": low, "y_high": high}
+            for point, (x, y, threshold, (low, high)) in enumerate(points)
         )

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
+from workers.metrics.shares import Bounds, clustered_wilson
 from workers.metrics.thresholds import NO_POSITIVE, known_images, missing_class
 
 MOST_POINTS: Final = 200
@@ -72,6 +73,45 @@ def precision_recall(labels: NDArray[np.generic], scores: NDArray[np.generic]) -
     x, y, thresholds = x[first], y[first], thresholds[first]
     y[0] = y[1]
     return _thinned(x, y, thresholds, float(np.diff(x) @ y[1:]))
+
+
+def roc_band(
+    curve: Curve, labels: NDArray[np.integer], scores: NDArray[np.floating], patients: NDArray[np.intp]
+) -> list[Bounds]:
+    """Return the 95% interval of the sensitivity at each point's threshold, by patient.
+
+    `labels`, `scores` (N,): as `roc` takes them. `patients` (N,): the number of each image's patient, from 0.
+    """
+    positive = labels == 1
+    s, whose = scores[positive], patients[positive]
+    wholes = np.bincount(whose)
+    return [
+        clustered_wilson(np.bincount(whose[s >= _lowest(threshold)], minlength=wholes.size), wholes)
+        for threshold in curve.thresholds
+    ]
+
+
+def precision_band(
+    curve: Curve, labels: NDArray[np.integer], scores: NDArray[np.floating], patients: NDArray[np.intp]
+) -> list[Bounds]:
+    """Return the 95% interval of the precision at each point's threshold, by patient, as `roc_band` does.
+
+    It is (None, None) for the first point, where no image is called positive.
+    """
+    known = (labels == 0) | (labels == 1)
+    order = np.flatnonzero(known)[np.argsort(-scores[known], kind="stable")]
+    falling, whose, positive = scores[order], patients[order], labels[order] == 1
+    bounds: list[Bounds] = []
+    for threshold in curve.thresholds:
+        called = int(np.searchsorted(-falling, -_lowest(threshold), side="right"))
+        wholes = np.bincount(whose[:called])
+        parts = np.bincount(whose[:called][positive[:called]], minlength=wholes.size)
+        bounds.append(clustered_wilson(parts, wholes))
+    return bounds
+
+
+def _lowest(threshold: float | None) -> float:
+    return np.inf if threshold is None else threshold
 
 
 def _thinned(x: _Floats, y: _Floats, thresholds: _Floats, area: float) -> Curve:

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 
-from workers.metrics.curves import MOST_POINTS, Curve, precision_recall, roc
+from workers.metrics.curves import (
+    MOST_POINTS,
+    Curve,
+    precision_band,
+    precision_recall,
+    roc,
+    roc_band,
+)
+from workers.metrics.shares import wilson
+from workers.metrics.thresholds import confusion
 
 LABELS = np.array([1, 1, 1, 0, 0, 0, 0], np.int8)
 SCORES = np.array([0.9, 0.5, 0.4, 0.5, 0.3, 0.4, 0.1])
@@ -138,3 +147,29 @@ def test_unknown_labels_are_left_out() -> None:
         assert kind(np.append(LABELS, -1), np.append(SCORES, 0.7)) == kind(LABELS, SCORES)
         with pytest.raises(ValueError, match="do not match"):
             kind(LABELS, SCORES[:2])
+
+
+def test_bands_of_seven_images_are_wilsons() -> None:
+    alone = np.arange(7)
+    sensitivity = roc_band(roc(LABELS, SCORES), LABELS, SCORES, alone)
+    assert sensitivity == [wilson(0, 3), wilson(1, 3), wilson(3, 3), wilson(3, 3)]
+    precision = precision_band(precision_recall(LABELS, SCORES), LABELS, SCORES, alone)
+    assert precision == [(None, None), wilson(1, 1), wilson(2, 3), wilson(3, 5), wilson(3, 7)]
+
+
+def test_bands_are_the_intervals_of_the_threshold_table_by_patient() -> None:
+    rng = np.random.default_rng(5)
+    patients = rng.integers(0, 120, 500)
+    labels = (rng.random(500) < 0.3).astype(np.int8)
+    labels[::50] = -1
+    scores = (rng.normal(size=500) + 1.2 * labels + 0.5 * (patients % 7)).astype(np.float32)
+    for curve, band, name in (
+        (roc(labels, scores), roc_band, "sensitivity"),
+        (precision_recall(labels, scores), precision_band, "ppv"),
+    ):
+        bounds = band(curve, labels, scores, patients)
+        assert len(bounds) == len(curve.y)
+        for threshold, (low, high) in list(zip(curve.thresholds, bounds, strict=True))[1::20]:
+            assert threshold is not None
+            calls = confusion(labels, scores, threshold, patients)
+            assert (low, high) == (getattr(calls, f"{name}_low"), getattr(calls, f"{name}_high"))
