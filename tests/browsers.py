@@ -1,6 +1,7 @@
 """A real browser for the tests of pages: Chromium without a window, and without any traffic of its own."""
 
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 
 CHROMIUM = shutil.which("chromium")
 CHROMEDRIVER = shutil.which("chromedriver")
+
+AXE = (files("selenium_axe_python") / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
 
 needs_chromium = pytest.mark.skipif(
     not (CHROMIUM and CHROMEDRIVER), reason="chromium and chromedriver are not installed"
@@ -33,3 +36,16 @@ def open_chromium(profile: Path, *switches: str, logs: dict[str, str] | None = N
     if logs is not None:
         options.set_capability("goog:loggingPrefs", logs)
     return Chrome(options=options, service=ChromeService(CHROMEDRIVER))
+
+
+def barriers(browser: Chrome) -> list[str]:
+    """What axe-core finds that bars people from the page that is open: serious and critical, with where."""
+    browser.execute_script(AXE)
+    found = browser.execute_async_script("axe.run().then(arguments[0])")
+    assert found["passes"], "axe-core has looked at nothing"
+    return [
+        f"{violation['id']} ({violation['help']}): {node['target']}"
+        for violation in found["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]

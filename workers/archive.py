@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from config.cards.classification import Preprocessing
+from config.cards.classification import ClassificationCard, Preprocessing
+from config.cards.model import make_card
+from config.errors import ConfigError
 from config.failures import ImageUnusableError
 from config.films import Recipe
 from config.settings import Settings
@@ -20,8 +22,10 @@ from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture, as_bytes
+from workers.inference.region import visible_region
 from workers.inference.statistics import Statistics, sampled_statistics
 from workers.models.home import HomeScores
+from workers.outputs.overlays import render
 
 
 def picture_reader(
@@ -55,6 +59,39 @@ def radiographs(
         return as_bytes(picture.values)
 
     return read
+
+
+class RunPictures:
+    """The pictures of a run's images, bare and under their heatmaps, for its report."""
+
+    def __init__(self, database: Database, settings: Settings, run_id: int) -> None:
+        """Take the run; UnknownRunError if there is no such run."""
+        self._database = database
+        self._max_pixels = settings.max_image_pixels
+        self._run_id = run_id
+        self.radiograph = radiographs(database, settings, run_id)
+        try:
+            card = make_card(queries.model_card(database, run_id))
+        except ConfigError:
+            card = None
+        self._pixels = card.pixels if isinstance(card, ClassificationCard) else None
+
+    def overlay(self, image_index: str, finding: str, longest_side: int) -> NDArray[np.uint8] | None:
+        """Draw the stored map of a finding: RGB (h, w, 3); None without one, or without the radiograph."""
+        if self._pixels is None:
+            return None
+        stored = queries.stored_maps(self._database, self._run_id, image_index)
+        if isinstance(stored, str) or finding not in stored.findings:
+            return None
+        maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
+        try:
+            source = open_source(stored.root)
+            picture = read_picture(source, image_index, self._max_pixels, stored.bits, self._pixels.greyscale)
+        except (ImageUnusableError, SourceError):
+            return None
+        region = visible_region(self._pixels, picture.width, picture.height)
+        map_ = maps[:, :, stored.findings.index(finding)]
+        return np.ascontiguousarray(render(picture, map_, longest_side, region)[:, :, ::-1])
 
 
 def archive_statistics(

@@ -1,13 +1,11 @@
-"""The pictures of a report, each as text within the page: plots as SVG, overlays as JPEG."""
+"""The plots of a report, each as SVG within the page."""
 
-import base64
 import html
 import io
 import math
 import re
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Final
+from collections.abc import Callable, Container, Mapping, Sequence
+from typing import Any, Final
 
 import matplotlib as mpl
 import numpy as np
@@ -15,23 +13,16 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
-from PIL import Image
 
 from db.database import SqlValue
 from jobs.report.rows import Content
 from jobs.report.words import finding_in_words, subgroup_in_words
 
-OVERLAY_SIDE: Final = 320
-"""The longer side, pixels, of the overlays in a report."""
-
-_GALLERY_CHARACTERS: Final = 3_000_000
-"""The page stays below 5 MB, whatever the number of findings and the size of their pictures."""
-
 MOST: Final = 40
 """The number of findings that are drawn; further ones are in the tables only."""
-
-_JPEG_QUALITY: Final = 78
 
 # Okabe and Ito's colours, which colour-blind eyes can distinguish (jfly.uni-koeln.de/color). The page sets
 # them and black for its light and its dark ground, so the SVG names the page's variables instead.
@@ -47,11 +38,20 @@ _OF_PAGE: Final = {
     "#000000": "currentColor",
 }
 
-OVERLAY_COLOURS: Final = "inferno"
+_OVERLAY_COLOURS: Final = "inferno"
 """The overlays' colour map, by the name that OpenCV and Matplotlib have for it."""
+
+_MARKS: Final = "v^sxD+"
+_LEGEND_COLUMNS: Final = 3
+"""Of published sources, which have a shape each; the table has those beyond the last shape."""
+
+_BINS: Final = 40
 
 _FOREST_WIDTH: Final = 6.9
 """Inches: the width of a journal's page."""
+
+_BAND: Final = 0.22
+"""Opacity of what is filled, through which lines are seen."""
 
 _SIDE: Final = 2.4  # inches of 72 units; the page scales a plot to its column
 _styled = mpl.rc_context(
@@ -70,38 +70,36 @@ _styled = mpl.rc_context(
 _NO_METADATA: Final = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 Row = Mapping[str, SqlValue]
-Points = Sequence[tuple[float, float]]
-
-Radiograph = Callable[[str], NDArray[np.uint8] | None]
-"""From an image's name to its pixels, (h, w) grey or (h, w, 3) RGB; None where it cannot be read."""
+Histogram = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Images labelled absent, and those labelled present, in equal bins of probability from 0 to 1."""
 
 
-def plots(
-    rows: Sequence[Row], curves: Mapping[tuple[str, str], Points], bins: Mapping[str, Sequence[Row]]
-) -> dict[str, Content]:
+def plots(rows: Sequence[Row], data: Mapping[str, Mapping[str, Any]]) -> dict[str, Content]:
     """Draw each finding's curves: `drawn`, pairs of row and SVG, and `missing`, findings by the reason.
 
     `rows`: of the view `auc`, with `card`, the row of the view `thresholds` at the card's threshold, or None.
-    `curves`: points by finding and curve. `bins`: rows of the view `calibration` with an image, by finding.
+    `data`: what is drawn, by the plot's kind and the finding: rows of the view `curves`, rows of the view
+    `calibration` that have an image, and histograms.
     """
     found: dict[str, Content] = {}
-    for kind in ("roc", "precision_recall", "calibration"):
+    for kind, draw in _DRAW.items():
         drawn: list[tuple[Row, str]] = []
         missing: dict[str, list[str]] = {}
         for row in rows:
             name = row["finding"]
-            values = bins.get(name) if kind == "calibration" else curves.get((name, kind))
-            if values and len(drawn) < MOST:
-                drawn.append((row, _DRAW[kind](row, values)))
+            values = data[kind].get(name)
+            if values is not None and len(drawn) < MOST:
+                drawn.append((row, draw(row, values)))
             else:
-                reason = f"beyond the first {MOST}" if values else row["reason"] or "no curve was stored"
+                shown = values is not None
+                reason = f"beyond the first {MOST}" if shown else row["reason"] or "no curve was stored"
                 missing.setdefault(reason, []).append(name)
         found[kind] = {"drawn": drawn, "missing": missing}
     return found
 
 
 @_styled
-def _roc(row: Row, points: Points) -> str:
+def _roc(row: Row, points: Sequence[Row]) -> str:
     figure, axes = _square("1 \N{MINUS SIGN} specificity", "sensitivity")
     axes.plot([0, 1], [0, 1], color=_SOFT, linestyle="--", linewidth=1)
     at_card = None
@@ -118,7 +116,7 @@ def _roc(row: Row, points: Points) -> str:
 
 
 @_styled
-def _precision_recall(row: Row, points: Points) -> str:
+def _precision_recall(row: Row, points: Sequence[Row]) -> str:
     figure, axes = _square("recall", "precision")
     prevalence = row["n_positive"] / (row["n_positive"] + row["n_negative"])
     axes.axhline(prevalence, color="black", linestyle=":", linewidth=1)
@@ -157,10 +155,40 @@ def _calibration(row: Row, bins: Sequence[Row]) -> str:
     return _svg(figure, label)
 
 
+@_styled
+def _scores(row: Row, histogram: Histogram) -> str:
+    figure, axes = _square("probability", "share of images")
+    absent, present = histogram
+    edges = np.linspace(0, 1, absent.size + 1)
+    highest = 0.0
+    for counts, colour, line in ((present, _ORANGE, "-"), (absent, _BLUE, "--")):
+        if counts.any():
+            shares = counts / counts.sum()
+            highest = max(highest, float(shares.max()))
+            if counts is present:
+                axes.stairs(shares, edges, fill=True, color=colour, alpha=_BAND)
+            axes.stairs(shares, edges, color=colour, linewidth=1.4, linestyle=line)
+    top = max(highest, 0.01) * 1.05
+    axes.set(ylim=(0, top))
+    axes.set_yticks([0, top / 1.05], ["0", f"{top / 1.05:.2g}"])
+    label = f"Probabilities of {finding_in_words(row['finding'])}"
+    for counts, whose in ((present, "present"), (absent, "absent")):
+        label += f"; {counts.sum():,} images labelled {whose}"
+        if counts.any():
+            middle = np.searchsorted(np.cumsum(counts), counts.sum() / 2)
+            label += f", the median between {edges[middle]:.2f} and {edges[middle + 1]:.2f}"
+    card = row["card"]
+    if card and card["threshold"] is not None:
+        axes.axvline(card["threshold"], color="black", linestyle=":", linewidth=1)
+        label += f"; threshold {_figure(card['threshold'])}"
+    return _svg(figure, label)
+
+
 _DRAW: Final[Mapping[str, Callable[..., str]]] = {
     "roc": _roc,
     "precision_recall": _precision_recall,
     "calibration": _calibration,
+    "scores": _scores,
 }
 
 
@@ -179,7 +207,7 @@ def whisker_plots(
 def _whiskers(finding: str, rows: Sequence[tuple[str, Row]]) -> str:
     figure = Figure(figsize=(_SIDE, 0.55 + 0.19 * len(rows)))
     bottom, top = 0.42 / figure.get_figheight(), 1 - 0.06 / figure.get_figheight()
-    axes = figure.add_axes((0.4, bottom, 0.56, top - bottom))
+    axes = figure.add_axes((0.52, bottom, 0.44, top - bottom))
     spoken = []
     for place, (name, row) in enumerate(rows):
         auroc, low, high = (row.get(part) for part in ("auroc", "ci_low", "ci_high"))
@@ -197,37 +225,67 @@ def _whiskers(finding: str, rows: Sequence[tuple[str, Row]]) -> str:
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
     axes.set(xlim=(0, 1.03), ylim=(len(rows) - 0.4, -0.6), xlabel="AUROC")
     axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    axes.set_yticks(range(len(rows)), [subgroup_in_words(name) for name, _ in rows])
+    axes.set_yticks(range(len(rows)), [subgroup_in_words(name) for name, _ in rows], fontsize=8.5)
     axes.tick_params(length=0)
     axes.grid(visible=False, axis="y")
     return _svg(figure, f"AUROC of {finding_in_words(finding)} by subgroup: {'; '.join(spoken)}")
 
 
-def forest(rows: Sequence[Row], sound: Container[str], averaged: Row | None) -> tuple[str, str]:
+def forest(
+    rows: Sequence[Row], sound: Container[str], averaged: Row | None, references: Mapping[str, Content]
+) -> tuple[str, str]:
     """Draw the AUROC of all findings with its interval, the best first, and their mean.
 
     `rows`: of the view `auc`. `sound`: the findings in the mean; the others are hollow. `averaged`: of the
-    view `auc_mean`. Returns the picture for the page, and as a file of its own, black on white.
+    view `auc_mean`. `references`: published AUROCs by source, as `sections.auroc.published` returns them.
+    Returns the picture for the page, and as a file of its own, black on white.
     """
     ordered = sorted(rows, key=lambda row: -row["auroc"])[:MOST]
     mean = averaged if averaged and averaged["findings"] else None
-    return _forest(ordered, sound, mean, _svg), _forest(ordered, sound, mean, _svg_file)
+    drawn = (_forest(ordered, sound, mean, references, write) for write in (_svg, _svg_file))
+    on_page, alone = drawn
+    return on_page, alone
 
 
 @_styled
 def _forest(
-    rows: Sequence[Row], sound: Container[str], mean: Row | None, write: Callable[[Figure, str], str]
+    rows: Sequence[Row],
+    sound: Container[str],
+    mean: Row | None,
+    references: Mapping[str, Content],
+    write: Callable[[Figure, str], str],
 ) -> str:
     lines = len(rows) + (2 if mean else 0)
-    figure = Figure(figsize=(_FOREST_WIDTH, 0.75 + 0.235 * lines))
-    bottom, top = 0.45 / figure.get_figheight(), 1 - 0.3 / figure.get_figheight()
-    axes = figure.add_axes((0.33, bottom, 0.42, top - bottom))
+    legend = 0.2 * math.ceil(len(references) / _LEGEND_COLUMNS)
+    figure = Figure(figsize=(_FOREST_WIDTH, 0.75 + 0.235 * lines + legend))
+    bottom, top = (0.45 + legend) / figure.get_figheight(), 1 - 0.3 / figure.get_figheight()
+    axes = figure.add_axes((0.32, bottom, 0.4, top - bottom))
     entries = [(finding_in_words(row["finding"]), row["n_positive"], row["auroc"], row) for row in rows]
     spoken = []
     for place, (name, positive, auroc, row) in enumerate(entries):
         firm = row["finding"] in sound
         _whisker(axes, place, auroc, row, _BLUE if firm else _SOFT, "o", firm=firm)
         spoken.append(_row_of_forest(axes, place, name, f"{positive:,}", auroc, row))
+    marks = dict(zip(references, _MARKS, strict=False))
+    for place, row in enumerate(rows):
+        for source, mark in marks.items():
+            known = references[source]["of"].get(row["finding"])
+            if known:
+                _mark(axes, known["auroc"], place + 0.3, mark)
+    if marks:
+        handles = [_mark(axes, math.nan, 0, mark) for mark in marks.values()]
+        figure.legend(
+            handles,
+            [f"{source}, published" for source in marks],
+            loc="lower center",
+            ncols=_LEGEND_COLUMNS,
+            frameon=False,
+            fontsize=8.5,
+            borderaxespad=0.1,
+            labelspacing=0.25,
+            handletextpad=0.1,
+            columnspacing=1.2,
+        )
     if mean:
         below = len(entries) + 0.5
         axes.axhline(below - 0.8, color=_RULE, linewidth=0.8, xmin=-0.8, xmax=1.6, clip_on=False)
@@ -235,7 +293,7 @@ def _forest(
         name = f"Mean of {mean['findings']}"
         spoken.append(_row_of_forest(axes, below, name, "", mean["mean_auroc"], mean))
     for at, text, side in (
-        (-0.78, "Finding", "left"),
+        (-0.79, "Finding", "left"),
         (-0.05, "Positive", "right"),
         (1.05, "AUROC (95% interval)", "left"),
     ):
@@ -243,11 +301,24 @@ def _forest(
             at, -1.0, text, transform=axes.get_yaxis_transform(), va="center", ha=side, fontweight="bold"
         )
     axes.axvline(0.5, color="black", linestyle=":", linewidth=1)
-    axes.set(xlim=_limits(rows), ylim=(lines - 0.5, -0.6), xlabel="AUROC")
+    shown = [row["auroc"] if row["ci_low"] is None else row["ci_low"] for row in rows]
+    shown += [of["auroc"] for source in references.values() for of in source["of"].values()]
+    axes.set(xlim=_limits(shown), ylim=(lines - 0.5, -0.6), xlabel="AUROC")
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
-    return write(figure, f"AUROC of each finding with its 95% interval: {'; '.join(spoken)}")
+    label = f"AUROC of each finding with its 95% interval: {'; '.join(spoken)}"
+    if marks:
+        label += f"; beside them published AUROCs of other test sets: {', '.join(marks)}"
+    return write(figure, label)
+
+
+def _mark(axes: Axes, auroc: float, place: float, mark: str) -> Line2D:
+    """Draw a published AUROC: small, hollow and grey."""
+    (drawn,) = axes.plot(
+        [auroc], [place], mark, color=_SOFT, markersize=3.6, markerfacecolor="none", markeredgewidth=0.8
+    )
+    return drawn
 
 
 def _whisker(
@@ -270,21 +341,67 @@ def _row_of_forest(axes: Axes, place: float, name: str, positive: str, auroc: fl
     low, high = row["ci_low"], row["ci_high"]
     interval = "" if low is None or high is None else f" ({low:.3f}\N{EN DASH}{high:.3f})"
     at = axes.get_yaxis_transform()
-    axes.text(-0.78, place, name, transform=at, va="center", ha="left")
+    axes.text(-0.79, place, name, transform=at, va="center", ha="left")
     axes.text(-0.05, place, positive, transform=at, va="center", ha="right")
     axes.text(1.05, place, f"{auroc:.3f}{interval}", transform=at, va="center", ha="left")
     return f"{name} {auroc:.3f}{interval}"
 
 
-def _limits(rows: Sequence[Row]) -> tuple[float, float]:
-    """Return the axis: to 1, and from half, or from below the lowest interval in steps of 0.1."""
-    lowest = min((row["auroc"] if row["ci_low"] is None else row["ci_low"]) for row in rows)
-    return max(0.0, min(0.5, math.floor(10 * lowest) / 10)) - 0.02, 1.02
+def _limits(shown: Sequence[float]) -> tuple[float, float]:
+    """Return the axis: to 1, and from half, or from below the lowest of what is shown in steps of 0.1."""
+    return max(0.0, min(0.5, math.floor(10 * min(shown)) / 10)) - 0.02, 1.02
+
+
+@_styled
+def shifts(rows: Sequence[tuple[str, Row]]) -> str:
+    """Draw the population stability index of each row of the view `drift`, named in words."""
+    figure = Figure(figsize=(_FOREST_WIDTH, 0.55 + 0.235 * len(rows)))
+    bottom, top = 0.42 / figure.get_figheight(), 1 - 0.06 / figure.get_figheight()
+    axes = figure.add_axes((0.42, bottom, 0.54, top - bottom))
+    spoken = []
+    for place, (name, row) in enumerate(rows):
+        colour = _ORANGE if row["shifted"] else _SOFT
+        axes.plot([0, row["psi"]], [place, place], color=colour, linewidth=1.4)
+        axes.plot(
+            [row["psi"]],
+            [place],
+            "D" if row["shifted"] else "o",
+            color=colour,
+            markersize=5,
+            markerfacecolor=colour if row["shifted"] else "white",
+        )
+        spoken.append(f"{name} {row['psi']:.3f}{', shifted' if row['shifted'] else ''}")
+    axes.set(xlim=(0, None), ylim=(len(rows) - 0.4, -0.6), xlabel="Population stability index (PSI)")
+    axes.set_yticks(range(len(rows)), [name for name, _ in rows])
+    axes.tick_params(length=0)
+    axes.grid(visible=False, axis="y")
+    return _svg(figure, f"The largest shifts against the baseline: {'; '.join(spoken)}")
+
+
+@_styled
+def distances(values: Mapping[str, NDArray[np.float64]]) -> str:
+    """Draw how many images lie at which distance of the gate, by the distance's name in words."""
+    figure = Figure(figsize=(1.9 * _SIDE, _SIDE))
+    axes = figure.add_axes((0.12, 0.2, 0.84, 0.68))
+    end = max(2.0, *(float(np.quantile(each, 0.99)) for each in values.values()))
+    edges = np.linspace(0, end, _BINS + 1)
+    spoken = []
+    for (name, each), (colour, line) in zip(values.items(), ((_BLUE, "-"), (_ORANGE, "--")), strict=True):
+        counts, _ = np.histogram(np.minimum(each, end), edges)
+        axes.stairs(counts, edges, color=colour, linewidth=1.4, linestyle=line, label=name)
+        spoken.append(f"{name}: median {np.median(each):.2f}, {np.count_nonzero(each > 1):,} above 1")
+    axes.axvline(1, color="black", linestyle=":", linewidth=1)
+    axes.set(xlabel="distance; above 1 it does not pass", ylabel="images", xlim=(0, end))
+    axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderaxespad=0)
+    return _svg(
+        figure, f"Distances of the images from those that the gate was fitted on; {'; '.join(spoken)}"
+    )
 
 
 def colour_bar() -> str:
     """Draw the overlays' colours from weak to strong."""
-    colours = colormaps[OVERLAY_COLOURS](range(0, 256, 17))
+    colours = colormaps[_OVERLAY_COLOURS](range(0, 256, 17))
     step = 100 / len(colours)
     bars = "".join(
         f'<rect x="{step * place:.2f}" width="{step + 0.2:.2f}" height="6" fill="{to_hex(colour)}"/>'
@@ -312,9 +429,14 @@ def _square(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
 
 
 def _curve(
-    figure: Figure, axes: Axes, points: Points, at_card: tuple[float, float] | None, label: str
+    figure: Figure, axes: Axes, points: Sequence[Row], at_card: tuple[float, float] | None, label: str
 ) -> str:
-    axes.plot(*zip(*points, strict=True), color=_BLUE, linewidth=1.8)
+    band = [point for point in points if point["y_low"] is not None]
+    if band:
+        x, low, high = ([point[name] for point in band] for name in ("x", "y_low", "y_high"))
+        axes.fill_between(x, low, high, color=_BLUE, alpha=_BAND, linewidth=0)
+    x, y = ([point[name] for point in points] for name in ("x", "y"))
+    axes.plot(x, y, color=_BLUE, linewidth=1.8)
     if at_card is not None:
         axes.plot(*at_card, "D", color=_ORANGE, markersize=5.5, clip_on=False)
     return _svg(figure, label)
@@ -350,50 +472,3 @@ def _svg(figure: Figure, label: str) -> str:
         svg = svg.replace(colour, variable)
     width, height = 72 * figure.get_figwidth(), 72 * figure.get_figheight()
     return f'<svg role="img" aria-label="{html.escape(label)}" viewBox="0 0 {width:.1f} {height:.1f}">{svg}'
-
-
-def gallery(
-    folder: Path, findings: Iterable[str], highest: Iterable[Row], radiograph: Radiograph
-) -> list[tuple[str, list[Row]]]:
-    """Return each finding that has overlays with its rows of `highest` and the pictures for them.
-
-    `highest`: every finding's first before any second, as no picture is added once the page is full.
-    A row's `bare` is the radiograph in the overlay's size, None where it cannot be read.
-    """
-    room = _GALLERY_CHARACTERS
-    shown: dict[str, list[Row]] = {finding: [] for finding in findings}
-    for row in highest:
-        picture = _overlay(folder / row["overlay_path"])
-        if "source" in picture:
-            picture["bare"] = _bare(radiograph(row["image_index"]), picture["width"], picture["height"])
-        taken = len(picture.get("source", "")) + len(picture.get("bare") or "")
-        if taken > room:
-            picture, taken = {"problem": "left out, as the page would become too large"}, 0
-        room -= taken
-        shown[row["finding"]].append({**row, **picture})
-    return [(finding, rows) for finding, rows in shown.items() if rows]
-
-
-def _overlay(path: Path) -> Content:
-    """Read an overlay for the page: `source` (a data URL), `width` and `height`, or `problem`, a sentence."""
-    try:
-        with Image.open(path, formats=("JPEG", "PNG")) as picture:
-            small = picture.convert("RGB")
-    except FileNotFoundError:
-        return {"problem": "its file is missing"}
-    except OSError as error:
-        return {"problem": f"its file cannot be read: {error.strerror or 'it is not a whole picture'}"}
-    small.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE), Image.Resampling.LANCZOS)
-    return {"source": _data_url(small), "width": small.width, "height": small.height}
-
-
-def _bare(pixels: NDArray[np.uint8] | None, width: int, height: int) -> str | None:
-    if pixels is None:
-        return None
-    return _data_url(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
-
-
-def _data_url(picture: Image.Image) -> str:
-    encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=_JPEG_QUALITY, optimize=True)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode()

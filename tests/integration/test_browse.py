@@ -4,13 +4,14 @@ import http.client
 import re
 import signal
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from browsers import needs_chromium, open_chromium
+from browsers import barriers, needs_chromium, open_chromium
 from PIL import Image
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
@@ -141,15 +142,17 @@ def test_a_run_is_looked_through_by_keyboard(browser: Chrome, address: str) -> N
 
 
 @needs_chromium
-def test_filters_are_sent_and_pages_fit_a_phone(browser: Chrome, address: str) -> None:
+def test_filters_are_sent_and_pages_fit_desk_and_phone_and_bar_nobody(browser: Chrome, address: str) -> None:
     show(browser, address, 390, "light")
     browser.find_element(By.NAME, "failure").send_keys("failed, any")
     press(browser, Keys.ENTER)
     browser.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     eventually(lambda: len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 6, 10, "the failed images")
     for page in (address, f"{address}image/2", f"{address}image/10", f"{address}report"):
-        show(browser, page, 390, "dark")
-        assert of_page(browser, "document.documentElement.scrollWidth") <= 390
+        for width, scheme in product((390, 1280), ("light", "dark")):
+            show(browser, page, width, scheme)
+            assert of_page(browser, "document.documentElement.scrollWidth") <= width
+            assert barriers(browser) == [], (page, width, scheme)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 

@@ -15,7 +15,7 @@ from db.database import Connection, Database, Record
 from db.errors import DatabaseAwayError, UnknownRunError
 from jobs.report.templates import environment
 from jobs.report.words import finding_in_words
-from workers.archive import radiographs
+from workers.archive import RunPictures
 from workers.browse import pictures
 from workers.browse.asked import FAILURES, key_of, query, wanted
 from workers.browse.guard import Guard, refused, sealed
@@ -61,7 +61,7 @@ class Browser:
             raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
         self._run = found
         self._card = queries.model_card(database, run_id)
-        self._radiograph = radiographs(database, settings, run_id)
+        self._pictures = RunPictures(database, settings, run_id)
         self._files = {name: (_FOLDER / name).read_bytes() for name in _KINDS}
         self._templates = environment(_FOLDER)
         self._templates.filters["finding"] = finding_in_words
@@ -106,7 +106,7 @@ class Browser:
                 page: Callable[..., str] = self._images if endpoint == "images" else self._image
                 return Response(page(connection, request.args, **values), mimetype="text/html")
         # Decoding takes a while, in which no transaction needs to be open.
-        pixels = None if name is None else self._radiograph(name)
+        pixels = None if name is None else self._pictures.radiograph(name)
         if pixels is None:
             raise NotFound("The radiograph cannot be read; its run may say why.")
         return Response(pictures.radiograph(pixels), mimetype="image/png")
@@ -210,5 +210,5 @@ class Browser:
         from jobs.report.page import page_content, render  # noqa: PLC0415
 
         overlays = self._settings.overlays
-        content = page_content(self._database, overlays, self._run.run_id, self._radiograph)
+        content = page_content(self._database, overlays, self._run.run_id, self._pictures)
         return Response(render(content), mimetype="text/html")

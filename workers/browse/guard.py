@@ -7,6 +7,8 @@ from typing import Final
 from werkzeug.exceptions import Forbidden, HTTPException, MethodNotAllowed, RequestURITooLarge
 from werkzeug.wrappers import Request, Response
 
+from jobs.report.templates import SCRIPT_HASH
+
 METHODS: Final = ("GET", "HEAD")
 _LONGEST_QUERY: Final = 1_000
 """Letters; the longest that our own pages make has a tenth of it."""
@@ -15,8 +17,11 @@ _SITES: Final = frozenset({"", "same-origin", "none"})
 """`Sec-Fetch-Site` of our own pages, of an address that a person opens, and of programs that send none."""
 
 _PAGE: Final = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; form-action 'self'"
-_REPORT: Final = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'"
-"""The report is one file, with its style in it and without any script."""
+_REPORT: Final = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; "
+    f"script-src '{SCRIPT_HASH}'"
+)
+"""The report is one file, with its style and its only script in it."""
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",

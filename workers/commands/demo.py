@@ -18,7 +18,7 @@ from jobs.dispatch.follow import claimed, finish
 from jobs.phantoms.archive import plan_archive, write_archive
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
-from workers.archive import radiographs
+from workers.archive import RunPictures
 
 app = typer.Typer()
 
@@ -99,7 +99,7 @@ def demo(
     if ended.status == RunStatus.COMPLETE:
         _ask(database, run_id)
         write_report(
-            database, settings, run_id, archive / "report.html", radiographs(database, settings, run_id)
+            database, settings, run_id, archive / "report.html", RunPictures(database, settings, run_id)
         )
         say(f"report: {archive / 'report.html'}\n")
     finish(database, ended, place)

@@ -9,7 +9,7 @@ from jobs.commands.options import RunArgument
 from jobs.commands.session import existing
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, say, shown
 from jobs.report.page import write_report
-from workers.archive import radiographs
+from workers.archive import RunPictures
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def report(
     replaced = output.exists()
     try:
         with err.status(shown(f"writing {output}")):
-            written = write_report(database, settings, run, output, radiographs(database, settings, run))
+            written = write_report(database, settings, run, output, RunPictures(database, settings, run))
     except OSError as error:
         fail(f"{output} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
     say(f"wrote {output} ({written / 1e6:.1f} MB){REPLACING if replaced else ''}")

@@ -14,8 +14,9 @@ def evaluations(connection: Connection, condition: str, **values: object) -> Row
         connection,
         f"""
         SELECT e.evaluation_id, e.run_id, e.state, e.evaluated_at, e.label_set, e.labels, e.labels_sha256,
-               e.bootstrap, e.wanted_sensitivity, e.boxes, e.model, e.message
+               e.bootstrap, e.wanted_sensitivity, e.boxes, e.model, e.message, own.label_manifest_id
         FROM evaluations e
+        JOIN evaluation own ON own.id = e.evaluation_id
         JOIN run ON run.id = e.run_id
         JOIN manifest ON manifest.id = run.manifest_id
         WHERE {condition}

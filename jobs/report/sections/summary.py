@@ -1,15 +1,18 @@
 """The first screen: what a reader wants to know before any table."""
 
+from collections.abc import Mapping
+
 from db.answers import Rows, read_rows
 from db.database import Connection, Record
 from jobs.report import plots
 from jobs.report.rows import Content
 
 
-def summary(rows: Rows, averaged: Record | None) -> Content:
+def summary(rows: Rows, averaged: Record | None, references: Mapping[str, Content]) -> Content:
     """Return the best and the worst finding, and the plot of all; both are of the findings in the mean.
 
     `rows`: figures over all images, in the model's order. `averaged`: their mean, None without any.
+    `references`: published figures, by source.
     """
     left_out = set(((averaged and averaged["left_out"]) or "").split("|"))
     measured = [row for row in rows if row["auroc"] is not None]
@@ -18,7 +21,9 @@ def summary(rows: Rows, averaged: Record | None) -> Content:
     return {
         "best": ranked[0] if ranked else None,
         "worst": ranked[-1] if len(ranked) > 1 else None,
-        "forest": plots.forest(measured, {row["finding"] for row in sound}, averaged) if measured else None,
+        "forest": plots.forest(measured, {row["finding"] for row in sound}, averaged, references)
+        if measured
+        else None,
     }
 
 
@@ -94,39 +99,3 @@ def first_images(connection: Connection, run_id: int, images: int) -> Rows:
         run_id=run_id,
         images=images,
     )
-
-
-def worst_errors(connection: Connection, run_id: int, images: int) -> dict[str, Rows]:
-    """Read the labels that the model contradicts most: `missed` and `false_alarms`, the worst first.
-
-    An error's size is the distance of the probability from the threshold on the model's card. The tables are
-    asked, not the view `scores`, which joined whole takes minutes on an archive.
-    """
-    found: dict[str, Rows] = {}
-    for kind, label, sign in (
-        ("missed", "1", "m.threshold - s.probability"),
-        ("false_alarms", "0", "s.probability - m.threshold"),
-    ):
-        found[kind] = read_rows(
-            connection,
-            f"""
-            SELECT i.image_index, f.name AS finding, e.probability, e.threshold
-            FROM (SELECT s.image_id, s.finding_id, s.probability, m.threshold, {sign} AS error
-                  FROM score s
-                  JOIN run ON run.id = s.run_id
-                  JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
-                  JOIN manifest_finding mf
-                    ON mf.manifest_id = run.manifest_id AND mf.finding_id = s.finding_id
-                  JOIN manifest_row r ON r.manifest_id = run.manifest_id AND r.image_id = s.image_id
-                  WHERE s.run_id = :run_id AND substr(r.labels, mf.position + 1, 1) = '{label}'
-                    AND {sign} {">" if label == "1" else ">="} 0
-                  ORDER BY error DESC, s.image_id, s.finding_id
-                  LIMIT :images) e
-            JOIN image i ON i.id = e.image_id
-            JOIN finding f ON f.id = e.finding_id
-            ORDER BY e.error DESC, i.image_index, f.name
-            """,  # noqa: S608  # made of the constants above
-            run_id=run_id,
-            images=images,
-        )
-    return found

@@ -23,12 +23,16 @@ from config.findings import FINDINGS
 from config.settings import Settings
 from db import queries, schema
 from db.database import Database
+from db.drift import DriftCheck, write_drift
 from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
 from db.schema.runs import score
-from jobs.report.page import write_report
+from db.scores import read_scores
+from jobs.report.page import page_content, render, write_report
+from jobs.report.sections.curves import histograms
 from jobs.report.sections.films import _MEANING
 from jobs.report.sections.summary import first_images
+from jobs.report.templates import SCRIPT, SCRIPT_HASH
 from jobs.report.words import finding_in_words, subgroup_in_words
 from jobs.submit import Order, submit
 from jobs.worklist import read_worklist
@@ -37,6 +41,7 @@ from workers.commands.main import app
 
 IMAGES = 30
 PLAIN = str.maketrans("\N{EN DASH}\N{MINUS SIGN}\N{RIGHT SINGLE QUOTATION MARK}", "--'")
+NOT_COMPARED = {"n": 28, "n_baseline": 28, "reason": "other model"}
 THRESHOLD_KINDS = ("card", "0.5", "youden", "sensitivity")
 
 
@@ -222,14 +227,32 @@ def full_run(database: Database, folder: Path) -> int:
     return run_id
 
 
-def radiograph(name: str) -> NDArray[np.uint8] | None:
-    """The pictures of the archive, of which one cannot be read."""
-    return None if name == "00000003_000.png" else np.full((512, 430), 90, dtype=np.uint8)
+class Pictures:
+    """The pictures of the archive, of which one cannot be read, and another has no map."""
+
+    def radiograph(self, image_index: str) -> NDArray[np.uint8] | None:
+        return None if image_index == "00000003_000.png" else np.full((512, 430), 90, dtype=np.uint8)
+
+    def overlay(self, image_index: str, finding: str, longest_side: int) -> NDArray[np.uint8] | None:
+        assert finding in FINDINGS
+        if image_index in {"00000003_000.png", "00000027_000.png"}:
+            return None
+        return np.full((longest_side, longest_side * 430 // 512, 3), 90, dtype=np.uint8)
+
+
+class NoPictures:
+    """Of an archive that is not there any more."""
+
+    def radiograph(self, image_index: str) -> None:
+        assert image_index
+
+    def overlay(self, image_index: str, finding: str, longest_side: int) -> None:
+        raise AssertionError((image_index, finding, longest_side))
 
 
 def report(database: Database, folder: Path, run_id: int) -> str:
     path = folder / "run.html"
-    size = write_report(database, Settings(home=folder), run_id, path, radiograph)
+    size = write_report(database, Settings(home=folder), run_id, path, Pictures())
     assert path.stat().st_size == size < 5_000_000
     return path.read_text(encoding="utf-8")
 
@@ -291,26 +314,58 @@ def test_all_findings_stand_in_one_plot_that_is_also_a_file(database: Database, 
     assert "var(--" not in drawn
 
 
+def errors_of(database: Database, run_id: int) -> list[tuple[str, str, str, float]]:
+    """The two worst of each finding and kind by SQL, the worst first: image, finding, kind and distance."""
+    query = """
+        SELECT image_index, finding, kind, distance
+        FROM (SELECT w.*, ROW_NUMBER() OVER (PARTITION BY finding, kind ORDER BY distance DESC, image_index)
+                     AS place
+              FROM (SELECT image_index, finding,
+                           CASE WHEN label = 1 THEN 'missed' ELSE 'false alarm' END AS kind,
+                           CASE WHEN label = 1 THEN threshold - probability ELSE probability - threshold END
+                             AS distance
+                    FROM scores WHERE run_id = :run_id AND label IS NOT NULL) w
+              WHERE distance > 0 OR (distance = 0 AND kind = 'false alarm')) ranked
+        WHERE place <= 2
+        ORDER BY distance DESC
+    """
+    with database.read() as connection:
+        found = connection.execute(text(query), {"run_id": run_id}).all()
+    return [(row.image_index, finding_in_words(row.finding), row.kind, row.distance) for row in found]
+
+
 def test_worst_errors_are_of_the_labels_that_the_model_contradicts_most(
     database: Database, tmp_path: Path
 ) -> None:
     run_id = full_run(database, tmp_path)
     part = section(report(database, tmp_path, run_id), "errors")
-    with database.read() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT image_index, finding, label, probability - threshold AS error FROM scores "
-                "WHERE run_id = :run_id AND label IS NOT NULL"
-            ),
-            {"run_id": run_id},
-        ).all()
-    missed = min((row for row in rows if row.label == 1), key=lambda row: row.error)
-    false = max((row for row in rows if row.label == 0), key=lambda row: row.error)
-    for row in (missed, false):
-        assert row.image_index in part
-        assert finding_in_words(row.finding) in part
-    first = re.findall(r'<tbody>\n<tr><th scope="row">(.*?)</th>', part)
-    assert first == [missed.image_index, false.image_index]
+    expected = errors_of(database, run_id)
+    assert len({kind for _, _, kind, _ in expected}) == 2
+    rows = [
+        [words(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall(r"<tr>(<th scope=\"row\">.*?)</tr>", part)
+    ]
+    assert [float(row[5]) for row in rows] == pytest.approx([row[3] for row in expected], abs=6e-4)
+    assert {tuple(row[:3]) for row in rows} == {row[:3] for row in expected}
+    # Unfolded are the worst missed and the worst false alarm of four findings each.
+    unfolded, folded = part.split("<details>")
+    assert unfolded.count("<figcaption>") == 8
+    assert part.count("<figcaption>") == len(expected)
+    for kind, label in (("missed", "present"), ("false alarm", "absent")):
+        image_index, finding, _, _ = next(row for row in expected if row[2] == kind)
+        assert f"<b>{finding}</b>, {image_index}<br>" in unfolded
+        assert unfolded.count(f"labelled {label}</figcaption>") == 4
+    assert "No picture: it cannot be read" in words(part)
+    assert "No heatmap is stored." in words(part)
+    assert folded.count('class="map"') < folded.count('class="bare"')
+
+
+def test_without_a_picture_the_errors_are_a_table_only(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    content = page_content(database, tmp_path, run_id, NoPictures())
+    part = section(render(content), "errors")
+    assert "<figcaption>" not in part
+    assert part.count('<tr><th scope="row">') == len(errors_of(database, run_id))
 
 
 def test_the_first_of_the_worklist_are_named(database: Database, tmp_path: Path) -> None:
@@ -458,12 +513,115 @@ def test_subgroups_stand_in_a_table_and_in_plots(database: Database, tmp_path: P
 def test_findings_without_a_curve_are_named_with_the_reason(database: Database, tmp_path: Path) -> None:
     page = report(database, tmp_path, full_run(database, tmp_path))
     part = section(page, "curves")
-    assert part.count("<svg ") == part.count('role="img"') == 9
+    assert part.count("<svg ") == part.count('role="img"') == 9 + len(FINDINGS)  # scores have all
     assert (
         'aria-label="ROC curve of Effusion: AUROC 0.900, 95% interval 0.800 to 0.950; 12 positive and '
         "18 negative images; at the card&#x27;s threshold sensitivity 0.750, specificity 0.778"
     ) in part
     assert "Without a plot (no positive image): Infiltration, Mass," in words(part)
+
+
+def test_curves_have_bands_where_their_points_have_intervals(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    without = section(report(database, tmp_path, run_id), "curves")
+    with database.write() as connection:
+        points = schema.evaluations.curve_point
+        connection.execute(update(points).values(y_low=points.c.y / 2, y_high=points.c.y))
+    bands = section(report(database, tmp_path, run_id), "curves").count("fill-opacity: 0.2")
+    assert bands - without.count("fill-opacity: 0.2") == 6
+
+
+def test_histograms_count_what_the_view_has(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    with database.read() as connection:
+        counted = histograms(read_scores(connection, run_id, run_row(database, run_id).manifest_id))
+        rows = connection.execute(
+            text("SELECT finding, label, probability FROM scores WHERE run_id = :run_id"), {"run_id": run_id}
+        ).all()
+    for finding in FINDINGS:
+        for label in (0, 1):
+            of = [row.probability for row in rows if row.finding == finding and row.label == label]
+            expected = [sum(low / 20 <= p < (low + 1) / 20 for p in of) for low in range(20)]
+            assert counted[finding][label].tolist() == expected
+    part = section(report(database, tmp_path, run_id), "curves")
+    finding = next(finding for finding in FINDINGS if counted[finding][1].any())
+    present = sum(row.label == 1 for row in rows if row.finding == finding)
+    shown = finding_in_words(finding)
+    assert f'aria-label="Probabilities of {shown}; {present} images labelled present, the median' in part
+
+
+# --- what came in ------------------------------------------------------------------------------------------
+
+
+def test_a_model_without_a_gate_has_no_section_on_quality(database: Database, tmp_path: Path) -> None:
+    page = report(database, tmp_path, full_run(database, tmp_path))
+    assert "Quality unknown the model has no gate" in words(section(page, "summary"))
+    assert 'id="quality"' not in page
+
+
+def test_quality_counts_what_does_not_pass_and_shows_the_farthest(database: Database, tmp_path: Path) -> None:
+    run_id = full_run(database, tmp_path)
+    with database.write() as connection:
+        results = schema.runs.image_result
+        scored = results.c.status == "scored"
+        connection.execute(update(results).where(scored).values(feature_distance=0.5, picture_distance=0.4))
+        for image_id, flag, distance in ((1, "unlike", 1.5), (2, "rotated_90", 3.25), (5, "unlike", 1.25)):
+            connection.execute(
+                update(results)
+                .where(results.c.image_id == image_id)
+                .values(flag=flag, feature_distance=distance)
+            )
+    page = report(database, tmp_path, run_id)
+    assert "Quality 3 of 28 flagged" in words(section(page, "summary"))
+    part = section(page, "quality")
+    assert table_row(part, "unlike") == ["unlike", "2"]
+    assert table_row(part, "rotated 90") == ["rotated 90", "1"]
+    captions = re.findall(r"<figcaption>(\d.*?)</figcaption>", part)
+    assert words(captions[0]) == "00000001_000.png rotated 90, features 3.25, greys 0.40"
+    assert len(captions) == part.count('class="alone"') == 3
+    assert "features: median 0.50, 3 above 1; greys: median 0.40, 0 above 1" in part
+
+
+def test_drift_is_the_newest_comparison_and_what_shifted_comes_first(
+    database: Database, tmp_path: Path
+) -> None:
+    before, now = full_run(database, tmp_path), full_run(database, tmp_path)
+    ids = finding_ids(database, now)
+    assert 'id="drift"' not in report(database, tmp_path, now)
+    figures = {"n": 28, "n_baseline": 28, "value": 0.5, "value_baseline": 0.25, "psi": 0.02, "ks": 0.1}
+    checks = [
+        DriftCheck(
+            now,
+            before,
+            [
+                {"measure": measure, "finding_id": finding_id, "reason": None, **figures, **given}
+                for measure, finding_id, given in (
+                    ("probability", ids["Hernia"], {"psi": 0.9, "p": 0.2, "p_holm": 0.4}),
+                    ("brightness", None, {"psi": 0.3, "p": 1e-9, "p_holm": p_holm}),
+                    ("sex=F", None, {"ks": None, "p": 0.5, "p_holm": 1.0}),
+                    ("contrast", None, dict.fromkeys(figures | {"p": 0, "p_holm": 0}) | NOT_COMPARED),
+                )
+            ],
+        )
+        for p_holm in (0.5, 0.0001)
+    ]
+    with database.write() as connection:
+        for check in checks:
+            write_drift(connection, check)
+    page = report(database, tmp_path, now)
+    assert f"Drift 1 of 4 measures shifted since run {before}" in words(section(page, "summary"))
+    part = section(page, "drift")
+    assert re.findall(r'<tr><th scope="row">(.*?)</th>', part) == [
+        "Brightness",
+        "Probability: Hernia",
+        "Share: Women",
+        "Contrast",
+    ]
+    assert table_row(part, "Brightness") == [
+        *("Brightness", "yes", "0.500", "0.250", "0.300", "0.100", "< 0.001", "28", "28")
+    ]
+    assert table_row(part, "Contrast")[1] == "not compared: other model"
+    assert "The largest shifts against the baseline: Brightness 0.300, shifted; Probability: Hernia" in part
 
 
 def test_localisation_stands_only_where_boxes_were_compared(database: Database, tmp_path: Path) -> None:
@@ -565,7 +723,7 @@ def test_gallery_shows_the_three_highest_and_says_which_file_is_missing(
         [first, second, third], abs=6e-4
     )
     assert f"{lowest:.3f}" not in part
-    assert part.count('<img src="data:image/jpeg;base64,') == 4  # each beside its bare radiograph
+    assert part.count(' src="data:image/jpeg;base64,') == 4  # each beside its bare radiograph
     assert part.count('alt="Radiograph ') == 2
     assert "No picture: its file is missing" in words(part)
     alternative = (
@@ -651,7 +809,10 @@ def test_a_card_with_little_in_it_and_names_with_markup_make_a_sound_page(
     complete(database, run_id)
     evaluate(database, run_id)
     page = report(database, tmp_path, run_id)
-    assert "<script" not in page
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert script == SCRIPT
+    assert page.count("<script") == 1
+    assert f"script-src '{SCRIPT_HASH}'" in page
     assert ">pH &lt;7.35 &amp; $x$</th>" in page
     assert 'aria-label="ROC curve of pH &lt;7.35 &amp; $x$: AUROC' in page
     assert "Provenance none given" in words(page)
