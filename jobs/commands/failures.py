@@ -17,11 +17,11 @@ app = typer.Typer()
 def failures(
     run: RunArgument,
     names: Annotated[
-        int, typer.Option(min=1, max=10_000, metavar="N", help="Names of images per reason.")
+        int, typer.Option(min=1, max=10_000, metavar="N", help="How many image names to show per reason.")
     ] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per reason.")] = False,
 ) -> None:
-    """Show why images of a run have no scores: reasons, counts and first names.
+    """Show why images of a run have no scores: reasons, counts and examples.
 
     docs/failures.md says what to do about each reason.
 

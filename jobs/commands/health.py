@@ -15,7 +15,7 @@ from jobs.monitoring import health
 from jobs.monitoring.health import Health
 
 app = typer.Typer(
-    help="Ask whether a worker or beat is well: exit code 0 or 1, with a line.", no_args_is_help=True
+    help="Check whether a worker or beat is healthy: exit code 0 or 1, and one line.", no_args_is_help=True
 )
 
 ReadyOption = Annotated[
@@ -36,7 +36,7 @@ def worker(
     """Ask a worker through the broker; it answers while its children score.
 
     It is ready when its children have loaded their model. While the broker is away it counts as alive, since
-    it waits: do not have it started again for that.
+    it waits: do not restart it for that.
 
     Example: nightread health worker --ready
     """

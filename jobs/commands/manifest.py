@@ -46,19 +46,18 @@ def manifest(
         ),
     ] = "hash",
     uid: Annotated[
-        UidPolicy, typer.Option(help="keep: as the files have them. hash: others, the same in every run.")
+        UidPolicy,
+        typer.Option(help="keep: as the files have them. hash: replaced, the same way in every run."),
     ] = "keep",
     view: Annotated[
-        View, typer.Option(help="frontal passes over laterals and obliques; all keeps every view.")
+        View, typer.Option(help="frontal: skip laterals and obliques; all: keep every view.")
     ] = "frontal",
     only_dicom: Annotated[
-        bool, typer.Option("--only-dicom", help="Pass over PNG and JPEG files, such as previews.")
+        bool, typer.Option("--only-dicom", help="Skip PNG and JPEG files, such as previews.")
     ] = False,
     skip_burned_in: Annotated[
         bool,
-        typer.Option(
-            "--skip-burned-in", help="Pass over films that say that text is burned into their pixels."
-        ),
+        typer.Option("--skip-burned-in", help="Skip films that say that text is burned into their pixels."),
     ] = False,
     since: SinceOption = None,
     until: UntilOption = None,
@@ -75,10 +74,10 @@ def manifest(
 ) -> None:
     """Make a manifest of a folder or a PACS: its frontal chest radiographs, with what their files say.
 
-    Files are known by their content. What is not in the manifest is in a second file with its reason, and
-    both together are all files. Names, birth dates and accession numbers are not kept. The manifest is for
-    `nightread score MANIFEST --images FOLDER|URL`. Credentials for a service come from the settings
-    NIGHTREAD_DICOMWEB_TOKEN, or _USER and _PASSWORD.
+    Files are known by their content. Files that are not in the manifest are listed in a second file with the
+    reason; together the two list every file. Names, birth dates and accession numbers are not kept. The
+    manifest is for `nightread score MANIFEST --images FOLDER|URL`. Credentials for a service come from the
+    settings NIGHTREAD_DICOMWEB_TOKEN, or _USER and _PASSWORD.
 
     Example: nightread manifest /archive/2024 -o 2024.csv
 

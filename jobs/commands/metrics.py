@@ -20,19 +20,27 @@ app = typer.Typer()
 @app.command()
 def metrics(
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, metavar="PORT", help="Serve them until a signal ends it.")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Serve the metrics on this port until stopped; 0: any that is free.",
+        ),
     ] = None,
     address: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Address to listen on; there is no password.")
     ] = "127.0.0.1",
     textfile: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write them once, for the node exporter's textfile collector."),
+        typer.Option(
+            metavar="FILE", help="Write the metrics once, for the node exporter's textfile collector."
+        ),
     ] = None,
 ) -> None:
-    """Give the ledger and the queue as numbers to Prometheus: no patient, image or run is named.
+    """Export the state of the ledger and the queue to Prometheus; no patient, image or run is named.
 
-    Without --port and --textfile they are printed.
+    Without --port and --textfile, the metrics are printed.
 
     Example: nightread metrics --port 9108
 

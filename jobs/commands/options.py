@@ -106,7 +106,7 @@ MaxMissingOption = Annotated[
         min=0.0,
         max=1.0,
         metavar="SHARE",
-        help="Share of the images that may be missing; beyond it nothing is begun. Those that are fail.",
+        help="Share of the images that may be missing; with more, nothing is started. Missing images fail.",
     ),
 ]
 

@@ -38,7 +38,7 @@ def _options(
     ] = "ignore",
     ignore_labels: Annotated[
         bool,
-        typer.Option("--ignore-labels", help="Pass over words in a list of findings that are none of them."),
+        typer.Option("--ignore-labels", help="Skip words in a list of findings that name none of them."),
     ] = False,
     encoding: Annotated[
         str | None,
@@ -51,14 +51,14 @@ def _options(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Sheet of a workbook (.xlsx) that is the table, if several have anything in them.",
+            help="Sheet of a workbook (.xlsx) to read, if more than one has content.",
         ),
     ] = None,
     layout: Annotated[
         str | None,
         typer.Option(
             metavar="SET",
-            help=f"Public set that the table is of: {', '.join(LAYOUTS)}; {PLAIN}: none. "
+            help=f"Public dataset that the table comes from: {', '.join(LAYOUTS)}; {PLAIN}: none. "
             "Default: by its columns.",
         ),
     ] = None,
@@ -66,20 +66,22 @@ def _options(
         list[Path] | None,
         typer.Option(
             metavar="CSV",
-            help="Another table of the set, joined by the identifiers of image, study or patient, or a list "
-            "of the images to take; repeatable.",
+            help="Another table of the dataset, joined by the identifiers of image, study or patient, or a "
+            "list of the images to take; repeatable.",
         ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Part of the set to take, by its column 'split', such as test."),
+        typer.Option(
+            metavar="NAME", help="Part of the dataset to take, from its column 'split', such as test."
+        ),
     ] = None,
     image_name: Annotated[
         str | None,
         typer.Option(
             metavar="TEMPLATE",
-            help="The images' names from columns, such as 'files/p{subject_id:.2}/{dicom_id}.jpg'; :.2 takes "
-            "two letters.",
+            help="How image names are made from columns, such as 'files/p{subject_id:.2}/{dicom_id}.jpg';"
+            " :.2 takes the first two letters.",
         ),
     ] = None,
     blank: Annotated[
@@ -92,7 +94,8 @@ def _options(
     view: Annotated[
         View | None,
         typer.Option(
-            help="frontal leaves out images of another view. Default: what the model's card says, else all."
+            help="frontal: leave out other views; all: keep every view. Default: what the model's card "
+            "says, otherwise all."
         ),
     ] = None,
     readers: Annotated[

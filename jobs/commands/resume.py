@@ -30,7 +30,7 @@ def resume(
     """Continue a run that was stopped or cancelled, and wait for its end. Nothing is scored twice.
 
     With --failed, the images of a run that failed are tried again in the same run, once their files,
-    the folder or the disk are mended. Their failures stay in the view `earlier_failures`.
+    the folder or the disk are repaired. Their failures stay in the view `earlier_failures`.
 
     Example: nightread resume 7
 

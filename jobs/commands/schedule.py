@@ -120,7 +120,7 @@ def add(
         ),
     ] = 0.02,
 ) -> None:
-    """Add a schedule: its name and times first, then what is to be done.
+    """Add a schedule: first its name and times, then what to do.
 
     Example: nightread schedule add night --cron "0 2 * * *" --timezone Europe/Berlin score archive.csv
     --images /archive
@@ -154,7 +154,7 @@ def add_score(
         ),
     ] = None,
 ) -> None:
-    """Score what is new in a manifest, a folder or a PACS, each time it is due, and evaluate all of it.
+    """Score what is new in a manifest, a folder or a PACS each time it is due, and evaluate the whole of it.
 
     The manifest is read, or made, again each time. Images that the model has scored are not scored again;
     another model under the same name scores all of them. A missed time is caught up once: a search in a PACS
@@ -232,7 +232,7 @@ def add_evaluate(
         typer.Option(min=0.0, max=1.0, metavar="SHARE", help="Sensitivity to find a threshold for."),
     ] = None,
 ) -> None:
-    """Evaluate a run again each time it is due, by labels that may have changed.
+    """Evaluate a run again each time it is due, with labels that may have changed.
 
     Example: nightread schedule add weekly --cron "0 6 * * MON" evaluate latest --labels read.csv
     --label-set two-readers
@@ -288,9 +288,9 @@ def _add(database: Database, when: When, action: Action, baseline: int | None = 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show the schedules, when each is due next, and the result of the last time.
+    """Show the schedules, when each is due next, and how the last one went.
 
-    The results of all times: nightread sql "SELECT * FROM schedules".
+    All results: nightread sql "SELECT * FROM schedules".
 
     Example: nightread schedule list
     """

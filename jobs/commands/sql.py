@@ -28,7 +28,8 @@ def sql(
         str | None,
         typer.Argument(
             metavar="QUERY",
-            help="A query over the views scores, auc, failures, progress, heatmaps. Without one: a prompt.",
+            help="A query over the views scores, auc, failures, progress, heatmaps. Without one, a prompt"
+            " opens.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per row.")] = False,

@@ -32,7 +32,7 @@ def worklist(
     as_json: JsonOption = False,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="The first N images only.")] = None,
 ) -> None:
-    """Put a run's images in the order in which somebody should look at them, with the reason of each.
+    """Put a run's images in the order in which somebody should look at them, with the reason for each.
 
     Images over a threshold come first, then by the percentile of their highest finding among the run's
     images. With labels, it says how many positive images are in the first tenth.

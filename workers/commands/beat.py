@@ -28,7 +28,7 @@ def beat(
 ) -> None:
     """Start the clock that triggers a reconciliation every few seconds; one is enough, two do no harm.
 
-    Its schedule's file is written at every tick: while the file is fresh, beat lives.
+    It writes its schedule's file at every tick: as long as the file is recent, beat is alive.
 
     Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread beat
     """

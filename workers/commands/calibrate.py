@@ -28,8 +28,8 @@ def calibrate(
 ) -> None:
     """Write calibrated probabilities beside a run's raw ones, using the Platt scaling of an evaluation.
 
-    Every evaluation fits one (columns platt_slope and platt_intercept of the view auc). Fit on other images
-    than those that are calibrated; otherwise the result is too good.
+    Every evaluation fits one (columns platt_slope and platt_intercept of the view auc). Fit on images other
+    than those being calibrated; otherwise the result looks too good.
 
     Example: nightread calibrate 8 --evaluation 7
     """

@@ -70,7 +70,7 @@ def demo(
         Path | None, typer.Option(metavar="DIR", help="Where the archive is written. Default: home/demo.")
     ] = None,
     format_: Annotated[
-        Literal["png", "dicom"], typer.Option("--format", help="Of the phantoms' files.")
+        Literal["png", "dicom"], typer.Option("--format", help="Format of the phantoms' files.")
     ] = "png",
     model: ModelOption = None,
 ) -> None:

@@ -31,24 +31,27 @@ def doctor(
     manifest: Annotated[
         Path | None,
         typer.Argument(
-            metavar="MANIFEST", help="Table to be scored: can it be read, and are its images there?"
+            metavar="MANIFEST",
+            help="Table to be scored, to check that it can be read and that its images are there.",
         ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder of the images: can it be read?")
+        str | None, typer.Option(metavar="DIR", help="Folder of the images, to check that it can be read.")
     ] = None,
     count: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Number of images to score: is there space? Default: the manifest's."
+            min=1,
+            metavar="N",
+            help="Number of images to score, to check that there is space. Default: the manifest's.",
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not load the model, which takes ten seconds and more.")
+        bool, typer.Option("--quick", help="Do not load the model, which takes ten seconds or more.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:
-    """Ask everything that a night depends on: each in a line, with what to do.
+    """Check everything that a night's work depends on, one line each, with what to do about it.
 
     Exit code 0: nothing stands in the way, though there may be warnings; 1: there is a fault.
 

@@ -22,15 +22,17 @@ def drift(
     run: RunArgument,
     baseline: Annotated[
         int,
-        typer.Option(metavar="RUN", parser=find_run, help="The run that is as it should be."),
+        typer.Option(
+            metavar="RUN", parser=find_run, help="The run to compare with, known to be as it should be."
+        ),
     ],
     as_json: JsonOption = False,
 ) -> None:
     """Test whether a run's images and scores are like those of a baseline run.
 
-    Compared are probabilities, shares over the threshold, what the model's gate measures, age, sex and view.
+    It compares probabilities, shares over the threshold, what the model's gate measures, age, sex and view.
     A patient's images are counted together. The p values are corrected for the number of tests: where nothing
-    has changed, 1 run of 100 or fewer shows a shift. The result is kept in the view drift.
+    has changed, at most 1 run in 100 shows a shift. The result is kept in the view drift.
 
     Example: nightread drift last --baseline 7
     """

@@ -31,7 +31,9 @@ def fit_gate(
     manifest: Annotated[
         Path, typer.Option(metavar="CSV", help="Table of images that the model knows, as it was trained on.")
     ],
-    images: Annotated[str, typer.Option(metavar="DIR", help="Folder that its names are relative to.")],
+    images: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder that the table's names are relative to.")
+    ],
     policy: Annotated[
         GatePolicy,
         typer.Option(
@@ -45,8 +47,8 @@ def fit_gate(
 ) -> None:
     """Fit a model's gate on images that it knows; from then on its runs say which images are unlike them.
 
-    The view quality tells laterals and other pictures, and films that are inverted, mirrored, turned or cut.
-    Of images like the fitted ones, fewer than 2 of 100 are flagged. See docs/models.md.
+    The view quality names laterals and other pictures, and films that are inverted, mirrored, turned or cut.
+    Of images like the fitted ones, fewer than 2 in 100 are flagged. See docs/models.md.
 
     Example: nightread models fit-gate mine --manifest train.csv --images images/
     """

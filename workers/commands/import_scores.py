@@ -42,7 +42,7 @@ def import_scores_(
     images: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the images, there or not. Default: the folder of the scores."
+            metavar="DIR", help="Folder of the images; it need not exist. Default: the folder of the scores."
         ),
     ] = None,
 ) -> None:

@@ -49,7 +49,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "failures": Entry(
         "jobs.commands.failures",
         PANEL_ASK,
-        "Show why images of a run have no scores: reasons, counts and first names.",
+        "Show why images of a run have no scores: reasons, counts and examples.",
     ),
     "sql": Entry(
         "jobs.commands.sql",
@@ -64,7 +64,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "worklist": Entry(
         "jobs.commands.worklist",
         PANEL_ASK,
-        "Put a run's images in the order in which somebody should look at them, with the reason of each.",
+        "Put a run's images in the order in which somebody should look at them, with the reason for each.",
     ),
     "report": Entry(
         "workers.commands.report",
@@ -129,7 +129,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "models": Entry(
         "workers.commands.models",
         PANEL_MODELS,
-        "Add models of your own, and see what there is.",
+        "Add models of your own, and see which there are.",
     ),
     "worker": Entry(
         "workers.commands.worker",
@@ -149,17 +149,17 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "metrics": Entry(
         "jobs.commands.metrics",
         PANEL_MANY,
-        "Give the ledger and the queue as numbers to Prometheus: no patient, image or run is named.",
+        "Export the state of the ledger and the queue to Prometheus; no patient, image or run is named.",
     ),
     "health": Entry(
         "jobs.commands.health",
         PANEL_MANY,
-        "Ask whether a worker or beat is well: exit code 0 or 1, with a line.",
+        "Check whether a worker or beat is healthy: exit code 0 or 1, and one line.",
     ),
     "doctor": Entry(
         "workers.commands.doctor",
         PANEL_MANY,
-        "Ask everything that a night depends on: each in a line, with what to do.",
+        "Check everything that a night's work depends on, one line each, with what to do about it.",
     ),
     "db": Entry(
         "jobs.commands.db",

@@ -24,7 +24,7 @@ from workers.models.kinds import weights_in
 from workers.models.layouts import LAYOUTS, LayoutName, Resize
 from workers.models.options import ImportOptions
 
-app = typer.Typer(help="Add models of your own, and see what there is.", no_args_is_help=True)
+app = typer.Typer(help="Add models of your own, and see which there are.", no_args_is_help=True)
 
 app.command("fit-gate")(fit_gate)
 
@@ -43,7 +43,7 @@ def add(
         ),
     ] = None,
     layout: Annotated[
-        LayoutName | None, typer.Option(help="What a weights file belongs to; see docs/models.md.")
+        LayoutName | None, typer.Option(help="What a weights file was made for; see docs/models.md.")
     ] = None,
     findings: Annotated[
         str | None,
@@ -64,7 +64,8 @@ def add(
         Path | None,
         typer.Option(
             metavar="CSV",
-            help="CSV of scores from where the model comes from, a column per finding, to be compared.",
+            help="CSV of scores computed where the model comes from, one column per finding, to compare "
+            "with.",
         ),
     ] = None,
     thresholds: Annotated[
@@ -80,32 +81,36 @@ def add(
     center_crop: Annotated[
         bool | None,
         typer.Option(
-            help="Whether only the largest middle square is used, all of a square one. Default: the layout's."
+            help="Whether only the largest middle square is used; a square image is used whole. Default: "
+            "the layout's."
         ),
     ] = None,
     resize_first: Annotated[
         str | None,
         typer.Option(
             metavar="S|H,W",
-            help="Resize to it, then cut out the middle of --size: 256 for Resize(256), CenterCrop(224).",
+            help="Resize to this, then cut out the middle of --size: 256 for Resize(256), CenterCrop(224).",
         ),
     ] = None,
     ten_crops: Annotated[
         bool,
         typer.Option(
             "--ten-crops",
-            help="With --resize-first: the mean score of middle and corners, also mirrored.",
+            help="With --resize-first: the mean score of the middle and the corners, also mirrored.",
         ),
     ] = False,
     standardize: Annotated[
         bool,
-        typer.Option("--standardize", help="By each image's own mean and std, in place of --mean and --std."),
+        typer.Option(
+            "--standardize",
+            help="Standardize each image by its own mean and std, in place of --mean and --std.",
+        ),
     ] = False,
     factor: Annotated[
         float | None,
         typer.Option(
             metavar="NUMBER",
-            help="Grey values 0-255 are multiplied by it first. Default: the layout's, or 1.",
+            help="Multiplies the grey values 0-255 first. Default: the layout's, or 1.",
         ),
     ] = None,
     mean: Annotated[
@@ -120,12 +125,14 @@ def add(
     ] = None,
     greyscale: Annotated[
         Recipe | None,
-        typer.Option(help="How greys were made of DICOM files; see docs/dicom.md. Default: window."),
+        typer.Option(help="How DICOM files were turned into greys; see docs/dicom.md. Default: window."),
     ] = None,
     weights_key: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="Which network, where a PyTorch file holds several; it lists their keys."
+            metavar="KEY",
+            help="Which network to take, where a PyTorch file holds several; without it, their keys are "
+            "listed.",
         ),
     ] = None,
     trust_pickle: Annotated[
@@ -140,7 +147,9 @@ def add(
     ] = False,
     views: Annotated[
         Views | None,
-        typer.Option(help="For the card: the views it was trained on. Its runs leave other images out."),
+        typer.Option(
+            help="For the card: the views it was trained on. Its runs leave out images of other views."
+        ),
     ] = None,
     description: Annotated[str | None, typer.Option(metavar="TEXT", help="For the card.")] = None,
     provenance: Annotated[

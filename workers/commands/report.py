@@ -23,7 +23,7 @@ def report(
             "--output",
             "-o",
             metavar="FILE",
-            help="Page to write; one that is there is replaced. Default: run-RUN.html.",
+            help="Page to write; an existing file is replaced. Default: run-RUN.html.",
         ),
     ] = None,
 ) -> None:

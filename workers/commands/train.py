@@ -62,9 +62,7 @@ def train_(
     ] = None,
     findings: Annotated[
         str | None,
-        typer.Option(
-            metavar="A,B,...", help="Findings to learn, A,B,... Default: all that the manifest labels."
-        ),
+        typer.Option(metavar="A,B,...", help="Findings to learn. Default: all that the manifest labels."),
     ] = None,
     size: Annotated[
         int | None,
@@ -81,7 +79,7 @@ def train_(
     ] = None,
     greyscale: Annotated[
         Recipe | None,
-        typer.Option(help="How greys are made of DICOM files. Default: window, or that of --from."),
+        typer.Option(help="How DICOM files are turned into greys. Default: window, or that of --from."),
     ] = None,
     epochs: Annotated[
         int, typer.Option(min=1, metavar="N", help="Passes over the training split, at most.")
@@ -109,10 +107,10 @@ def train_(
         bool, typer.Option("--half", help="Store the weights as float16, at half the size.")
     ] = False,
     allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Train although patients are in both splits.")
+        bool, typer.Option("--allow-leakage", help="Train even though some patients are in both splits.")
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what an earlier training of this name has kept.")
+        bool, typer.Option("--restart", help="Discard what an earlier training of this name saved.")
     ] = False,
     bits: BitsOption = None,
     seed: Annotated[

@@ -45,7 +45,8 @@ def worker(
 ) -> None:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
 
-    SIGTERM or one Ctrl-C ends it after the batches that it has. Killed, it loses nothing: leases expire.
+    SIGTERM or one Ctrl-C ends it after the batches it is working on. If it is killed, nothing is lost: leases
+    expire.
 
     Example: NIGHTREAD_BROKER_URL=redis://:secret@queue:6379/0 nightread worker --model demo
     """
