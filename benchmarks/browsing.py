@@ -1,5 +1,6 @@
-"""How long `nightread browse` takes for a page of a large run; the run is synthetic, in SQLite.
+"""How long `nightread browse` takes for a page of a large run; the run is synthetic.
 
+Arguments: the number of images, and a folder that keeps the run (SQLite) or the URL of an empty PostgreSQL.
 Prints, for each kind of page, median and longest of several requests and the mean of their processor time,
 which other programs change less; in milliseconds, of the application alone, without a browser.
 """
@@ -20,7 +21,7 @@ from config.settings import Settings
 from db.database import Database, bulk_insert
 from db.schema.archives import archive, finding, image, manifest, manifest_finding, manifest_row
 from db.schema.runs import batch, image_result, model, model_finding, run, score
-from db.upgrade import upgrade
+from db.upgrade import upgrade, version
 from workers.browse.app import Browser
 
 PAGES = {
@@ -137,12 +138,11 @@ def write_run(database: Database, images: int, map_bytes: int) -> None:
         )
 
 
-def main(images: int, folder: Path) -> None:
+def main(images: int, settings: Settings) -> None:
     """Measure each kind of page."""
-    settings = Settings(home=folder)
     database = Database(settings.database)
     begun = time.perf_counter()
-    if not settings.database_file.exists():
+    if version(database) is None:
         write_run(database, images, 10 * 10 * len(FINDINGS) * 2)
         print(f"wrote a run of {images:,} images in {time.perf_counter() - begun:.0f} s", flush=True)
     database.dispose()
@@ -168,8 +168,9 @@ def main(images: int, folder: Path) -> None:
 
 if __name__ == "__main__":
     size = int(sys.argv[1]) if len(sys.argv) > 1 else 112_120
-    if len(sys.argv) > 2:
-        main(size, Path(sys.argv[2]))
-    else:
-        with tempfile.TemporaryDirectory() as made:
-            main(size, Path(made))
+    kept = sys.argv[2] if len(sys.argv) > 2 else ""
+    with tempfile.TemporaryDirectory() as made:
+        if kept.startswith("postgresql"):
+            main(size, Settings(home=Path(made), database_url=kept))
+        else:
+            main(size, Settings(home=Path(kept or made)))

@@ -46,7 +46,7 @@ for (const map of document.querySelectorAll(".pair .map")) {
 }
 const sliders = [...document.querySelectorAll(".fade input")];
 for (const slider of sliders) {
-  slider.closest(".fade").hidden = false;
+  slider.closest(".fade").hidden = !slider.closest("section").querySelector(".stack");
   slider.addEventListener("input", () => {
     document.body.style.setProperty("--map", slider.value / 100);
     for (const each of sliders) {

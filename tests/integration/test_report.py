@@ -59,6 +59,8 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
 def score_archive(nightread: Nightread, folder: Path) -> None:
     """Score and evaluate run 1 by real workers with the stub, and put in overlays, which a network draws."""
     manifest = write_manifest(folder / "manifest.csv", IMAGES)
+    for number in range(IMAGES):
+        Image.fromarray(np.full((96, 79), number, dtype=np.uint8)).save(folder / f"{number:08d}_000.png")
     nightread.environment["NIGHTREAD_CHILDREN"] = "1"
     done = nightread.run("score", manifest, "--images", folder, "--model", "stub")
     assert done.returncode == 0, done.stderr
