@@ -144,6 +144,7 @@ def main(images: int, settings: Settings) -> None:
     begun = time.perf_counter()
     if version(database) is None:
         write_run(database, images, 10 * 10 * len(FINDINGS) * 2)
+        database.analyze()
         print(f"wrote a run of {images:,} images in {time.perf_counter() - begun:.0f} s", flush=True)
     database.dispose()
     begun = time.perf_counter()
