@@ -13,12 +13,13 @@ from PIL import Image
 from db.database import Record
 from jobs.report.rows import Content
 
-SIDE: Final = 320
-"""The longer side, pixels, of the pictures in a report."""
+_GALLERY_SIDE: Final = 320
+_SIDE: Final = 256
+"""The longer side, pixels, of the pictures in a report: in the gallery, and elsewhere."""
 
-_GALLERY_CHARACTERS: Final = 2_000_000
-_ERRORS_CHARACTERS: Final = 1_400_000
-_QUALITY_CHARACTERS: Final = 200_000
+_GALLERY_CHARACTERS: Final = 1_700_000
+_ERRORS_CHARACTERS: Final = 1_200_000
+_QUALITY_CHARACTERS: Final = 150_000
 """The page stays below 5 MB, whatever the number of findings and the size of their pictures."""
 
 _JPEG_QUALITY: Final = 78
@@ -73,7 +74,7 @@ def error_pictures(rows: Iterable[Record], pictures: RunPictures) -> list[Record
     for row in rows:
         picture = _radiograph(pictures, row["image_index"])
         if "source" in picture:
-            drawn = pictures.overlay(row["image_index"], row["finding"], SIDE)
+            drawn = pictures.overlay(row["image_index"], row["finding"], _SIDE)
             overlay = None if drawn is None else _data_url(Image.fromarray(drawn))
             picture |= {"bare": picture["source"], "source": overlay}
         picture, room = _within(room, picture)
@@ -96,7 +97,7 @@ def _radiograph(pictures: RunPictures, image_index: str) -> Content:
     if pixels is None:
         return {"problem": "it cannot be read"}
     small = Image.fromarray(pixels)
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
     return _described(small)
 
 
@@ -113,7 +114,7 @@ def _overlay(path: Path) -> Content:
         return {"problem": "its file is missing"}
     except OSError as error:
         return {"problem": f"its file cannot be read: {error.strerror or 'it is not a whole picture'}"}
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((_GALLERY_SIDE, _GALLERY_SIDE), Image.Resampling.LANCZOS)
     return _described(small)
 
 
