@@ -32,7 +32,7 @@ def doctor(
         Path | None,
         typer.Argument(
             metavar="MANIFEST",
-            help="Table to be scored, to check that it can be read and that its images are there.",
+            help="Table to be scored, to check that it and its images can be read.",
         ),
     ] = None,
     images: Annotated[
