@@ -180,6 +180,17 @@ def manifest_of(connection: Connection, run_id: int) -> RunManifest:
     return RunManifest(*found)
 
 
+def named_patients(connection: Connection, manifest_id: int) -> list[tuple[str, str | None]]:
+    """Return the names of a manifest's images, in its order, with their patients."""
+    rows = connection.execute(
+        select(image.c.image_index, manifest_row.c.patient_id)
+        .join(manifest_row, manifest_row.c.image_id == image.c.id)
+        .where(manifest_row.c.manifest_id == manifest_id)
+        .order_by(manifest_row.c.row_number)
+    )
+    return [(row.image_index, row.patient_id) for row in rows]
+
+
 def count_common_images(connection: Connection, manifest_id: int, other_id: int) -> int:
     """Count the images that are in both of two manifests."""
     other = manifest_row.alias()

@@ -78,8 +78,8 @@ def export(
     """Write a run's rows to a CSV or Parquet file, or its results as DICOM objects.
 
     Rows are ordered by image and finding. DICOM objects stand in the studies of their films; docs/pacs.md
-    says what is in them. Either needs little memory, however many there are. An existing file is replaced once the
-    new one is complete, and the command says so.
+    says what is in them. Either needs little memory, however many there are. An existing file is replaced
+    once the new one is complete, and the command says so.
 
     Example: nightread export 7 -o scores.parquet
 

@@ -111,6 +111,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_ASK,
         "Test whether a run's images and scores are like those of a baseline run.",
     ),
+    "duplicates": Entry(
+        "workers.commands.duplicates",
+        PANEL_ASK,
+        "Find films that are there twice: as the same file, or resized, brightened, cropped or inverted.",
+    ),
     "calibrate": Entry(
         "workers.commands.calibrate",
         PANEL_ASK,

@@ -1,6 +1,7 @@
 """The command `nightread train`."""
 
 import time
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -29,6 +30,8 @@ from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
 from jobs.tables.spellings import key_of
 from workers.archive import picture_reader
+from workers.commands.duplicates import find_duplicates
+from workers.duplicates import Archive
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
 from workers.training.splits import Split, overlap, read_split
@@ -107,7 +110,8 @@ def train_(
         bool, typer.Option("--half", help="Store the weights as float16, at half the size.")
     ] = False,
     allow_leakage: Annotated[
-        bool, typer.Option("--allow-leakage", help="Train even though some patients are in both splits.")
+        bool,
+        typer.Option("--allow-leakage", help="Train even though some patients or films are in both splits."),
     ] = False,
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an earlier training of this name saved.")
@@ -151,13 +155,16 @@ def train_(
             "patient, or insist with --allow-leakage",
             EXIT_USAGE,
         )
+    folder = settings.home / "training" / name
+    if restart or not (folder / STATE_FILE).exists():
+        # A training that goes on has passed.
+        _tell_copies(sources, (learned, watched), settings.max_image_pixels, allowed=allow_leakage)
     bits = bits or _measured(sources[0], learned, settings.max_image_pixels)
     begin = require_classifier(find_model(start, settings.models)) if start else None
     recipe = greyscale or (begin.card.pixels.greyscale if begin else "window")
     picture, valid_picture = (
         picture_reader(source, settings.max_image_pixels, recipe, bits) for source in sources
     )
-    folder = settings.home / "training" / name
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1, recipe)
         mean, std = sampled_statistics(learned.names, picture, pixels)
@@ -212,6 +219,27 @@ def train_(
 def _usual(word: str) -> str:
     """Return the finding that a word names, in the usual spelling if it is one of ChestX-ray14's."""
     return next((name for name in FINDINGS if key_of(name) == key_of(word)), word.strip())
+
+
+def _tell_copies(
+    sources: Sequence[ImageSource], splits: Sequence[Split], max_pixels: int, *, allowed: bool
+) -> None:
+    """Say how many validation images are films of the training split; end if any, unless that is allowed."""
+    here, there = (
+        Archive(source, split.names, split.patients) for source, split in zip(sources, splits, strict=True)
+    )
+    found = find_duplicates(here, there, max_pixels)
+    learned, watched = splits
+    copies = len({pair.other_image for pair in found.pairs})
+    say(f"films in both splits: {copies} of {len(watched)} validation images")
+    if copies and not allowed:
+        first = found.pairs[0]
+        fail(
+            f"{copies} of {len(watched)} images of {watched.manifest} are copies of images of "
+            f"{learned.manifest}, such as {first.other_image} of {first.image}: the validation figures would "
+            "be flattered; nightread duplicates lists them; leave them out, or insist with --allow-leakage",
+            EXIT_USAGE,
+        )
 
 
 def _measured(source: ImageSource, split: Split, max_pixels: int) -> int | None:
