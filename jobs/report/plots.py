@@ -357,7 +357,7 @@ def shifts(rows: Sequence[tuple[str, Row]]) -> str:
     """Draw the population stability index of each row of the view `drift`, named in words."""
     figure = Figure(figsize=(_FOREST_WIDTH, 0.55 + 0.235 * len(rows)))
     bottom, top = 0.42 / figure.get_figheight(), 1 - 0.06 / figure.get_figheight()
-    axes = figure.add_axes((0.42, bottom, 0.54, top - bottom))
+    axes = figure.add_axes((0.5, bottom, 0.46, top - bottom))
     spoken = []
     for place, (name, row) in enumerate(rows):
         colour = _ORANGE if row["shifted"] else _SOFT

@@ -142,7 +142,7 @@ def fade_the_heatmaps(browser: Chrome) -> None:
 
 def has_words_for_everything(browser: Chrome) -> None:
     """What a screen reader says: of pictures, headings, tables and links."""
-    pictures = "[...document.querySelectorAll('img, svg')]"
+    pictures = "[...document.querySelectorAll('img:not(.stack > .bare), svg')]"
     told = of_page(browser, pictures + ".map(one => one.alt || one.getAttribute('aria-label') || '')")
     assert len(told) > 4 * 14
     assert [text for text in told if len(text) < 30] == []

@@ -15,7 +15,7 @@ _PLOTTED: Final = 15
 
 _MEASURES: Final = {
     "probability": "Probability",
-    "over_threshold": "Share over the threshold",
+    "over_threshold": "Share over threshold",
     "feature_distance": "Distance of features",
     "picture_distance": "Distance of greys",
     "brightness": "Brightness",
