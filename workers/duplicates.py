@@ -183,7 +183,11 @@ class Reader:
             ]
             return likeness(*(future.result()[1] for future in reads))
 
-        search = Search(here.looks, None if here is there else there.looks, compare, self._threads)
+        others, known = None, []
+        if here is not there:
+            others, places = there.looks, {greys: place for place, greys in enumerate(there.same)}
+            known = [(place, places[greys]) for place, greys in enumerate(here.same) if greys in places]
+        search = Search(here.looks, others, compare, self._threads, known)
         for done, copies in enumerate(search, start=1):
             for copy in copies:
                 yield from _pairs_of(here, there, copy.picture, copy.other, copy.correlation)

@@ -4,7 +4,7 @@ Products of sketches, which are correlations, leave one of 5,000 pairs of films;
 tenth of these, an alignment of looks a hundredth. Only then are pictures read again.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -58,8 +58,9 @@ class Search:
         others: Looks | None,
         compare: Callable[[int, int], float],
         threads: ThreadPoolExecutor,
+        known: Sequence[tuple[int, int]] = (),
     ) -> None:
-        """Make the sketches."""
+        """Make the sketches. `known`: pairs of copies that are not to be found again."""
         self._within = others is None
         self._looks = looks
         self._others = looks if others is None else others
@@ -67,6 +68,8 @@ class Search:
         self._threads = threads
         self._first = 0 if others is None else len(looks)
         self._group = np.arange(self._first + len(self._others))
+        for picture, other in known:
+            self._link(picture, other)
         self._sketches = _all_sketches(looks, threads)
         self._other_sketches = self._sketches if others is None else _all_sketches(others, threads)
         rows, columns = (range(0, len(part), _BLOCK) for part in (looks, self._others))
@@ -105,15 +108,18 @@ class Search:
         unlinked: _Pairs = pairs[self._group[pairs[:, 0]] != self._group[self._first + pairs[:, 1]]]
         return unlinked
 
+    def _link(self, picture: int, other: int) -> None:
+        self._group[self._group == self._group[self._first + other]] = self._group[picture]
+
     def _copies(self, pairs: _Pairs) -> Iterator[Copy]:
         sketched = (self._sketches.part(pairs[:, 0]), self._other_sketches.part(pairs[:, 1]))
         pairs = pairs[shifted_likeness(*sketched) > NEARER]
         alike = self._threads.map(coarse_likeness, self._looks[pairs[:, 0]], self._others[pairs[:, 1]])
         close = np.abs(np.fromiter(alike, dtype=np.float64, count=len(pairs))) > CLOSE
         for picture, other in pairs[close].tolist():
-            one, two = self._group[picture], self._group[self._first + other]
-            if one != two and abs(correlation := self._compare(picture, other)) > COPY:
-                self._group[self._group == two] = one
+            linked = self._group[picture] == self._group[self._first + other]
+            if not linked and abs(correlation := self._compare(picture, other)) > COPY:
+                self._link(picture, other)
                 yield Copy(picture, other, correlation)
 
 

@@ -88,8 +88,9 @@ def look_at(picture: Picture) -> Look:
 
 def grey_values(picture: Picture) -> Values:
     """Return a picture's greys, (height, width): equal for a film as DICOM and what was exported of it."""
-    values = picture.values
-    return values if is_grey(values) else np.asarray(Image.fromarray(as_bytes(values)).convert("L"))
+    # Of a deep picture nobody knows which bits are used: rounded, a dark one would be nearly flat.
+    values = picture.values if picture.deep else as_bytes(picture.values)
+    return values if is_grey(values) else np.asarray(Image.fromarray(values).convert("L"))
 
 
 def sketches(looks: Looks) -> Sketches:
