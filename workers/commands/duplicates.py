@@ -166,7 +166,7 @@ def _summary(found: Duplicates, *, within: bool) -> str:
     others = len({pair.other_image for pair in found.pairs})
     what = f"{others:,} are copies of others" if within else f"{others:,} of the second are in the first"
     different = sum(pair.patients == "different" for pair in found.pairs)
-    named = f"; {different:,} pairs are of two patients by the manifest" if different else ""
+    named = f"; pairs of two patients by the manifest: {different:,}" if different else ""
     return f"{found.images:,} images; {what}{named}"
 
 
