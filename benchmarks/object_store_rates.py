@@ -2,10 +2,11 @@
 
     python benchmarks/object_store_rates.py [--images 192] [--latency 0.05] [--children 2]
 
-For each of: the demo's network by OpenVINO, and no network at all. Drawn phantoms of 1024 x 1024 go through
-the scorer as in a worker's child, batch by batch: each child's process claims nothing and writes no rows, as
-those cost the same whatever the source. `benchmarks/object_server.py` stands for the store; it waits for
-`--latency` seconds before each answer. The sources take turns, batch by batch.
+For each of: the demo's network by OpenVINO, no network, and reading alone. Drawn phantoms of 1024 x 1024, or
+small pictures that cost little to decode, go through the scorer as in a worker's child, batch by batch: each
+child's process claims nothing and writes no rows, as those cost the same whatever the source.
+`benchmarks/object_server.py` stands for the store; it waits for `--latency` seconds before each answer. The
+sources take turns, batch by batch.
 """
 
 import argparse
@@ -14,8 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,9 +29,11 @@ from config.cards.model import SHIPPED, read_model, require_classifier
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed
 from jobs.phantoms.archive import plan_archive, write_archive
+from jobs.sources.source import open_source
 from workers.inference.engine import Inference
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
+from workers.scoring.read_ahead import ReadAhead
 from workers.scoring.scorer import ScorerOptions
 
 _BATCH = 32
@@ -53,6 +56,7 @@ class _NoNetwork:
 
 
 _scorer: ClassificationScorer | None = None
+_readers = ThreadPoolExecutor(64)
 
 
 def _load(network: bool) -> None:
@@ -97,12 +101,25 @@ def _score(root: str, names: list[str]) -> float:
     return spent
 
 
+def _read(root: str, names: list[str]) -> float:
+    """Return the seconds that reading a batch takes, without decoding it."""
+    began = time.perf_counter()
+    reads = ReadAhead(_readers, open_source(root), names, 8 * _PIXELS)
+    for read in reads:
+        reads.free(read.result())
+    return time.perf_counter() - began
+
+
 def _rates(
-    pool: ProcessPoolExecutor, children: int, roots: dict[str, str], names: list[str]
+    pool: ProcessPoolExecutor,
+    work: Callable[[str, list[str]], float],
+    children: int,
+    roots: dict[str, str],
+    names: list[str],
 ) -> dict[str, float]:
     """Return each source's images/s; batch by batch they take turns, so that a busy machine befalls all."""
     batches = [names[first : first + _BATCH] for first in range(0, len(names), _BATCH)]
-    asked = [(place, pool.submit(_score, root, batch)) for batch in batches for place, root in roots.items()]
+    asked = [(place, pool.submit(work, root, batch)) for batch in batches for place, root in roots.items()]
     seconds = dict.fromkeys(roots, 0.0)
     for place, answer in asked:
         seconds[place] += answer.result()
@@ -146,10 +163,11 @@ def main() -> None:
         names = sorted(path.name for path in (films / "images").iterdir())
         small = _small(buckets / "small" / "images", 40 * _BATCH)
         with _served(buckets, given.latency):
-            for what, network, bucket, chosen in (
-                ("OpenVINO, 1024 x 1024", True, "films", names),
-                ("no network, 1024 x 1024", False, "films", names),
-                ("no network, 320 x 320", False, "small", small),
+            for what, work, network, bucket, chosen in (
+                ("OpenVINO, 1024 x 1024", _score, True, "films", names),
+                ("no network, 1024 x 1024", _score, False, "films", names),
+                ("no network, 320 x 320", _score, False, "small", small),
+                ("reading alone, 320 x 320", _read, False, "small", small),
             ):
                 roots = {"disk": str(buckets / bucket / "images"), "store": f"s3://{bucket}/images"}
                 pools = ProcessPoolExecutor(
@@ -157,8 +175,8 @@ def main() -> None:
                 )
                 with pools as pool:
                     # First the network is loaded, and the connections are opened.
-                    _rates(pool, given.children, roots, chosen[: given.children * _BATCH])
-                    rates = _rates(pool, given.children, roots, chosen)
+                    _rates(pool, work, given.children, roots, chosen[: given.children * _BATCH])
+                    rates = _rates(pool, work, given.children, roots, chosen)
                 disk, store = rates["disk"], rates["store"]
                 figures = f"disk {disk:.1f}, store {store:.1f} images/s, ratio {store / disk:.2f}"
                 print(f"{what}: {figures}", flush=True)
