@@ -3,11 +3,14 @@
 moto's server stands for a store; one that answers as a test tells it to, for a store's bad hours.
 """
 
+import json
+import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from object_store import SECRET, Bucket
@@ -204,6 +207,7 @@ class Answer:
         return f"<Error><Code>{self.code}</Code>{key}</Error>".encode() if self.code else self.body
 
 
+LIST = re.compile(r"[?&](?:list-type=2|comp=list)")
 EMPTY_LIST = Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
 OBJECT = {"ETag": '"1"', "Last-Modified": "Mon, 01 Jan 2024 00:00:00 GMT"}
 
@@ -223,7 +227,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.asked.append(self.path)
-            answer = server.lists if "list-type" in self.path else server.objects
+            answer = server.lists if LIST.search(self.path) else server.objects
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -363,3 +367,39 @@ def test_an_account_that_is_not_named_is_asked_for(monkeypatch: pytest.MonkeyPat
     monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
     with pytest.raises(SourceError, match="AZURE_STORAGE_ACCOUNT_NAME"):
         ObjectSource("az://films/images").require()
+
+
+MODIFIED = "<Last-Modified>Mon, 01 Jan 2024 00:00:00 GMT</Last-Modified>"
+GOOGLES_LIST = """<ListBucketResult><IsTruncated>false</IsTruncated><Contents><Key>images/a.png</Key>
+<LastModified>2024-01-01T00:00:00.000Z</LastModified><ETag>1</ETag><Size>17</Size></Contents></ListBucketResult>"""
+AZURES_LIST = f"""<?xml version="1.0"?><EnumerationResults><Blobs><Blob><Name>images/a.png</Name><Properties>
+{MODIFIED}<Etag>1</Etag><Content-Length>17</Content-Length><Content-Type>image/png</Content-Type></Properties>
+</Blob></Blobs><NextMarker/></EnumerationResults>"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "listed", "absent"), [("gs", GOOGLES_LIST, "NoSuchKey"), ("az", AZURES_LIST, "BlobNotFound")]
+)
+def test_the_other_stores_are_read_as_s3_is(
+    told: ToldServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, listed: str, absent: str
+) -> None:
+    key = {"client_email": "", "private_key": "", "private_key_id": ""}
+    service = tmp_path / "key.json"
+    service.write_text(json.dumps({**key, "gcs_base_url": told.url, "disable_oauth": True}), encoding="utf-8")
+    monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(service))
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "hospital")
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
+    monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", told.url)
+    for begin in ("GOOGLE", "AZURE"):
+        monkeypatch.setenv(f"{begin}_ALLOW_HTTP", "true")
+    told.lists = Answer(body=listed.encode())
+    source = ObjectSource(f"{scheme}://films/images")
+    source.require()
+    assert source.read("a.png", LIMIT).data == CONTENT
+    monkeypatch.setattr(objects, "_FEW", 0)
+    assert source.look_up(["a.png", "b.png"]).missing == ["b.png"]
+    told.objects = Answer(404, absent)
+    assert refusal(source, "b.png") is Reason.MISSING
+    told.objects = told.lists = Answer(403, "AuthorizationFailure")
+    with pytest.raises(SourceAwayError, match="refuses the credentials"):
+        source.read("a.png", LIMIT)
