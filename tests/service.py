@@ -4,7 +4,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from configparser import ConfigParser
 from dataclasses import dataclass, field
 
@@ -24,6 +24,17 @@ class Rules:
     prevent: frozenset[int]
     interval: float
     burst: int
+
+    def pause_after(self, code: int, starts: Sequence[float], now: float) -> float | None:
+        """Return the seconds until the next start after an end with `code`; None: the unit stays failed.
+
+        `starts` are the moments at which it was started, on the clock of `now`.
+        """
+        recent = [started for started in starts if now - started < self.interval]
+        stays = (
+            self.restart != "always" or code in self.prevent or (self.interval and len(recent) >= self.burst)
+        )
+        return None if stays else self.pause
 
 
 class Unit(ConfigParser):
@@ -78,17 +89,12 @@ class Service:
             if self._stopped.is_set():
                 return
             self.codes.append(code)
-            now = time.monotonic()
-            recent = [started for started in self._starts if now - started < self.rules.interval]
-            if (
-                self.rules.restart != "always"
-                or code in self.rules.prevent
-                or (self.rules.interval and len(recent) >= self.rules.burst)
-            ):
+            pause = self.rules.pause_after(code, self._starts, time.monotonic())
+            if pause is None:
                 self.state = "failed"
                 return
             self.state = "waiting"
-            if self._stopped.wait(self.rules.pause):
+            if self._stopped.wait(pause):
                 return
             self._starts.append(time.monotonic())
             self.process = self.start()

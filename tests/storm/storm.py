@@ -27,6 +27,7 @@ import psycopg
 import pytest
 import typer
 from proxy import CommitCutter
+from service import Rules, documented_rules
 from sqlalchemy import make_url, text
 from storm.disks import fill, mounted, unmount
 from support import (
@@ -59,6 +60,8 @@ PACE_SECONDS: Final = 0.35
 """A batch takes so long: with a network that answers at once, a fast machine's run would end in calm."""
 SHIFTED: Final = Path(__file__).parent / "shifted"
 """On PYTHONPATH, it moves a process' clock."""
+BACK_SECONDS: Final = 120.0
+"""Within so long after a fault, each worker works again; a lease, an outage and a start take 20 s."""
 STALL_SECONDS: Final = 180.0
 """No batch done for so long is a run that stands still: a promise broken, on the slowest machine too."""
 
@@ -154,13 +157,15 @@ class Planned:
 
 @dataclass(slots=True)
 class Service:
-    """A command that is started again whenever it has ended, as systemd or Docker would."""
+    """A command that is started again whenever it has ended, by the rules of the documented systemd unit."""
 
     name: str
     arguments: tuple[str, ...]
     process: subprocess.Popen[bytes]
     expected: bool = False  # its end: the storm killed it
     clock: float = 0.0  # seconds by which it is ahead when it is started next
+    starts: list[float] = field(default_factory=lambda: [time.monotonic()])
+    due: float | None = None  # when it is started again; None while it runs
 
     def family(self) -> list[psutil.Process]:
         """The process and all its descendants."""
@@ -197,6 +202,7 @@ class Storm:
     told: list[str] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     own_restarts: Counter[str] = field(default_factory=Counter)
+    rules: Rules = field(default_factory=documented_rules)
     run_id: int = 0
     seconds: float = 0.0
     attempts: str = ""
@@ -255,10 +261,22 @@ class Storm:
             code = service.process.poll()
             if code is None or (service.name == "producer" and code == 0):
                 continue
-            if not service.expected:
-                self.own_restarts[service.name] += 1
-                self.tell(f"{service.name} ended by itself with {code}; started again")
-            service.expected = False
+            now = time.monotonic()
+            if service.due is None:
+                if not service.expected:
+                    self.own_restarts[service.name] += 1
+                    self.tell(f"{service.name} ended by itself with {code}")
+                service.expected = False
+                pause = self.rules.pause_after(code, service.starts, now)
+                if pause is None:
+                    pytest.fail(
+                        f"{service.name} ended with {code}, after which its unit is not started again"
+                    )
+                service.due = now + pause
+            if now < service.due:
+                continue
+            service.due = None
+            service.starts.append(now)
             service.process = self.start(service.arguments, service.clock)
             service.clock = 0.0
         if self.frozen is not None:
@@ -266,11 +284,13 @@ class Storm:
             if self.held(processes) == 0 and time.monotonic() - since > 2 * LEASE_SECONDS:
                 self.thaw()
 
-    def held(self, processes: list[psutil.Process]) -> int | None:
-        """Count the batches that the ledger has some processes work on."""
+    def held(self, processes: list[psutil.Process], *, live: bool = False) -> int | None:
+        """Count the batches that the ledger has some processes work on; `live`: under leases that last."""
         rows = self.ask(
-            "SELECT count(*) FROM batch WHERE state = 'running' AND split_part(worker, ':', 2) = ANY(%s)",
+            "SELECT count(*) FROM batch WHERE state = 'running' AND split_part(worker, ':', 2) = ANY(%s)"
+            " AND (NOT %s OR lease_expires_at > extract(epoch FROM clock_timestamp()))",
             [str(process.pid) for process in processes],
+            live,
         )
         return rows[0][0] if rows else None
 
@@ -320,8 +340,8 @@ class Storm:
 
     # --- the way of a storm
 
-    def rage(self) -> None:
-        """Submit, start everything, strike as planned, and wait for the producer's good end."""
+    def begin(self) -> None:
+        """Submit, and start everything."""
         manifest = write_manifest(self.command.home / "manifest.csv", self.images)
         order = ("--images", str(self.command.home), "--model", "stub", "--batch-size", str(BATCH))
         submitted = self.command.run("submit", str(manifest), *order)
@@ -332,12 +352,35 @@ class Storm:
             self.serve(name, "worker", "--model", "stub", "--children", str(CHILDREN), "--name", f"{name}@%h")
         self.serve("beat", "beat")
         self.serve("producer", "resume", str(self.run_id))
+
+    def strike(self, kind: str) -> None:
+        """Let one fault happen."""
+        self.tell(f"{self.done()} batches done: {kind}: {FAULTS[kind](self)}")
+
+    def until_all_work(self) -> None:
+        """Wait until every worker runs, and has held a batch's lease since this began."""
+        idle = {worker.name for worker in self.workers()}
+        end = time.monotonic() + BACK_SECONDS
+
+        def all_work() -> bool:
+            for worker in self.workers():
+                if worker.due is None and self.held(worker.pool(), live=True):
+                    idle.discard(worker.name)
+            if time.monotonic() > end:
+                pytest.fail(f"{', '.join(sorted(idle))} did not work again within {BACK_SECONDS} s")
+            return not idle
+
+        self.until(all_work, "all workers work")
+
+    def rage(self) -> None:
+        """Begin, strike as planned, and wait for the producer's good end."""
+        self.begin()
         for fault in self.schedule:
             self.until(partial(self._has_done, fault.batches), f"{fault.batches} batches for {fault.kind}")
             if self.status() not in {None, "running"}:
                 self.tell(f"{fault.kind}: TOO LATE, the run has ended")
                 continue
-            self.tell(f"{self.done()} batches done: {fault.kind}: {FAULTS[fault.kind](self)}")
+            self.strike(fault.kind)
         self.until(self._evaluation_has_begun, "the evaluation begins")
         self.tell(f"evaluation: {kill_evaluator(self)}")
         self.until(lambda: self.named("producer").process.poll() == 0, "the producer ends well")
