@@ -1,9 +1,7 @@
 """The command `nightread worker`: a Celery process whose children score what is queued."""
 
-import logging
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -93,11 +91,9 @@ def worker(
 
 def _run_until_stopped(work: Callable[[list[str]], None], arguments: list[str]) -> None:
     """Run a Celery worker; one that lost its broker ends its batches and starts again under the same id."""
-    from celery.worker import state
+    from workers.runtime.consumer import begin_again, lost_broker
 
     work(arguments)
-    if state.should_stop is not None or state.should_terminate is not None:
-        return  # by a signal, or a command from outside
-    logging.getLogger(__name__).warning("the connection to the broker was lost; starting again")
-    time.sleep(1)  # a worker that cannot run at all must not fill the log
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves
+    if lost_broker():
+        time.sleep(1)  # a worker that cannot run at all must not fill the log
+        begin_again()

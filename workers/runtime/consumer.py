@@ -1,9 +1,13 @@
 """A worker's side of the queue: only messages in Nightread's form reach a task, others are dropped."""
 
 import logging
+import os
+import sys
 from collections.abc import Callable
-from typing import Final
+from threading import Timer
+from typing import Final, NoReturn
 
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.control import Panel
 from kombu.message import Message
@@ -14,6 +18,9 @@ log = logging.getLogger(__name__)
 
 _TASKS: Final = frozenset({SCORE_BATCH, EVALUATE, RECONCILE})
 _LONGEST_TEXT: Final = 200
+
+_END_SECONDS: Final = 120.0
+"""So long a worker that lost its broker may take to end its batches; it begins again then at the latest."""
 
 _ANSWERED: Final = (
     *("active", "active_queues", "conf", "enable_events", "ping"),
@@ -36,6 +43,20 @@ class StrictConsumer(Consumer):
             del Panel.data[command]
         super().__init__(*args, **kwargs)
 
+    def start(self) -> None:
+        """Consume until the worker is to end; where it lost its broker, it ends within `_END_SECONDS`.
+
+        Celery's shutdown, seen to wait for a child that waits for it, cannot be relied on to come to an end.
+        """
+        try:
+            super().start()
+        except SystemExit:
+            if lost_broker():
+                last = Timer(_END_SECONDS, begin_again)
+                last.daemon = True
+                last.start()
+            raise
+
     def create_task_handler(self, *args: object, **kwargs: object) -> Callable[[Message], None]:
         """Return the function that takes a message off the queue."""
         handle = super().create_task_handler(*args, **kwargs)
@@ -51,6 +72,17 @@ class StrictConsumer(Consumer):
             handle(message)
 
         return on_message
+
+
+def lost_broker() -> bool:
+    """Return whether a worker that ends does so by itself: by no signal and no command from outside."""
+    return state.should_stop is None and state.should_terminate is None
+
+
+def begin_again() -> NoReturn:
+    """Start the worker again in this process, under the same id; children at work end their batches alone."""
+    log.warning("the connection to the broker was lost; starting again")
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves
 
 
 def _is_short_line(text: str) -> bool:

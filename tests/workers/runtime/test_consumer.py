@@ -1,11 +1,17 @@
 """Which messages a worker takes: a stand-in for Celery's, since only its headers and body are looked at."""
 
+from threading import Event, Timer
+from threading import enumerate as threads
 from typing import Any
 
 import pytest
+from celery.exceptions import WorkerShutdown
+from celery.worker import state
+from celery.worker.consumer import Consumer
 
 from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
-from workers.runtime.consumer import _our_headers
+from workers.runtime import consumer
+from workers.runtime.consumer import StrictConsumer, _our_headers
 
 NO_CANVAS = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -69,3 +75,37 @@ def test_a_message_without_a_header_is_none_of_ours() -> None:
     message = FakeMessage()
     del message.headers["argsrepr"]
     assert _our_headers(message) is None
+
+
+@pytest.fixture
+def ending(monkeypatch: pytest.MonkeyPatch) -> Event:
+    """A consumer's end, after which it shall begin again at once; set when it does."""
+    begun = Event()
+
+    def end(_: Consumer) -> None:
+        raise WorkerShutdown(1)
+
+    monkeypatch.setattr(Consumer, "start", end)
+    monkeypatch.setattr(consumer, "_END_SECONDS", 0.0)
+    monkeypatch.setattr(consumer, "begin_again", begun.set)
+    return begun
+
+
+def end_it() -> None:
+    with pytest.raises(WorkerShutdown):
+        StrictConsumer.__new__(StrictConsumer).start()
+
+
+def test_a_worker_that_lost_its_broker_begins_again_though_its_end_does_not_come(ending: Event) -> None:
+    end_it()
+    assert ending.wait(30)
+
+
+@pytest.mark.parametrize("told", ["should_stop", "should_terminate"])
+def test_a_worker_that_was_told_to_end_does_not_begin_again(
+    ending: Event, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setattr(state, told, 0)
+    end_it()
+    assert [thread for thread in threads() if isinstance(thread, Timer)] == []
+    assert not ending.is_set()
