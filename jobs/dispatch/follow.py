@@ -72,7 +72,9 @@ class _Waiting:
     def say(self, error: object) -> None:
         if not self._said:
             with suppress(OSError):  # its file may be on the disk that is full; what is buffered follows
-                self._console.print(shown(f"waiting: {error}"), style="yellow", highlight=False)
+                self._console.print(
+                    shown(f"waiting: {error}"), style="yellow", highlight=False, soft_wrap=True
+                )
         self._said = True
 
     def end(self) -> None:

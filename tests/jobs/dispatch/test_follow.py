@@ -23,6 +23,7 @@ from db.states import RunStatus
 from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED
 from jobs.dispatch import follow as module
 from jobs.dispatch.follow import _pace, claimed, finish, follow, starting
+from jobs.errors import AwayError
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +80,17 @@ def test_a_database_that_is_away_is_told_once_until_it_answers_again(
     tick = ticks(away, away, away, nothing, away, away, lambda: runs.cancel(sqlite, run_id))
     assert follow(sqlite, run_id, console, tick).settled
     assert printed(console).count("waiting: the database does not answer: connection refused") == 2
+
+
+def test_what_is_waited_for_is_one_line_however_long_it_is(
+    sqlite: Database, run_id: int, console: Console
+) -> None:
+    def long() -> None:
+        raise AwayError("the broker cannot go on now: " + "its disk is full " * 30)
+
+    follow(sqlite, run_id, console, ticks(long, lambda: runs.cancel(sqlite, run_id)))
+    (line,) = [line for line in printed(console).splitlines() if "waiting" in line and "full" in line]
+    assert line.count("full") == 30
 
 
 def test_without_a_terminal_each_change_is_one_line_with_its_time(
