@@ -50,7 +50,7 @@ def test_the_file_follows_the_compose_specification() -> None:
 
 
 def test_every_service_is_there() -> None:
-    assert set(SERVICES) == OURS | {"valkey", "postgres"}
+    assert set(SERVICES) == OURS | {"valkey", "postgres", "orthanc"}
 
 
 @pytest.mark.parametrize("name", sorted(SECRETS | FOLDERS))
@@ -172,7 +172,7 @@ def test_a_worker_may_finish_its_batch_before_docker_kills_it() -> None:
 
 def test_the_stack_without_a_profile_needs_no_gpu() -> None:
     profiles = {name: service.get("profiles") for name, service in SERVICES.items() if "profiles" in service}
-    assert profiles == {"worker": ["gpu"], "worker-cpu": ["cpu"], "nightread": ["tools"]}
+    assert profiles == {"worker": ["gpu"], "worker-cpu": ["cpu"], "nightread": ["tools"], "orthanc": ["pacs"]}
     assert {name for name, service in SERVICES.items() if "deploy" in service} == {"worker"}
     (device,) = SERVICES["worker"]["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
@@ -205,6 +205,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
     assert waits == {
         "valkey": {},
         "postgres": {},
+        "orthanc": {},
         "migrate": {"postgres": "service_healthy"},
         "worker": everything,
         "worker-cpu": everything,
@@ -215,7 +216,7 @@ def test_nothing_starts_before_what_it_needs() -> None:
 
 
 def test_images_from_elsewhere_have_a_version() -> None:
-    for name in ("valkey", "postgres"):
+    for name in ("valkey", "postgres", "orthanc"):
         assert re.search(r":\d+", SERVICES[name]["image"]), name
     # Where version 18 keeps its data; in .../data, as up to 17, the volume would stay empty.
     assert _mounts(SERVICES["postgres"])["/var/lib/postgresql"] == ("database", False)

@@ -1,6 +1,7 @@
 """The whole round: films in a PACS are found, fetched and scored, and the results stand beside them in it."""
 
 import io
+import re
 from pathlib import Path
 
 import highdicom
@@ -9,7 +10,7 @@ import pytest
 from orthanc import Orthanc
 from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
-from support import Nightread
+from support import ROOT, Nightread
 
 from jobs.phantoms.archive import plan_archive, write_archive
 
@@ -23,9 +24,23 @@ def kept(pacs: Orthanc) -> list[Dataset]:
     return [dcmread(io.BytesIO(pacs.content(f"/instances/{key}/file"))) for key in pacs.get("/instances")]
 
 
+def documented(pacs: Orthanc) -> list[list[str]]:
+    """The commands of docs/pacs.md that are about results, as they stand there, with a PACS that there is."""
+    page = (ROOT / "docs" / "pacs.md").read_text(encoding="utf-8")
+    results = page[page.index("## Results as DICOM objects") :]
+    there = {"PACS@pacs.example:104": pacs.dicom, "dicomweb+https://pacs.example/dicom-web": pacs.dicomweb}
+    found = [
+        [there.get(word, "1" if word == "7" else word) for word in line.split()]
+        for line in re.findall(r"^\$ nightread (.+)$", results, re.MULTILINE)
+    ]
+    commands = [words for words in found if words[0] != "score"]
+    assert {words[0] for words in commands} == {"export", "send", "deliveries"}
+    return commands
+
+
 @pytest.mark.timeout(900)
 def test_films_go_out_of_a_pacs_and_their_results_into_it(
-    nightread: Nightread, orthanc: Orthanc, tmp_path: Path
+    nightread: Nightread, orthanc: Orthanc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "films"
     write_archive(folder, plan_archive(IMAGES, 5, ending="dcm"))
@@ -43,9 +58,13 @@ def test_films_go_out_of_a_pacs_and_their_results_into_it(
     boxes = nightread.sql("SELECT * FROM heatmaps WHERE probability >= threshold AND box_x IS NOT NULL")
     assert boxes
 
-    for target in (orthanc.dicom, orthanc.dicomweb):
-        done = nightread.run("send", "last", "--to", target)
-        assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    for command in documented(orthanc):
+        done = nightread.call(*command)
+        assert done.returncode == 0, (command, done.stderr)
+    assert len(list((tmp_path / "reports").rglob("*.dcm"))) == IMAGES
+    done = nightread.call("send", "last", "--to", orthanc.dicomweb)
+    assert done.returncode == 0, done.stderr
     rows = nightread.sql("SELECT * FROM deliveries")
     assert {row["state"] for row in rows} == {"sent"}
     assert {row["kind"] for row in rows} == {"dicom-sr", "dicom-sc", "dicom-gsps"}

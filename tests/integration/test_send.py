@@ -10,6 +10,7 @@ import pytest
 from orthanc import Orthanc
 from pydicom import Dataset, dcmread
 from results_support import COMPLETE, complete_film, small
+from sqlalchemy import text
 from support import Nightread, close_run, eventually, make_run, score_batches
 
 pytestmark = pytest.mark.processes
@@ -162,6 +163,18 @@ def test_pictures_and_missing_films_cost_only_themselves(scored: Nightread, pacs
     done = scored.call("send", "1", "--to", pacs.dicom, "--format", "dicom-sr", "--again")
     assert done.returncode == 0, done.stderr
     assert len(results(pacs)) == 3
+
+
+def test_an_archive_that_is_not_there_is_said_before_anything_is_queued(
+    scored: Nightread, pacs: Orthanc
+) -> None:
+    database = scored.database()
+    with database.write() as connection:
+        connection.execute(text("UPDATE archive SET root = '/nowhere/there'"))
+    done = scored.call("send", "1", "--to", pacs.dicom, "--format", "dicom-sr")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "/nowhere/there" in done.stderr
+    assert scored.sql("SELECT * FROM deliveries") == []
 
 
 def test_nothing_of_a_patient_and_no_secret_is_in_what_is_written(scored: Nightread, pacs: Orthanc) -> None:

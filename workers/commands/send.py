@@ -17,6 +17,7 @@ from jobs.console import EXIT_SOME_FAILED, EXIT_USAGE, err, fail, note, say, sho
 from jobs.deliveries.deliver import NOT_DICOM, Patience, deliver
 from jobs.deliveries.kinds import KINDS, Kind, KindError, require_kinds
 from jobs.deliveries.peer import peer_of
+from jobs.sources.source import open_source
 
 app = typer.Typer()
 
@@ -117,7 +118,9 @@ def send_results(
     with peer_of(to, settings, tls=tls) as peer:
         from workers.outputs.dicom.deliver import maker  # noqa: PLC0415
 
-        make = maker(run_origin(database, run), settings.max_image_pixels, processes)
+        origin = run_origin(database, run)
+        open_source(origin.root).require()  # else each film would seem to be missing
+        make = maker(origin, settings.max_image_pixels, processes)
         with err.status(shown(f"sending to {peer.target}")) as status:
             deliver(
                 database,
