@@ -4,6 +4,7 @@ The view `failures` holds these words; docs/failures.md says what to do about ea
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Stage(StrEnum):
@@ -54,6 +55,16 @@ class Reason(StrEnum):
     """An imported file has no number for it."""
     WORKER_DIED = "worker_died"
     """Each worker that had this image alone died."""
+
+
+_LATER: Final = {
+    Reason.UNLIKE: Stage.SCORE,
+    Reason.NOT_FINITE: Stage.SCORE,
+    Reason.NO_SCORE: Stage.IMPORT,
+    Reason.WORKER_DIED: Stage.WORKER,
+}
+STAGE_OF: Final = {reason: _LATER.get(reason, Stage.READ) for reason in Reason}
+"""Where an image fails for each reason."""
 
 
 class ImageUnusableError(Exception):

@@ -63,7 +63,9 @@ EXPORTS: Final[Mapping[What, Export]] = {
         },
         ("image_index", "finding"),
     ),
-    "failures": Export({**_IMAGE, "stage": "word", "reason": "word", "message": "string"}, ("image_index",)),
+    "failures": Export(
+        {**_IMAGE, "stage": "word", "reason": "word", "message": "string", "tag": "string"}, ("image_index",)
+    ),
     "heatmaps": Export(
         {
             **_IMAGE,

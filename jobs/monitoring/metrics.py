@@ -11,6 +11,7 @@ from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Gauge
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from config.failures import STAGE_OF
 from db.database import Database, DriverError
 from db.errors import DatabaseAwayError, DatabaseError
 from db.measures import Measures, measure
@@ -71,7 +72,9 @@ def _queue_length(broker: Broker) -> int | None:
 def _of_ledger(measures: Measures) -> Iterator[Metric]:
     yield CounterMetricFamily("nightread_images_scored", "Images that were scored.", measures.scored)
     failed = CounterMetricFamily("nightread_images_failed", "Images that failed.", labels=["stage", "reason"])
-    for labels, count in sorted(measures.failed.items()):
+    # From the beginning, at 0: of a series that begins with its first failures Prometheus sees no increase.
+    none = {(str(stage), str(reason)): 0 for reason, stage in STAGE_OF.items()}
+    for labels, count in sorted((none | measures.failed).items()):
         failed.add_metric(labels, count)
     yield failed
     yield _by_state("nightread_runs", "Runs by status.", "status", measures.runs)

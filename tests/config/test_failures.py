@@ -5,7 +5,7 @@ import re
 import pytest
 from support import ROOT, documented_failures
 
-from config.failures import Reason, Stage
+from config.failures import STAGE_OF, Reason, Stage
 
 SOURCES = [path for folder in ("db", "jobs", "workers") for path in (ROOT / folder).rglob("*.py")]
 READERS = [ROOT / "jobs" / "sources", ROOT / "workers" / "inference"]
@@ -22,6 +22,7 @@ def test_the_page_has_every_reason_once_under_its_stage_and_no_other() -> None:
         if any(path.is_relative_to(folder) for folder in READERS):
             given |= {(Stage.READ, Reason[name]) for name in re.findall(r"\bReason\.(\w+)", text)}
     assert given == set(documented_failures())
+    assert {(stage, reason) for reason, stage in STAGE_OF.items()} == given
 
 
 @pytest.mark.parametrize("word", [*Reason, *Stage])

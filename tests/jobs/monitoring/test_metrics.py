@@ -10,7 +10,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from support import ROOT, Nightread, QueueServer, free_port, make_run, score_batches
+from support import ROOT, Nightread, QueueServer, documented_failures, free_port, make_run, score_batches
 
 from config.failures import Reason, Stage
 from db.database import Database
@@ -79,6 +79,13 @@ def test_ledger_and_queue_are_read_by_prometheus_own_parser(
         for name, label, words in re.findall(r'(nightread_\w+)\{(\w+)=~"([\w|]+)"\}', expression):
             for word in words.split("|"):
                 assert sample(name, **{label: word}) in samples, title
+
+
+def test_each_reason_is_0_before_the_first_failure(sqlite: Database) -> None:
+    samples, _ = read(sqlite, None)
+    failed = {key: count for key, count in samples.items() if key[0] == "nightread_images_failed_total"}
+    assert set(failed.values()) == {0}
+    assert len(failed) == len(documented_failures())
 
 
 def test_no_label_says_whose_images_they_are(sqlite: Database, tmp_path: Path) -> None:
