@@ -68,7 +68,7 @@ class Manifest:
         Raises TableError where the file cannot be read.
         """
         self.path = path
-        self.origin = origin if isinstance(origin, str) else str(path.resolve())
+        self._origin = origin
         self._told = options or ReadOptions()
         self._opened = open_tables(path, self._told, findings, root)
         self._table = self._opened.table
@@ -97,6 +97,11 @@ class Manifest:
             how += [self.reading.layout, self.reading.columns["image"], *self._opened.shape.notes]
             how += [fingerprint_of(path, []) for path in self._opened.joined]
         return fingerprint_of(self._table.path, how)
+
+    @property
+    def origin(self) -> str:
+        """Where it lies: a path without links, or the URI of which it is a copy."""
+        return self._origin if isinstance(self._origin, str) else str(self.path.resolve())
 
     def __iter__(self) -> Iterator[ManifestRow]:
         """Stream the rows in the file's order; raise TableError at the first bad one."""

@@ -19,7 +19,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "manifest": Entry(
         "jobs.commands.manifest",
         PANEL_RUN,
-        "Make a manifest of a folder: its frontal chest radiographs, with patients, views, ages and UIDs.",
+        "Make a manifest of a folder or a PACS: its frontal chest radiographs, with what their files say.",
     ),
     "resume": Entry(
         "jobs.commands.resume",
