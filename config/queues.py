@@ -4,6 +4,7 @@ Every limit follows from LONGEST_BATCH_SECONDS, and each setting has its reason 
 stays correct without any of them; they only decide how soon work continues after a process died.
 """
 
+import socket
 from collections.abc import Mapping
 from typing import Final
 
@@ -102,3 +103,8 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, object]:
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def worker_name(name: str) -> str:
+    """Return the whole name of a worker, NAME@HOST; without a host it is one of this machine's."""
+    return (name if "@" in name else f"{name}@%h").replace("%h", socket.gethostname())

@@ -1,11 +1,11 @@
 """The commands `nightread health`: is a worker or beat well? For what watches over processes."""
 
-import socket
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from config.queues import worker_name
 from config.settings import Settings
 from jobs.commands.options import NEEDS_BROKER
 from jobs.commands.session import quiet_settings
@@ -26,7 +26,11 @@ ReadyOption = Annotated[
 @app.command(epilog=NEEDS_BROKER)
 def worker(
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Its name, as `nightread worker --name`; %h is the host.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Its name, as `nightread worker --name`; without @HOST on this machine, whose name is %h.",
+        ),
     ] = "nightread@%h",
     timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="How long it may take to answer.")
@@ -41,7 +45,7 @@ def worker(
     Example: nightread health worker --ready
     """
     broker, _ = _broker()
-    _end(health.worker(broker, name.replace("%h", socket.gethostname()), timeout, ready=ready))
+    _end(health.worker(broker, worker_name(name), timeout, ready=ready))
 
 
 @app.command(epilog=NEEDS_BROKER)

@@ -11,7 +11,7 @@ import typer
 from config.cards.model import find_model
 from config.logs import configure_logging
 from config.machine import children_and_threads
-from config.queues import CONTROL_QUEUE, SCORE_QUEUE
+from config.queues import CONTROL_QUEUE, SCORE_QUEUE, worker_name
 from config.settings import load_settings
 from jobs.commands.options import NEEDS_BROKER
 from jobs.commands.session import open_database
@@ -38,7 +38,10 @@ def worker(
         typer.Option(help="What runs the network. Default: NIGHTREAD_ENGINE."),
     ] = None,
     name: Annotated[
-        str, typer.Option(metavar="NAME", help="Name in Flower; %h is the host.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Name in Flower; without @HOST that of this machine, %h, is added."
+        ),
     ] = "nightread@%h",
 ) -> None:
     """Start a worker: it loads a model, checks it against its card, and scores what is queued.
@@ -80,7 +83,7 @@ def worker(
             f"--concurrency={count}",
             "--pool=prefork",
             f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
-            f"--hostname={name}",
+            f"--hostname={worker_name(name)}",
             f"--loglevel={settings.log_level}",
             # The ledger says what there is to do; workers need not know about each other.
             "--without-mingle",

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def test_a_worker_is_alive_before_it_is_ready_and_not_ready_without_its_broker(
     worker.send_signal(signal.SIGKILL)
     cluster.ends(worker)
     eventually(lambda: answer(cluster, "worker", "--timeout", "2")[0] == 1, what="the dead worker is found")
+
+
+def test_a_worker_with_a_name_of_its_own_is_asked_by_that_name(cluster: Nightread) -> None:
+    worker = cluster.start("worker", "--model", "stub", "--children", "1", "--name", "night")
+    eventually(lambda: answer(cluster, "worker", "--name", "night")[0] == 0, what="the worker answers")
+    for name in ("night@%h", f"night@{socket.gethostname()}"):
+        assert answer(cluster, "worker", "--name", name)[0] == 0
+    assert answer(cluster, "worker", "--timeout", "1")[0] == 1
+    assert worker.poll() is None
 
 
 def test_beat_is_well_while_it_ticks(cluster: Nightread, queue_server: QueueServer) -> None:
