@@ -26,6 +26,8 @@ def remember(settings: Settings, card: Card) -> None:
 @inspect_command(name=IDENTITY)
 def identity(state: AttributeDict) -> dict[str, str]:
     """Answer a question by broadcast: what the worker started with, and how many children still start."""
-    # Celery keeps no public count of them.
-    starting = len(state.consumer.pool._pool._waiting_to_start)  # noqa: SLF001
+    # Celery keeps no public count of them. Of the children that it starts with itself it does not even note
+    # that they are waited for: only where to write to each one that has said that it is up.
+    pool = state.consumer.pool._pool  # noqa: SLF001
+    starting = sum(pool._fileno_to_inq.get(child.inqW_fd) is not child for child in pool._pool)  # noqa: SLF001
     return {**_known, "starting": str(starting)}

@@ -7,12 +7,18 @@ import socket
 import time
 from pathlib import Path
 
+import psutil
 from support import Nightread, QueueServer, eventually, write_manifest
 
 
 def answer(command: Nightread, *asked: str) -> tuple[int, str]:
     done = command.call("health", *asked)
     return done.returncode, done.stdout + done.stderr
+
+
+def children_of(pid: int) -> list[psutil.Process]:
+    """The processes that a worker has for its batches."""
+    return [child for child in psutil.Process(pid).children() if "spawn_main" in " ".join(child.cmdline())]
 
 
 def test_a_worker_is_alive_before_it_is_ready_and_not_ready_without_its_broker(
@@ -22,6 +28,12 @@ def test_a_worker_is_alive_before_it_is_ready_and_not_ready_without_its_broker(
     assert (code, "does not answer within 1 s" in said) == (1, True)
 
     worker = cluster.start("worker", "--model", "stub", "--children", "1")
+    child = eventually(lambda: children_of(worker.pid), what="the worker has a child")[0]
+    child.suspend()
+    eventually(lambda: answer(cluster, "worker", "--timeout", "1")[0] == 0, what="the worker answers")
+    code, said = answer(cluster, "worker", "--ready")
+    assert (code, "1 of its children still load their model" in said) == (1, True)
+    child.resume()
     eventually(lambda: answer(cluster, "worker", "--ready")[0] == 0, what="the worker is ready")
     code, said = answer(cluster, "worker")
     assert code == 0
