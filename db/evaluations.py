@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import Connection, Table, and_, insert, or_, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
 
 from db import leases
 from db.alerts import RegressionCheck, raise_drift, raise_loss, raise_unevaluated
@@ -187,6 +187,21 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
         return again + len(spent)
 
 
+def _lacks_only(held: EvaluationClaim) -> ColumnElement[bool]:
+    """Select the run of an evaluation by its own labels if it is broken for the lack of just that."""
+    failed = select(evaluation.c.id).where(
+        evaluation.c.run_id == held.run_id,
+        evaluation.c.closes_run,
+        evaluation.c.state == EvaluationState.FAILED,
+    )
+    return and_(
+        run.c.id == held.run_id,
+        run.c.status == RunStatus.BROKEN,
+        run.c.manifest_id == held.label_manifest_id,
+        failed.exists(),
+    )
+
+
 def complete_evaluation(
     database: Database,
     held: EvaluationClaim,
@@ -218,6 +233,12 @@ def complete_evaluation(
                 update(run)
                 .where(run.c.id == held.run_id, run.c.status == RunStatus.EVALUATING)
                 .values(status=RunStatus.COMPLETE, finished_at=now)
+            )
+        else:
+            connection.execute(
+                update(run)
+                .where(_lacks_only(held))
+                .values(status=RunStatus.COMPLETE, message=None, finished_at=now)
             )
         if check is not None:
             raise_loss(connection, check)

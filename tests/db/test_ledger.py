@@ -384,3 +384,18 @@ def test_an_evaluation_whose_worker_died_is_due_again_and_given_up_at_the_cap(
     assert "evaluation failed 3 times" in str(progress.message)
     with database.read() as connection:
         assert connection.execute(text("SELECT message FROM evaluations")).scalar_one() == progress.message
+    # Once the cause is mended, an evaluation by the same labels is all that the run lacked.
+    asked = evaluations.EvaluationRequest(manifest_of_run(database, run_id), "manifest")
+    with database.write() as connection:
+        again = evaluations.ask(connection, run_id, asked)
+    held = evaluations.claim_evaluation(database, again, LEASE)
+    assert held is not None
+    assert evaluations.complete_evaluation(database, held, figures(1))
+    progress = queries.progress(database, run_id)
+    assert (progress.status, progress.message) == ("complete", None)
+
+
+def manifest_of_run(database: Database, run_id: int) -> int:
+    with database.read() as connection:
+        found: int = connection.execute(select(run.c.manifest_id).where(run.c.id == run_id)).scalar_one()
+        return found
