@@ -81,10 +81,13 @@ def take_pending(database: Database, limit: int, run_id: int | None = None) -> l
     )
     if run_id is not None:
         chosen = chosen.where(batch.c.run_id == run_id)
+    # In a WITH, which PostgreSQL evaluates once as it locks rows. It was seen to evaluate a subquery for each
+    # row instead, and each time to pass over what it had changed before: all batches were taken, not `limit`.
+    picked = chosen.cte("picked")
     with database.write() as connection:
         taken = connection.execute(
             update(batch)
-            .where(batch.c.id.in_(chosen.scalar_subquery()), batch.c.state == BatchState.PENDING)
+            .where(batch.c.id.in_(select(picked.c.id)), batch.c.state == BatchState.PENDING)
             .values(state=BatchState.QUEUED, sent_at=clock())
             .returning(
                 batch.c.id,

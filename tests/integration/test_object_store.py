@@ -38,9 +38,10 @@ class FolderServer:
         assert int(self.process.stdout.readline()) == self.port
 
     def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+            self.process = None
 
 
 @pytest.fixture
@@ -86,18 +87,19 @@ def test_a_bucket_gives_the_scores_of_the_disk_and_its_servers_death_costs_no_im
     served.kill()
     said = eventually(waits, 120, "the run says what it waits for")
     assert said.startswith("s3://films/images: ")
-    assert f"waits: {said}" in " ".join(nightread.call("status", "1").stderr.split())
+    assert f"waiting: {said}" in " ".join(nightread.call("status", "1").stderr.split())
     shown = [
         argument for process in psutil.process_iter(["cmdline"]) for argument in process.info["cmdline"] or ()
     ]
     assert not any(SECRET in argument for argument in shown)
     assert run.poll() is None, nightread.logs()
+    log = nightread.home / "score.0.log"
+    eventually(lambda: f"waiting: {said}" in log.read_text(), 60, "the command says so, too")
     served.start()
     assert nightread.ends(run, 400) == 0, nightread.logs()
     ended = queries.progress(database, 1)
     assert (ended.status, ended.scored, ended.failed, ended.waits_for) == ("complete", IMAGES, 0, None)
-    log = (nightread.home / "score.0.log").read_text()
-    assert log.count(f"waiting: {said}") == 1, log
+    assert log.read_text().count(f"waiting: {said}") == 1, log.read_text()
     assert "Traceback" not in nightread.logs()
 
     local = nightread.run("score", films / "manifest.csv", "--images", films / "images", timeout=400)
