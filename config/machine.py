@@ -1,6 +1,7 @@
-"""What a worker makes of this machine: its GPUs, and how many processes of how many threads."""
+"""What a process makes of this machine: its GPUs, how many processes of how many threads, and itself."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +19,17 @@ def gpu_ids() -> list[str]:
     return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
 
 
+def cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def children_and_threads(settings: Settings) -> tuple[int, int]:
     """Return the number of children and of threads in each.
 
     One child per GPU, or one per core without a GPU: two children of one thread were measured at 10.8
     images/s where one child of two threads reached 10.1. Fewer where the memory is too small for that many.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     gpus = gpu_ids()
     if settings.children is not None:
         children = settings.children
@@ -32,5 +37,11 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
         children = len(gpus)
     else:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        children = max(1, min(cores, memory // CHILD_BYTES))
-    return children, settings.threads or max(1, cores // children)
+        children = max(1, min(cores(), memory // CHILD_BYTES))
+    return children, settings.threads or max(1, cores() // children)
+
+
+def own_command(*arguments: str) -> list[str]:
+    """Return the command that runs `nightread` with these arguments, by this installation."""
+    # -P: a workers.py in the folder that the command was called in is not ours.
+    return [sys.executable, "-P", "-m", "workers.commands.main", *arguments]

@@ -38,43 +38,31 @@ def picture_reader(
     return partial(read_picture, source, max_pixels=max_pixels, bits=bits, recipe=recipe)
 
 
-def radiographs(
-    database: Database, settings: Settings, run_id: int
-) -> Callable[[str], NDArray[np.uint8] | None]:
-    """Return the function from an image of a run to its pixels, prepared as its heatmaps' grounds are.
-
-    Of an image that cannot be read it returns None.
-    """
-    with database.read() as connection:
-        scored = manifest_of(connection, run_id)
-    # The card of an imported run, or of an earlier version, says nothing of pixels or greys.
-    recipe: Recipe = queries.model_card(database, run_id).get("pixels", {}).get("greyscale", "window")
-
-    def read(name: str) -> NDArray[np.uint8] | None:
-        try:
-            source = open_source(scored.root)
-            picture = read_picture(source, name, settings.max_image_pixels, scored.bits, recipe)
-        except (ImageUnusableError, SourceError, SourceAwayError):
-            return None
-        return as_bytes(picture.values)
-
-    return read
-
-
 class RunPictures:
-    """The pictures of a run's images, bare and under their heatmaps, for its report."""
+    """The pictures of a run's images, bare and under their heatmaps, prepared as for its overlays."""
 
     def __init__(self, database: Database, settings: Settings, run_id: int) -> None:
         """Take the run; UnknownRunError if there is no such run."""
         self._database = database
         self._max_pixels = settings.max_image_pixels
         self._run_id = run_id
-        self.radiograph = radiographs(database, settings, run_id)
+        with database.read() as connection:
+            self._scored = manifest_of(connection, run_id)
+        stored = queries.model_card(database, run_id)
+        # The card of an imported run, or of an earlier version, says nothing of pixels or greys.
+        self._recipe: Recipe = stored.get("pixels", {}).get("greyscale", "window")
         try:
-            card = make_card(queries.model_card(database, run_id))
+            card = make_card(stored)
         except ConfigError:
             card = None
         self._pixels = card.pixels if isinstance(card, ClassificationCard) else None
+        self._last: tuple[str, Picture | None] = ("", None)
+
+    def radiograph(self, image_index: str) -> NDArray[np.uint8] | None:
+        """Return an image's pixels, (h, w) or (h, w, 3); None of one that cannot be read."""
+        picture = self._read(image_index)
+        self._last = (image_index, picture)
+        return None if picture is None else as_bytes(picture.values)
 
     def overlay(self, image_index: str, finding: str, longest_side: int) -> NDArray[np.uint8] | None:
         """Draw the stored map of a finding: RGB (h, w, 3); None without one, or without the radiograph."""
@@ -84,14 +72,22 @@ class RunPictures:
         if isinstance(stored, str) or finding not in stored.findings:
             return None
         maps = np.frombuffer(stored.maps, dtype="<f2").reshape(stored.map_height, stored.map_width, -1)
-        try:
-            source = open_source(stored.root)
-            picture = read_picture(source, image_index, self._max_pixels, stored.bits, self._pixels.greyscale)
-        except (ImageUnusableError, SourceError):
+        # A report asks for the radiograph first, which is not read again.
+        name, picture = self._last
+        if name != image_index:
+            picture = self._read(image_index)
+        if picture is None:
             return None
         region = visible_region(self._pixels, picture.width, picture.height)
         map_ = maps[:, :, stored.findings.index(finding)]
         return np.ascontiguousarray(render(picture, map_, longest_side, region)[:, :, ::-1])
+
+    def _read(self, image_index: str) -> Picture | None:
+        try:
+            source = open_source(self._scored.root)
+            return read_picture(source, image_index, self._max_pixels, self._scored.bits, self._recipe)
+        except (ImageUnusableError, SourceError, SourceAwayError):
+            return None
 
 
 def archive_statistics(

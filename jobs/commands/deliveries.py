@@ -1,12 +1,9 @@
 """The command `nightread deliveries`: what was sent into a PACS, and what was not."""
 
-from typing import Annotated
-
 import typer
 
 from db.deliveries import counts
-from jobs.commands.options import JsonOption
-from jobs.commands.runs import find_run
+from jobs.commands.options import JsonOption, SomeRunArgument
 from jobs.commands.session import existing
 from jobs.console import print_json, print_table, say
 
@@ -15,14 +12,7 @@ app = typer.Typer()
 
 @app.command()
 def deliveries(
-    run: Annotated[
-        int | None,
-        typer.Argument(
-            metavar="[RUN]",
-            parser=find_run,
-            help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
-        ),
-    ] = None,
+    run: SomeRunArgument = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what was sent into a PACS: objects by receiver, kind and state, and what the receiver said.
@@ -39,10 +29,10 @@ def deliveries(
     if not found:
         say("nothing was sent" if run is None else f"nothing of run {run} was sent")
         return
-    print_table(("run", "to", "kind", "state", "objects", "said"), (_row(*count) for count in found))
-
-
-def _row(
-    run_id: int, target: str, kind: str, state: str, status: str | None, objects: int
-) -> tuple[object, ...]:
-    return run_id, target, kind, state, objects, status
+    print_table(
+        ("run", "to", "kind", "state", "objects", "said"),
+        (
+            (count.run_id, count.target, count.kind, count.state, count.objects, count.status)
+            for count in found
+        ),
+    )

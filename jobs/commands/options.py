@@ -16,6 +16,14 @@ RunArgument = Annotated[
         help="The run's number, or last, or the name of its model or manifest: the newest run of it.",
     ),
 ]
+SomeRunArgument = Annotated[
+    int | None,
+    typer.Argument(
+        metavar="[RUN]",
+        parser=find_run,
+        help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
+    ),
+]
 ArchiveArgument = Annotated[
     str,
     typer.Argument(

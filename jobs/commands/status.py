@@ -13,7 +13,7 @@ from db.database import Database
 from db.health import seconds_still
 from db.queries import Progress
 from db.states import RunStatus
-from jobs.commands.runs import find_run
+from jobs.commands.options import SomeRunArgument
 from jobs.commands.session import NoRunsError, existing
 from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, say, warn
 from jobs.results import print_alerts, print_changed
@@ -26,14 +26,7 @@ _IDLE_LEASES: Final = 2.0
 
 @app.command()
 def status(
-    run: Annotated[
-        int | None,
-        typer.Argument(
-            metavar="[RUN]",
-            parser=find_run,
-            help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
-        ),
-    ] = None,
+    run: SomeRunArgument = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show a live bar until the run ends.")
     ] = False,

@@ -15,6 +15,10 @@ Kind = Literal["dicom-sr", "dicom-sc", "dicom-gsps"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
+FEW: Final = 64
+"""So many images are done before other processes have loaded their libraries."""
+
+
 class KindError(InputError):
     """A run has nothing of which objects of a kind could be made."""
 

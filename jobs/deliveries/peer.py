@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self
 from config.settings import Settings
 from jobs.deliveries.kinds import Kind
 from jobs.errors import AwayError, InputError
+from jobs.sources.source import is_dicomweb
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ _PEERS: Final[dict[str, str]] = {
 
 def peer_of(target: str, settings: Settings, *, tls: bool = False) -> Peer:
     """Make the receiver of an address; raises InputError for one that is none. Nothing is asked yet."""
-    if target.startswith("dicomweb+"):
+    if is_dicomweb(target):
         if tls:
             raise PeerError("--tls is for TITLE@HOST:PORT; a DICOMweb service is dicomweb+https://")
         kind = "dicomweb"

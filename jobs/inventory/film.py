@@ -27,7 +27,7 @@ _UNUSABLE: Final = {
     Reason.NOT_A_FILE: Skip.NOT_A_FILE,
     Reason.OUTSIDE_ROOT: Skip.OUTSIDE_ROOT,
 }
-_UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
+UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _SAID: Final = frozenset({"YES", "NO"})
 _PHOTOMETRIC: Final = frozenset({"MONOCHROME1", "MONOCHROME2"})
 
@@ -120,7 +120,7 @@ def _known(word: str, words: frozenset[str]) -> str:
 
 
 def _uid(word: str) -> str:
-    return word if _UID.fullmatch(word) else ""
+    return word if UID.fullmatch(word) else ""
 
 
 def _age(header: Header) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Final, Protocol
@@ -68,6 +69,12 @@ def open_source(root: str | Path) -> ImageSource:
         )
     source: ImageSource = resolve_name(kind)(root)
     return source
+
+
+@cache
+def kept_source(root: str) -> ImageSource:
+    """Return the source of a root that a process keeps, with its connections, as `open_source` opens it."""
+    return open_source(root)
 
 
 def is_dicomweb(text: str) -> bool:

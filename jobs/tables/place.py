@@ -21,6 +21,19 @@ def place_of(given: str | Path) -> Place:
     return given if isinstance(given, str) and "://" in given else Path(given)
 
 
+def manifests_folder(home: Path) -> Path:
+    """Return the folder of the manifests that are made or fetched, and make it if it is not there."""
+    folder = home.absolute() / "manifests"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def hash_name(content: bytes) -> str:
+    """Return a name in that folder, the same for the same content."""
+    return hashlib.sha256(content).hexdigest()[:_LETTERS]
+
+
 def local_table(place: Place, home: Path) -> Path:
     """Return the path at which a table can be read; one of a store is copied into the home folder.
 
@@ -36,8 +49,7 @@ def local_table(place: Place, home: Path) -> Path:
         content = source.read(name, _MOST_BYTES).data
     except ImageUnusableError as error:
         raise SourceError(f"{place}: {error.message}") from None
-    beside = home.absolute() / "manifests" / hashlib.sha256(content).hexdigest()[:_LETTERS]
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside.mkdir(parents=True, exist_ok=True)
+    beside = manifests_folder(home) / hash_name(content)
+    beside.mkdir(exist_ok=True)
     write_whole(beside / name, content)
     return beside / name

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,6 +10,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from config.files import write_whole
+from config.machine import cores
 from db.manifests import manifest_of, named_patients
 from jobs.commands.options import JsonOption
 from jobs.commands.reading import reads_table, say_reading
@@ -135,7 +135,7 @@ def find_duplicates(here: Archive, there: Archive | None, max_pixels: int) -> Du
             lambda done, images: bar.update(reading, completed=done, total=images),
             lambda done, blocks: bar.update(searching, completed=done, total=blocks, visible=True),
         )
-        with Reader(max_pixels, len(os.sched_getaffinity(0))) as reader:
+        with Reader(max_pixels, cores()) as reader:
             return reader.find(here, there, telling)
 
 

@@ -1,6 +1,5 @@
 """The command `nightread export`: a run's rows as a file, or its results as DICOM objects in a folder."""
 
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 
+from config.machine import cores
 from config.settings import Settings
 from db import queries
 from db.database import Database
@@ -177,7 +177,7 @@ def _export_objects(
                 kind,
                 folder,
                 max_pixels=settings.max_image_pixels,
-                processes=jobs or len(os.sched_getaffinity(0)),
+                processes=jobs or cores(),
                 progress=lambda images: status.update(
                     shown(f"exporting {kind}: {images:,} of {progress.scored:,} images")
                 ),

@@ -1,11 +1,11 @@
 """The command `nightread send`: a run's results go into a PACS, each object once."""
 
-import os
 from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
+from config.machine import cores
 from config.settings import Settings
 from db import deliveries, queries
 from db.database import Database
@@ -15,7 +15,7 @@ from jobs.commands.options import RunArgument
 from jobs.commands.session import existing
 from jobs.console import EXIT_SOME_FAILED, EXIT_USAGE, err, fail, note, say, shown, warn
 from jobs.deliveries.deliver import NOT_DICOM, Patience, deliver
-from jobs.deliveries.kinds import KINDS, Kind, KindError, require_kinds
+from jobs.deliveries.kinds import FEW, KINDS, Kind, KindError, require_kinds
 from jobs.deliveries.peer import peer_of
 from jobs.sources.source import open_source
 
@@ -77,12 +77,8 @@ def send(
         tls=tls,
         again=again,
         patience=patience,
-        processes=jobs or (1 if progress.scored <= _FEW else len(os.sched_getaffinity(0))),
+        processes=jobs or (1 if progress.scored <= FEW else cores()),
     )
-
-
-_FEW: Final = 64
-"""So many images are done before other processes have loaded their libraries."""
 
 
 def _kinds(database: Database, run: int, formats: Sequence[str] | None) -> Sequence[Kind]:

@@ -12,6 +12,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.control import Panel
 from kombu.message import Message
 
+from config.machine import own_command
 from config.queues import EVALUATE, IDENTITY, RECONCILE, SCORE_BATCH
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def lost_broker() -> bool:
 def begin_again() -> NoReturn:
     """Start the worker again in this process, under the same id; children at work end their batches alone."""
     log.warning("the connection to the broker was lost; starting again")
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "workers.commands.main", *sys.argv[1:]])  # noqa: S606  # ourselves
+    os.execv(sys.executable, own_command(*sys.argv[1:]))  # noqa: S606  # ourselves
 
 
 def _is_short_line(text: str) -> bool:

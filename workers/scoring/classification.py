@@ -21,7 +21,7 @@ from config.failures import ImageUnusableError, Reason, Stage
 from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, Outcome
-from jobs.sources.source import ImageSource, open_source
+from jobs.sources.source import ImageSource, kept_source
 from workers.inference.engine import Engine, Inference, infer_views, make_engine
 from workers.inference.formats.decode import most_bytes, picture_of
 from workers.inference.formats.picture import Picture
@@ -97,7 +97,7 @@ class ClassificationScorer:
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()
-        for decoded in self._decode(open_source(held.root), held):
+        for decoded in self._decode(kept_source(held.root), held):
             if isinstance(decoded, Failed):
                 outcomes.append(decoded)
                 continue

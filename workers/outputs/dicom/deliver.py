@@ -1,7 +1,7 @@
 """Making what is due to a receiver, by several processes where it is much."""
 
 from collections.abc import Iterable, Iterator
-from functools import cache, partial
+from functools import partial
 
 from config.failures import ImageUnusableError
 from db.deliveries import Due
@@ -9,7 +9,7 @@ from db.scored_images import RunOrigin
 from jobs.deliveries.deliver import Made, Maker
 from jobs.deliveries.kinds import KINDS
 from jobs.inventory.processes import in_processes
-from jobs.sources.source import ImageSource, open_source
+from jobs.sources.source import kept_source
 from workers.outputs.dicom.objects import make_objects
 
 
@@ -27,13 +27,7 @@ def _made(due: Due, *, origin: RunOrigin, max_pixels: int) -> Made:
     kinds = [kind for kind in KINDS if any(wanted.kind == kind for wanted in due.objects)]
     image_id, wanted = due.image.image_id, due.objects
     try:
-        objects = make_objects(kinds, origin, due.image, _opened(origin.root), max_pixels)
+        objects = make_objects(kinds, origin, due.image, kept_source(origin.root), max_pixels)
     except ImageUnusableError as error:
         return Made(image_id, wanted, reason=error.reason)
     return Made(image_id, wanted, objects or ())
-
-
-@cache
-def _opened(root: str) -> ImageSource:
-    """Return a source that a process keeps, with its connections."""
-    return open_source(root)

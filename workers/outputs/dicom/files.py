@@ -3,22 +3,18 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from config.failures import ImageUnusableError, Reason
 from config.files import write_whole
 from db.database import Database
 from db.scored_images import RunOrigin, ScoredImage, run_origin, scored_images
-from jobs.deliveries.kinds import Kind
+from jobs.deliveries.kinds import FEW, Kind
 from jobs.inventory.processes import in_processes
-from jobs.sources.source import ImageSource, open_source
+from jobs.sources.source import kept_source
 from workers.outputs.dicom.objects import make_objects
 from workers.outputs.overlays import confined
-
-_FEW: Final = 64
-"""So many images are done before other processes have loaded their libraries."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +68,10 @@ def write_files(
     what the images' source raises where it is away.
     """
     origin = run_origin(database, run_id)
-    open_source(origin.root).require()
+    kept_source(origin.root).require()
     write = partial(_write, kinds=(kind,), origin=origin, folder=folder, max_pixels=max_pixels)
     images = scored_images(database, run_id)
-    alone = processes == 1 or origin.images <= _FEW
+    alone = processes == 1 or origin.images <= FEW
     tally = Tally()
     for outcome in map(write, images) if alone else in_processes(write, images, processes):
         tally.add(outcome)
@@ -87,7 +83,7 @@ def _write(
     image: ScoredImage, *, kinds: Sequence[Kind], origin: RunOrigin, folder: Path, max_pixels: int
 ) -> Outcome:
     try:
-        made = make_objects(kinds, origin, image, _opened(origin.root), max_pixels)
+        made = make_objects(kinds, origin, image, kept_source(origin.root), max_pixels)
     except ImageUnusableError as error:
         return Outcome(reason=error.reason)
     if made is None:
@@ -99,12 +95,6 @@ def _write(
         replaced += path.exists()
         write_whole(path, result.content, durable=False)
     return Outcome(len(made), replaced)
-
-
-@cache
-def _opened(root: str) -> ImageSource:
-    """Return a source that a process keeps, with its connections."""
-    return open_source(root)
 
 
 def file_name(image: str, kind: Kind, finding: str | None) -> str:

@@ -1,7 +1,7 @@
 """Presentation states: boxes and probabilities that a viewer lays over the film itself."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from highdicom import PresentationLUTShapeValues, PresentationLUTTransformation, pr
@@ -29,30 +29,23 @@ def states(identity: Identity, _: int) -> Iterator[tuple[None, Dataset]]:
         graphic_objects=[_outline(score) for score in flagged if score.box is not None] or None,
         text_objects=[*_captions(flagged), _headline(identity)],
     )
+    common: dict[str, Any] = {
+        "referenced_images": [film],
+        "sop_instance_uid": identity.uid(),
+        "instance_number": image.row,
+        "content_label": _CONTENT,
+        "content_description": LABEL,
+        "graphic_annotations": [annotation],
+        "graphic_layers": [layer],
+        **identity.series,
+    }
     state: pr.GrayscaleSoftcopyPresentationState | pr.ColorSoftcopyPresentationState
     if film.SamplesPerPixel == 1:
         state = pr.GrayscaleSoftcopyPresentationState(
-            referenced_images=[film],
-            sop_instance_uid=identity.uid(),
-            instance_number=image.row,
-            content_label=_CONTENT,
-            content_description=LABEL,
-            graphic_annotations=[annotation],
-            graphic_layers=[layer],
-            presentation_lut_transformation=_polarity(film),
-            **identity.series,
+            **common, presentation_lut_transformation=_polarity(film)
         )
     else:
-        state = pr.ColorSoftcopyPresentationState(
-            referenced_images=[film],
-            sop_instance_uid=identity.uid(),
-            instance_number=image.row,
-            content_label=_CONTENT,
-            content_description=LABEL,
-            graphic_annotations=[annotation],
-            graphic_layers=[layer],
-            **identity.series,
-        )
+        state = pr.ColorSoftcopyPresentationState(**common)
     aspect = identity.film.aspect()
     if aspect is not None:
         state.DisplayedAreaSelectionSequence[0].PresentationPixelAspectRatio = aspect
