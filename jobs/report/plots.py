@@ -36,6 +36,7 @@ _OF_PAGE: Final = {
     _SOFT: "var(--soft)",
     _RULE: "var(--rule)",
     "#000000": "currentColor",
+    "#ffffff": "var(--paper)",  # hollow marks, which hide the line behind them
 }
 
 _OVERLAY_COLOURS: Final = "inferno"

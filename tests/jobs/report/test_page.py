@@ -312,6 +312,9 @@ def test_all_findings_stand_in_one_plot_that_is_also_a_file(database: Database, 
     for shown in ("Atelectasis", "Effusion", "Mean of 3", "AUROC (95% interval)"):
         assert f">{shown}</text>" in drawn
     assert "var(--" not in drawn
+    # On the page's dark ground a white mark would be a full one.
+    assert "#ffffff" in drawn
+    assert "#ffffff" not in page
 
 
 def errors_of(database: Database, run_id: int) -> list[tuple[str, str, str, float]]:
