@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections import deque
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +37,8 @@ log = logging.getLogger(__name__)
 _START_SECONDS: Final = 30.0
 _STOP_SECONDS: Final = 90.0
 _RESTARTS: Final = 20
-"""After this many restarts within one command, a worker is given up."""
+_RESTARTS_SECONDS: Final = 1800.0
+"""A worker that ended more often than this within half an hour is given up; over a long night more may."""
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -64,7 +67,7 @@ class EmbeddedStack:
         self._undo = ExitStack()
         self._valkey: subprocess.Popen[bytes] | None = None
         self._worker: subprocess.Popen[bytes] | None = None
-        self._restarts = 0
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS)
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
     @property
@@ -119,11 +122,13 @@ class EmbeddedStack:
             log.warning("the private Valkey ended with %d; starting it again", self._valkey.returncode)
             self._start_valkey()
         if self._worker is not None and self._worker.poll() is not None:
-            self._restarts += 1
-            if self._worker.returncode == EXIT_USAGE or self._restarts > _RESTARTS:
+            now = time.monotonic()
+            full = len(self._restarts) == _RESTARTS and now - self._restarts[0] < _RESTARTS_SECONDS
+            if self._worker.returncode == EXIT_USAGE or full:
                 raise EmbeddedError(
                     f"the worker does not run: {self._last_error()}; its log: {self.worker_log}"
                 )
+            self._restarts.append(now)
             log.warning("the worker ended with %d; starting it again", self._worker.returncode)
             self._start_worker()
 

@@ -1,11 +1,13 @@
 """What a command says where its private server does not come up; one that ends at once stands in for it."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from redis import Redis
+from support import eventually
 
 from config.settings import Settings
 from jobs.dispatch import embedded
@@ -49,3 +51,23 @@ def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     stack = EmbeddedStack(Settings(home=tmp_path / "file" / "home"))
     with pytest.raises(EmbeddedError, match=f"{tmp_path}/file.* cannot be used: Not a directory"), stack:
         pass
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize(("within", "given_up"), [(3600.0, True), (0.0, False)])
+def test_only_a_worker_that_ends_again_and_again_within_a_short_time_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, within: float, given_up: bool
+) -> None:
+    monkeypatch.setattr(embedded, "own_command", lambda *_: ["false"])
+    monkeypatch.setattr(embedded, "_RESTARTS", 2)
+    monkeypatch.setattr(embedded, "_RESTARTS_SECONDS", within)
+
+    def watch_five_ends(stack: EmbeddedStack) -> None:
+        for _ in range(5):
+            eventually(lambda: stack._worker is not None and stack._worker.poll() is not None)
+            stack.watch()
+
+    with EmbeddedStack(Settings(home=tmp_path)) as stack:
+        stack.start("stub")
+        with pytest.raises(EmbeddedError, match="does not run") if given_up else nullcontext():
+            watch_five_ends(stack)
