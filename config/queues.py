@@ -21,6 +21,9 @@ IDENTITY: Final = "nightread.identity"
 LONGEST_BATCH_SECONDS: Final = 600
 """A batch that takes longer hangs (a dead network drive, say): its process is killed, the batch retried."""
 
+LONGEST_RECONCILIATION_SECONDS: Final = 6 * 3600
+"""A reconciliation may search a PACS or list a bucket for a schedule, which takes longer than a batch."""
+
 MESSAGES_IN_FLIGHT: Final = 256
 """The number of batches announced to the broker at once, whatever the archive's size."""
 

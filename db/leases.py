@@ -5,6 +5,7 @@ database's clock, as workers' clocks may differ.
 """
 
 from collections.abc import Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 from uuid import uuid4
@@ -20,6 +21,9 @@ _RUNNING: Final = BatchState.RUNNING
 _DONE: Final = BatchState.DONE
 """The same word as EvaluationState.DONE."""
 
+LONGEST_PAUSE_SECONDS: Final = 300.0
+"""Between two tries of what waits for something that is away."""
+
 FREE: Final = {"lease_token": None, "lease_expires_at": None}
 """The columns of a row that nobody holds."""
 
@@ -30,6 +34,14 @@ FINISHED: Final = {"state": _DONE, "lease_expires_at": None}
 def new_token() -> str:
     """Make a lease's token: once for each claim, outside of whatever repeats its transaction."""
     return uuid4().hex
+
+
+def pause(since: datetime | None, now: datetime) -> float:
+    """Return the seconds until something is tried again that has been away since `since`, None for just now.
+
+    Half as long as it has been away already, and at most LONGEST_PAUSE_SECONDS.
+    """
+    return 0.0 if since is None else min((now - since).total_seconds() / 2, LONGEST_PAUSE_SECONDS)
 
 
 def take(table: Table, row_id: int, claimable: Sequence[StrEnum], token: str, seconds: float) -> Update:

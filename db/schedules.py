@@ -1,12 +1,14 @@
 """The ledger of schedules: which due times were acted on, each once, and with what result."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from db.database import Database
+from db import leases
+from db.database import Database, clock
 from db.errors import DatabaseError
 from db.receipts import write_once
 from db.schema.evaluations import evaluation
@@ -29,7 +31,8 @@ class Schedule:
 
     `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs, `baseline_id` the run
     that its runs are compared with. `state`, `message`, `run_id` and `evaluation_id` are the result of
-    `due_at`, `run_status` and `evaluation_state` its progress.
+    `due_at`, `run_status` and `evaluation_state` its progress; `waits_for` is what keeps it from being
+    acted on.
     """
 
     schedule_id: int
@@ -47,6 +50,8 @@ class Schedule:
     run_status: RunStatus | None
     evaluation_id: int | None
     evaluation_state: EvaluationState | None
+    waits_for: str | None
+    waits_since: datetime | None
 
     @property
     def going(self) -> bool:
@@ -64,6 +69,17 @@ class DueTime:
 
     schedule_id: int
     due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DueClaim:
+    """A due time whose lease this process holds; `waits_for`: what was away when it was tried before."""
+
+    due: DueTime
+    name: str
+    action: str
+    waits_for: str | None
+    token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +144,9 @@ def active(database: Database) -> list[Schedule]:
         return _active(connection)
 
 
+_OF_DUE: Final = ("state", "message", "run_id", "evaluation_id", "waits_for", "waits_since")
+
+
 def _active(connection: Connection) -> list[Schedule]:
     newest = (
         select(schedule_due.c.schedule_id, func.max(schedule_due.c.due_at).label("due_at"))
@@ -142,7 +161,7 @@ def _active(connection: Connection) -> list[Schedule]:
                 for name in ("name", "cron", "timezone", "action", "margin", "baseline_id", "created_at")
             ),
             newest.c.due_at,
-            *(schedule_due.c[name] for name in ("state", "message", "run_id", "evaluation_id")),
+            *(schedule_due.c[name] for name in _OF_DUE),
             run.c.status.label("run_status"),
             evaluation.c.state.label("evaluation_state"),
         )
@@ -186,36 +205,78 @@ def note_due(database: Database, schedule_id: int, due_at: datetime) -> bool:
 
 
 def to_act_on(database: Database) -> list[DueTime]:
-    """Return the due times of active schedules that were noted and not acted on yet."""
+    """Return the due times of active schedules that were noted, and that nobody acts on."""
     with database.read() as connection:
         rows = connection.execute(
             select(schedule_due.c.schedule_id, schedule_due.c.due_at)
             .join(schedule, schedule.c.id == schedule_due.c.schedule_id)
-            .where(schedule_due.c.state == DueState.DUE, schedule.c.removed_at.is_(None))
+            .where(_free(), schedule.c.removed_at.is_(None))
             .order_by(schedule_due.c.due_at, schedule_due.c.schedule_id)
         )
         return [DueTime(*row) for row in rows]
 
 
-def action_of(database: Database, due: DueTime) -> tuple[str, str] | None:
-    """Return the name and the action of a due time's schedule; None if it has been settled."""
-    with database.read() as connection:
-        found = connection.execute(
-            select(schedule.c.name, schedule.c.action)
-            .join(schedule_due, schedule_due.c.schedule_id == schedule.c.id)
-            .where(_is(due), schedule_due.c.state == DueState.DUE)
+def _free() -> ColumnElement[bool]:
+    """Select the due times that may be claimed."""
+    return and_(
+        schedule_due.c.state == DueState.DUE,
+        or_(schedule_due.c.lease_expires_at.is_(None), schedule_due.c.lease_expires_at < clock()),
+        or_(schedule_due.c.not_before.is_(None), schedule_due.c.not_before <= clock()),
+    )
+
+
+def claim(database: Database, due: DueTime, lease_seconds: float) -> DueClaim | None:
+    """Take a due time's lease; None where another has it, or has settled it."""
+    token = leases.new_token()
+    with database.write() as connection:
+        taken = connection.execute(
+            update(schedule_due)
+            .where(_is(due), _free())
+            .values(lease_token=token, lease_expires_at=clock() + lease_seconds)
+            .returning(schedule_due.c.waits_for)
         ).first()
-    return None if found is None else (found.name, found.action)
+        if taken is None:
+            return None
+        of = connection.execute(
+            select(schedule.c.name, schedule.c.action).where(schedule.c.id == due.schedule_id)
+        ).one()
+    return DueClaim(due, of.name, of.action, taken.waits_for, token)
 
 
-def lock(connection: Connection, due: DueTime) -> bool:
-    """Hold a due time until the transaction ends; False if another holds or settled it."""
-    held = connection.execute(
-        select(schedule_due.c.due_at)
-        .where(_is(due), schedule_due.c.state == DueState.DUE)
-        .with_for_update(skip_locked=True)
-    ).first()
-    return held is not None
+def renew(database: Database, held: DueClaim, lease_seconds: float) -> bool:
+    """Extend a lease; False if it was lost."""
+    with database.write() as connection:
+        renewed = connection.execute(
+            update(schedule_due).where(_held(held)).values(lease_expires_at=clock() + lease_seconds)
+        )
+        return renewed.rowcount == 1
+
+
+def put_off(database: Database, held: DueClaim, reason: str) -> None:
+    """Give a lease back as something is away: the due time is tried again, at growing intervals."""
+    now = datetime.now(UTC)
+    with database.write() as connection:
+        since = connection.execute(select(schedule_due.c.waits_since).where(_held(held))).scalar_one_or_none()
+        connection.execute(
+            update(schedule_due)
+            .where(_held(held))
+            .values(
+                **leases.FREE,
+                waits_for=reason,
+                waits_since=since or now,
+                not_before=clock() + leases.pause(since, now),
+            )
+        )
+
+
+def lock(connection: Connection, held: DueClaim) -> bool:
+    """Hold a claimed due time until the transaction ends; False if its lease was lost."""
+    found = connection.execute(select(schedule_due.c.due_at).where(_held(held)).with_for_update()).first()
+    return found is not None
+
+
+def _held(held: DueClaim) -> ColumnElement[bool]:
+    return and_(_is(held.due), schedule_due.c.state == DueState.DUE, schedule_due.c.lease_token == held.token)
 
 
 def settle(connection: Connection, due: DueTime, settled: Settlement, now: datetime) -> None:
@@ -229,6 +290,9 @@ def settle(connection: Connection, due: DueTime, settled: Settlement, now: datet
             evaluation_id=settled.evaluation_id,
             message=settled.message,
             begun_at=now,
+            **leases.FREE,
+            waits_for=None,
+            waits_since=None,
         )
     )
 

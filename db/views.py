@@ -298,7 +298,8 @@ def _views(dialect: str) -> dict[str, str]:
         """,
         "schedules": """
         SELECT s.name AS schedule, s.cron, s.timezone, s.action, s.margin, s.created_at, s.removed_at,
-               d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message, s.baseline_id
+               d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message, s.baseline_id,
+               d.waits_for, d.waits_since
         FROM schedule s
         LEFT JOIN schedule_due d ON d.schedule_id = s.id
         """,

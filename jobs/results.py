@@ -1,12 +1,13 @@
 """What is told when a run has ended: its AUC table, its failures, and the alerts it raised."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from db import alerts, queries
 from db.database import Database
+from db.schedules import Schedule
 from jobs.console import figure, interval, print_table, say, warn
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
@@ -102,7 +103,19 @@ def print_changed(database: Database, run_id: int) -> None:
         )
 
 
+def print_waiting(found: Iterable[Schedule]) -> None:
+    """Print what keeps schedules from being acted on."""
+    for schedule in found:
+        if schedule.waits_for is not None and schedule.waits_since is not None:
+            since = _moment(schedule.waits_since)
+            warn(f"schedule {schedule.name}: waiting since {since}: {schedule.waits_for}")
+
+
+def _moment(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
+
+
 def print_alerts(database: Database) -> None:
     """Print the alerts of the last days, one per line, oldest first."""
     for alert in alerts.since(database, datetime.now(UTC) - _ALERTS_SHOWN):
-        warn(f"alert {alert.alert_id}, {alert.raised_at:%Y-%m-%d %H:%M} UTC: {alert.message}")
+        warn(f"alert {alert.alert_id}, {_moment(alert.raised_at)}: {alert.message}")

@@ -49,6 +49,12 @@ schedule_due = Table(
     Column("evaluation_id", Integer, ForeignKey("evaluation.id")),
     Column("message", Text),
     Column("begun_at", UtcDateTime),
+    # Whoever looks up what there is to do holds a lease: among several reconcilers one does.
+    Column("lease_token", Text),
+    Column("lease_expires_at", Double),
+    Column("waits_for", Text),  # what was away when it was tried last
+    Column("waits_since", UtcDateTime),
+    Column("not_before", Double),  # seconds since 1970 by the database's clock: of the next try
     CheckConstraint(is_one_of("state", DueState), name="state"),
 )
 

@@ -39,6 +39,7 @@ from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.runs import find_run
 from jobs.commands.session import ready
 from jobs.console import err, print_json, print_table, say, shown, warn
+from jobs.results import print_waiting
 from jobs.schedules.schedule import (
     Action,
     Evaluate,
@@ -288,7 +289,7 @@ def _add(database: Database, when: When, action: Action, baseline: int | None = 
 
 @app.command("list")
 def list_(as_json: JsonOption = False) -> None:
-    """Show the schedules, when each is due next, and how the last one went.
+    """Show the schedules, when each is due next, how the last one went, and what it waits for.
 
     All results: nightread sql "SELECT * FROM schedules".
 
@@ -327,6 +328,7 @@ def list_(as_json: JsonOption = False) -> None:
     for schedule in found:
         if schedule.message:
             warn(f"schedule {schedule.name}: {schedule.message}")
+    print_waiting(found)
 
 
 @app.command("remove")
@@ -360,4 +362,6 @@ def _outcome(schedule: Schedule) -> str | None:
         return f"run {schedule.run_id}: {schedule.run_status}"
     if schedule.evaluation_id is not None:
         return f"evaluation {schedule.evaluation_id}: {schedule.evaluation_state}"
+    if schedule.waits_for is not None:
+        return "waiting"
     return schedule.state and schedule.state.replace("_", " ")

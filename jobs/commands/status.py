@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from config.settings import Settings
-from db import queries
+from db import queries, schedules
 from db.database import Database
 from db.health import seconds_still
 from db.queries import Progress
@@ -16,7 +16,7 @@ from db.states import RunStatus
 from jobs.commands.options import SomeRunArgument
 from jobs.commands.session import NoRunsError, existing
 from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, say, warn
-from jobs.results import print_alerts, print_changed
+from jobs.results import print_alerts, print_changed, print_waiting
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per run.")] = False,
 ) -> None:
-    """Show the progress of the runs, what they wait for, and the alerts of the last seven days.
+    """Show the progress of the runs, what they and schedules wait for, and the alerts of the last seven days.
 
     Example: nightread status 7 --follow
     """
@@ -88,6 +88,7 @@ def status(
             warn(f"run {progress.run_id}: waiting: {line}")
     if run is not None:
         print_changed(database, run)
+    print_waiting(schedules.active(database))
     print_alerts(database)
 
 

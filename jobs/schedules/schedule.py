@@ -22,11 +22,12 @@ from db.errors import DatabaseError
 from db.manifests import manifest_of
 from db.queries import model_findings
 from db.runs import create_run, find_complete_run, find_or_write_model, unscored_rows
-from db.schedules import DueTime, Settlement
+from db.schedules import DueClaim, DueTime, Settlement
 from db.states import DueState
 from jobs.archive import Archive
 from jobs.errors import AwayError, InputError
 from jobs.images import ImagesError, look_at_images
+from jobs.lease import LeaseKeeper
 from jobs.submit import Heatmaps, Order, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
@@ -160,34 +161,41 @@ def tick(database: Database, settings: Settings, now: datetime) -> None:
         if not schedule.going and due_at > (schedule.due_at or schedule.created_at):
             schedules.note_due(database, schedule.schedule_id, due_at)
     for due in schedules.to_act_on(database):
-        _act(database, settings, due, now)
+        held = schedules.claim(database, due, settings.lease_seconds)
+        if held is not None:
+            _act(database, settings, held, now)
 
 
-def _act(database: Database, settings: Settings, due: DueTime, now: datetime) -> None:
-    """Make the run or the evaluation of a due time, in one transaction that holds the due time's row.
+def _act(database: Database, settings: Settings, held: DueClaim, now: datetime) -> None:
+    """Make the run or the evaluation of a claimed due time, in one transaction that holds its row.
 
-    Its file is read and its images are looked up before, so that nobody waits for a slow folder to write.
+    Its file is read and its images are looked up before, so that nobody waits for a slow folder to write, and
+    under a lease, so that nobody else does the same meanwhile.
     """
-    found = schedules.action_of(database, due)
-    if found is None:
-        return
-    name, stored = found
+    what = f"schedule {held.name}, due at {held.due.due_at.isoformat()}"
+    renew = partial(schedules.renew, database, held, settings.lease_seconds)
     try:
-        begin = _prepare(database, settings, due, read_action(stored), now)
+        with LeaseKeeper(renew, settings.lease_seconds, what):
+            begin = _prepare(database, settings, held.due, read_action(held.action), now)
     except AwayError as error:
-        log.warning("schedule %s, due at %s, waits: %s", name, due.due_at.isoformat(), error)
+        reason = " ".join(str(error).split())
+        log.log(logging.DEBUG if held.waits_for else logging.WARNING, "%s: waiting: %s", what, reason)
+        schedules.put_off(database, held, reason)
         return
+    if held.waits_for:
+        log.warning("%s: goes on; it waited for: %s", what, held.waits_for)
     with database.write() as connection:
-        if not schedules.lock(connection, due):
+        if not schedules.lock(connection, held):
+            log.warning("%s: the lease was lost; nothing was written", what)
             return
         try:
             with connection.begin_nested():
                 settled = begin(connection)
         except _REFUSALS as error:
             settled = Settlement(DueState.FAILED, message=str(error))
-            alerts.raise_failed(connection, due, f"schedule {name}: {_without_cells(error)}")
-        schedules.settle(connection, due, settled, now)
-    log.info("schedule %s, due at %s: %s", name, due.due_at.isoformat(), settled.state)
+            alerts.raise_failed(connection, held.due, f"schedule {held.name}: {_without_cells(error)}")
+        schedules.settle(connection, held.due, settled, now)
+    log.info("%s: %s", what, settled.state)
 
 
 def _without_cells(error: Exception) -> str:

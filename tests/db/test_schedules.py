@@ -22,7 +22,7 @@ from db.schedules import DueTime, ScheduleNameTakenError, Settlement, UnknownSch
 from db.schema.archives import image, manifest, manifest_row
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, image_result, model, run
-from db.schema.schedules import alert
+from db.schema.schedules import alert, schedule_due
 from db.states import DueState
 
 NIGHT = datetime(2026, 3, 2, 2, tzinfo=UTC)
@@ -56,8 +56,10 @@ def add(database: Database, name: str = "night") -> int:
 
 
 def settle(database: Database, due: DueTime, settled: Settlement) -> None:
+    held = schedules.claim(database, due, 60)
+    assert held is not None
     with database.write() as connection:
-        assert schedules.lock(connection, due)
+        assert schedules.lock(connection, held)
         schedules.settle(connection, due, settled, due.due_at)
 
 
@@ -164,29 +166,58 @@ def test_a_due_time_is_acted_on_by_one_of_many(database: Database) -> None:
     schedules.note_due(database, due.schedule_id, due.due_at)
 
     def act() -> bool:
+        held = schedules.claim(database, due, 60)
+        if held is None:
+            return False
         with database.write() as connection:
-            if not schedules.lock(connection, due):
-                return False
+            assert schedules.lock(connection, held)
             schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
-            return True
+        return True
 
     assert sum(at_once(6, act)) == 1
     assert schedules.to_act_on(database) == []
 
 
-def test_what_dies_in_the_middle_of_acting_leaves_the_due_time_to_be_acted_on(database: Database) -> None:
+def test_what_dies_while_it_acts_leaves_the_due_time_to_the_next_once_its_lease_has_ended(
+    database: Database,
+) -> None:
     due = DueTime(add(database), NIGHT)
     schedules.note_due(database, due.schedule_id, due.due_at)
-
-    def die() -> None:
-        with database.write() as connection:
-            schedules.lock(connection, due)
-            schedules.settle(connection, due, Settlement(DueState.NOTHING_NEW), NIGHT)
-            raise MemoryError
-
-    with pytest.raises(MemoryError):
-        die()
+    dead = schedules.claim(database, due, 60)
+    assert dead is not None
+    assert schedules.to_act_on(database) == []
+    assert schedules.claim(database, due, 60) is None
+    assert schedules.renew(database, dead, -1)
     assert schedules.to_act_on(database) == [due]
+    heir = schedules.claim(database, due, 60)
+    assert heir is not None
+    # Should it live all the same, it writes nothing.
+    assert not schedules.renew(database, dead, 60)
+    with database.write() as connection:
+        assert not schedules.lock(connection, dead)
+        assert schedules.lock(connection, heir)
+
+
+def test_what_waits_says_since_when_and_is_tried_at_growing_intervals(database: Database) -> None:
+    due = DueTime(add(database), NIGHT)
+    schedules.note_due(database, due.schedule_id, due.due_at)
+    for number in range(2):  # the second try is made at once
+        held = schedules.claim(database, due, 60)
+        assert held is not None
+        assert held.waits_for == (None, "the PACS does not answer")[number]
+        if number:
+            with database.write() as connection:
+                since = {"waits_since": datetime.now(UTC) - timedelta(minutes=1)}
+                connection.execute(update(schedule_due).values(since))
+        schedules.put_off(database, held, "the PACS does not answer")
+    (waits,) = schedules.active(database)
+    assert waits.waits_for == "the PACS does not answer"
+    assert waits.going
+    assert schedules.claim(database, due, 60) is None  # the third, half a minute later
+    with database.write() as connection:
+        connection.execute(update(schedule_due).values(not_before=schedule_due.c.not_before - 31))
+    settle(database, due, Settlement(DueState.NOTHING_NEW))
+    assert [schedule.waits_for for schedule in schedules.active(database)] == [None]
 
 
 def test_nothing_is_done_any_more_for_a_removed_schedule(database: Database) -> None:

@@ -10,11 +10,11 @@ from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
 from db.leases import new_token
 from db.queries import model_card
+from jobs.lease import LeaseKeeper
 from workers.errors import UnknownKindError
 from workers.evaluation.classification import evaluate_classification
 from workers.evaluation.drift import check_drift
 from workers.evaluation.regression import check_regression
-from workers.lease import LeaseKeeper
 
 EVALUATIONS: Final[Mapping[str, Callable[[Database, EvaluationClaim], Figures]]] = {
     "classification": evaluate_classification,

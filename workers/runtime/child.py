@@ -23,8 +23,8 @@ from db.receipts import patiently
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
 from jobs.errors import SourceAwayError, SourceError
+from jobs.lease import LeaseKeeper
 from workers.errors import WrongModelError
-from workers.lease import LeaseKeeper
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import Scorer, ScorerOptions
 

@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Final
 
-from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
+from config.queues import EVALUATE, LONGEST_RECONCILIATION_SECONDS, RECONCILE, SCORE_BATCH
 from workers.runtime.app import app
 
 if TYPE_CHECKING:  # a worker's parent, beat and Flower load this module and need no numeric libraries
@@ -51,7 +51,7 @@ def evaluate(evaluation_id: int) -> None:
         current_child().evaluate(evaluation_id)
 
 
-@app.task(name=RECONCILE)
+@app.task(name=RECONCILE, time_limit=LONGEST_RECONCILIATION_SECONDS)
 def reconcile() -> None:
     """Bring the ledger forward; beat calls this."""
     current_child().reconcile()

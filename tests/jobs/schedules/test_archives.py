@@ -1,21 +1,24 @@
 """A schedule over what has no manifest: each night scores what came, once, whatever nights were missed."""
 
 import json
+import logging
+import threading
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from films import PATIENT, film_of, write_film
-from http_server import Answer, serving
+from http_server import Answer, Request, serving
 from orthanc import Orthanc
 from pydantic import SecretStr
 from schedules_support import DAY, HOUR, NIGHTS, Archive
 from sqlalchemy import text
 from support import STUB_CARD, Nightread
 
-from db import alerts
+from db import alerts, schedules
 from db.database import Database
+from db.schedules import DueTime
 from jobs import archive as archives
 from jobs.schedules.schedule import Score
 
@@ -118,6 +121,63 @@ def test_a_pacs_that_is_away_is_waited_for_and_raises_no_alert(archive: Archive,
     pacs.start()
     assert archive.night(NIGHTS[0] + 2 * HOUR) == 2
     assert not alerts.since(archive.database, NIGHTS[0] - DAY)
+
+
+def test_what_is_waited_for_is_said_once_in_the_log_and_shown_as_long_as_it_lasts(
+    archive: Archive, pacs: Orthanc, caplog: pytest.LogCaptureFixture
+) -> None:
+    of_pacs(archive, pacs)
+    came(pacs, NIGHTS[0], 2)
+    pacs.stop()
+    for _ in range(3):
+        archive.tick(NIGHTS[0])
+        with archive.database.write() as connection:
+            connection.execute(text("UPDATE schedule_due SET not_before = NULL"))
+    (night,) = schedules.active(archive.database)
+    assert "does not answer" in (night.waits_for or "")
+    pacs.start()
+    assert archive.night(NIGHTS[0]) == 2
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert [line.partition(": ")[2].split(":")[0] for line in said] == ["waiting", "goes on; it waited for"]
+    (night,) = schedules.active(archive.database)
+    assert night.waits_for is None
+
+
+def test_one_search_at_a_time_however_many_ticks_begin_while_it_lasts(archive: Archive) -> None:
+    searches, begun, answer = [], threading.Event(), threading.Event()
+
+    def slow(asked: Request) -> Answer:
+        searches.append(asked.path)
+        begun.set()
+        assert answer.wait(30)
+        return Answer(content=b"[]")
+
+    with serving(slow) as host:
+        archive.schedule(score(f"dicomweb+http://{host}/dicom-web"))
+        first = threading.Thread(target=archive.tick, args=(NIGHTS[0],))
+        first.start()
+        try:
+            assert begun.wait(30)
+            for _ in range(3):
+                archive.tick(NIGHTS[0])
+            assert len(searches) == 1
+            assert states(archive) == ["due"]
+        finally:
+            answer.set()
+            first.join()
+    assert states(archive) == ["nothing_new"]
+
+
+def test_a_search_whose_worker_died_is_made_by_another(archive: Archive) -> None:
+    films = archive.folder / "films"
+    write_film(films / "a")
+    schedule_id = archive.schedule(score(str(films)))
+    schedules.note_due(archive.database, schedule_id, NIGHTS[0])
+    died = schedules.claim(archive.database, DueTime(schedule_id, NIGHTS[0]), 60)
+    assert died is not None
+    assert archive.night(NIGHTS[0]) == 0
+    schedules.renew(archive.database, died, -1)
+    assert archive.night(NIGHTS[0]) == 1
 
 
 def test_credentials_that_are_refused_raise_an_alert_with_neither_them_nor_a_patient(

@@ -334,7 +334,8 @@ def test_others_write_while_a_night_looks_its_images_up(
 
     def looked_up(order: Order, *_: object) -> tuple[Order, tuple[str, ...]]:
         with archive.database.write() as connection:  # within a transaction of the tick's it would wait
-            free.append(schedules.lock(connection, DueTime(schedule_id, NIGHTS[0])))
+            connection.execute(update(schedule_due).values(message="written"))
+        free.append(schedules.claim(archive.database, DueTime(schedule_id, NIGHTS[0]), 60) is None)
         return order, ()
 
     monkeypatch.setattr(StubCard, "reads_images", True)

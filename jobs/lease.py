@@ -1,4 +1,4 @@
-"""Renewing a lease in a thread while its batch is worked on."""
+"""Renewing a lease in a thread while what it is for is worked on."""
 
 import logging
 from collections.abc import Callable

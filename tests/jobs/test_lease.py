@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from db.errors import DatabaseAwayError
-from workers.lease import LeaseKeeper
+from jobs.lease import LeaseKeeper
 
 SHORT = 0.03
 """Seconds: a lease that is renewed every 10 ms, so that the test waits for nothing but the renewals."""
