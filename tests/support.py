@@ -133,6 +133,28 @@ CLASSIFIER_CARD: dict[str, Any] = STUB_CARD | {
     "golden": [0.25] * len(FINDINGS),
 }
 
+SEGMENTATION_CARD: dict[str, Any] = {
+    "kind": "segmentation",
+    "name": "tumours",
+    "description": "a network's card for tests of volumes that need no weights",
+    "architecture": "unet3d",
+    "base": 2,
+    "depth": 2,
+    "sha256": "0" * 64,
+    "seed": 1,
+    "channels": ["FLAIR", "T1", "T1Gd", "T2"],
+    "classes": ["edema", "non-enhancing", "enhancing"],
+    "regions": {
+        "WT": ["edema", "non-enhancing", "enhancing"],
+        "TC": ["non-enhancing", "enhancing"],
+        "ET": ["enhancing"],
+    },
+    "patch": [16, 16, 8],
+    "golden": [0.5, 0.5, 0.5],
+    "provenance": "made for tests",
+    "licence": "Apache-2.0",
+}
+
 
 def write_card(models: Path, card: dict[str, Any]) -> None:
     (models / card["name"]).mkdir(parents=True, exist_ok=True)

@@ -47,6 +47,12 @@ def require_one_per_finding(findings: tuple[str, ...], **fields: tuple[float, ..
             raise ValueError(f"{field} has {len(numbers)} numbers for {len(findings)} findings")
 
 
+def require_weights_or_seed(weights: str | None, seed: int | None) -> None:
+    """Raise ValueError unless a network's weights come from one of a file and a seed."""
+    if (weights is None) == (seed is None):
+        raise ValueError("exactly one of weights and seed must be given")
+
+
 def problems_of(error: ValidationError) -> str:
     """Say in one line which fields are wrong, and why."""
     return "; ".join(

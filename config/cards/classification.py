@@ -13,6 +13,7 @@ from config.cards.card import (
     Sha256,
     Views,
     require_one_per_finding,
+    require_weights_or_seed,
 )
 from config.films import Recipe
 
@@ -271,6 +272,5 @@ class ClassificationCard(Frozen):
             golden=self.golden,
             golden_film=self.golden_film,
         )
-        if (self.weights is None) == (self.seed is None):
-            raise ValueError("exactly one of weights and seed must be given")
+        require_weights_or_seed(self.weights, self.seed)
         return self

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from config.cards.card import problems_of
 from config.cards.classification import ClassificationCard
+from config.cards.segmentation import SegmentationCard
 from config.cards.stub import StubCard
 from config.errors import ConfigError
 
@@ -20,10 +21,11 @@ CARD_FILE: Final = "card.yaml"
 GATE_FILE: Final = "gate.npz"
 """Beside the card of a model whose gate was fitted."""
 
-Card = ClassificationCard | StubCard
+Card = ClassificationCard | SegmentationCard | StubCard
 
 CARDS: Final[dict[str, type[Card]]] = {
     "classification": ClassificationCard,
+    "segmentation": SegmentationCard,
     "stub": StubCard,
 }
 """The kinds of card, by the field `kind`; a card without that field is of the first kind."""
@@ -43,8 +45,10 @@ class Model(Generic[CardT_co]):
 
 Classifier = Model[ClassificationCard]
 
+Segmenter = Model[SegmentationCard]
 
-def weights_file(model: Classifier) -> Path | None:
+
+def weights_file(model: Classifier | Segmenter) -> Path | None:
     """Return the file of the weights, None where they come from the card's seed."""
     return None if model.card.weights is None else model.folder / model.card.weights
 
@@ -53,8 +57,18 @@ def require_classifier(model: Model[Card]) -> Classifier:
     """Return the model as a classifier; ConfigError if it is of another kind."""
     if not isinstance(model.card, ClassificationCard):
         raise ConfigError(
-            f"model {model.card.name} is of the kind {model.card.kind}, which has no network; a model of the "
-            "kind classification is needed"
+            f"model {model.card.name} is of the kind {model.card.kind}; a model of the kind classification "
+            "is needed"
+        )
+    return Model(model.folder, model.card)
+
+
+def require_segmenter(model: Model[Card]) -> Segmenter:
+    """Return the model as one that segments volumes; ConfigError if it is of another kind."""
+    if not isinstance(model.card, SegmentationCard):
+        raise ConfigError(
+            f"model {model.card.name} is of the kind {model.card.kind}; a model of the kind segmentation "
+            "is needed"
         )
     return Model(model.folder, model.card)
 
