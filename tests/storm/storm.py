@@ -789,6 +789,12 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
             differ = set(these) ^ set(those)
             wrong.append(f"{name} differ from an undisturbed run's: {sorted(differ, key=str)[:6]} ...")
     database.dispose()
+    # Some start while the database is away, and end. One that never comes up ends far more often.
+    wrong += [
+        f"{name} ended by itself {times} times in {len(storm.schedule)} faults"
+        for name, times in storm.own_restarts.items()
+        if times > len(storm.schedule)
+    ]
     return wrong + [line for line in storm.told if "TOO LATE" in line]
 
 

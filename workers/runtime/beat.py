@@ -14,7 +14,21 @@ log = logging.getLogger(__name__)
 
 
 class PatientScheduler(PersistentScheduler):
-    """Celery's scheduler, which says in a line that the broker is away."""
+    """Celery's scheduler, which says in a line that the broker is away, and outlives its own file."""
+
+    def setup_schedule(self) -> None:
+        """Read the times of the last ticks, or begin without them where they cannot be read.
+
+        Celery does so for some errors only. After others, as a write that was cut or an entry that another
+        version had written, it ended, and so it did at each start.
+        """
+        try:
+            super().setup_schedule()
+        except OSError:
+            raise  # the disk's, not the content's: a new file would meet it as well
+        except Exception as error:
+            self._store = self._destroy_open_corrupted_schedule(error)
+            super().setup_schedule()
 
     def apply_async(self, entry: ScheduleEntry, *args: object, **kwargs: object) -> object:
         """Send a tick, or say why not: the next one is sent in its time."""
