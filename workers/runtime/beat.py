@@ -26,7 +26,7 @@ class PatientScheduler(PersistentScheduler):
             super().setup_schedule()
         except OSError:
             raise  # the disk's, not the content's: a new file would meet it as well
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # unpickling raises whatever the content makes it
             self._store = self._destroy_open_corrupted_schedule(error)
             super().setup_schedule()
 
