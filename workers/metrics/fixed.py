@@ -1,24 +1,32 @@
 """Sensitivity at a fixed specificity and the reverse, where the threshold is an estimate, too.
 
-The threshold at which the specificity is 0.9 is only known as well as the negative images tell. What follows
-from that is added to the sensitivity's own interval by the method of G. Y. Zou and A. Donner, Statistics in
-Medicine 27 (2008) 1693-1702: both distances to a bound, as two sides of a right angle.
+The threshold at which the specificity is 0.9 is only known as well as the negative images tell. The variance
+that follows from that, by the slope of the ROC curve, is added to the sensitivity's own: K. Linnet,
+"Comparison of quantitative diagnostic tests: type I error, power, and sample size", Statistics in Medicine 6
+(1987) 147-158. The interval is Wilson's, for as many images as have this variance; the share that it counts
+with is drawn towards a half, as by X.-H. Zhou and G. Qin, Statistics in Medicine 24 (2005) 465-477.
 """
 
 from dataclasses import dataclass
-from math import hypot, sqrt
+from math import ceil, sqrt
 from statistics import NormalDist
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workers.metrics.shares import clustered_wilson, independent
+from workers.metrics.shares import independent, wilson
 from workers.metrics.thresholds import cuts_of, missing_class
 
 LEVEL: Final = 0.9
 
+ENOUGH: Final = 10
+"""Patients with an image of the figure's class that the interval needs."""
+
 _Z: Final = NormalDist().inv_cdf(0.975)
+
+_CHORD: Final = 1.75
+"""Standard errors to either side of the level, between which the slope is taken: chosen by simulation."""
 
 Fixed = Literal["specificity", "sensitivity"]
 """Which of the two is held; the other is the figure."""
@@ -26,7 +34,7 @@ Fixed = Literal["specificity", "sensitivity"]
 
 @dataclass(frozen=True, slots=True)
 class FixedPoint:
-    """The figure where the other one is at least the level; None, with the `reason`, where none is.
+    """The figure where the other one is at least the level; what is not defined is None, see `reason`.
 
     `threshold`: p >= threshold is called positive. `low` and `high`: the 95% interval, by patient.
     """
@@ -70,18 +78,31 @@ def at_fixed(
     if place is None:
         return FixedPoint(reason=f"no threshold has a {fixed} of {level}")
     cut, value = float(cuts[place]), float(figure[place])
-    called = scores >= cut
-    of_figure = ~truth if rising else truth
-    right, images = _by_patient(called == truth, of_figure, patients)
-    own_low, own_high = clustered_wilson(right, images)
-    # Where the level is true, so many images show a share this far from it.
-    worth = independent(*_by_patient(called == truth, ~of_figure, patients))
-    apart = _Z * sqrt(level * (1 - level) / worth)
-    down = value - value_at(level + apart, 0.0)
-    up = value_at(level - apart, 1.0) - value
-    low = max(0.0, value - hypot(value - (own_low or 0.0), max(0.0, down)))
-    high = min(1.0, value + hypot((1.0 if own_high is None else own_high) - value, max(0.0, up)))
-    return FixedPoint(cut, value, low, high)
+    right = (scores >= cut) == truth
+    parts, wholes = _by_patient(right, ~truth if rising else truth, patients)
+    other = independent(*_by_patient(right, truth if rising else ~truth, patients))
+    figures, holders = ("negative", "positive") if rising else ("positive", "negative")
+    if np.count_nonzero(wholes) < ENOUGH:
+        return FixedPoint(
+            cut, value, reason=f"fewer than {ENOUGH} patients with {figures} images: no interval"
+        )
+    # With fewer, the level and all shares up to 1 are within the error of each other.
+    if other < (needed := ceil(_Z**2 * level / (1 - level))):
+        reason = f"{holders} images are worth fewer than {needed} independent ones: no interval"
+        return FixedPoint(cut, value, reason=reason)
+    # Where the level is true, as many images show a share this far from it.
+    error = sqrt(level * (1 - level) / other)
+    step = _CHORD * error
+    slope = (value_at(level - step, 1.0) - value_at(level + step, 0.0)) / (2 * step)
+    worth = _worth(value, independent(parts, wholes), slope * error)
+    return FixedPoint(cut, value, *wilson(value * worth, worth))
+
+
+def _worth(value: float, images: float, error: float) -> float:
+    """Return how many images have the variance of a share of `images` independent ones and of `error`."""
+    share = (value * images + _Z**2 / 2) / (images + _Z**2)
+    spread = share * (1 - share)
+    return spread / (spread / images + error**2)
 
 
 def _by_patient(
