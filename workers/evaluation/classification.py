@@ -128,7 +128,7 @@ def _add_plots(
     summary: Summary,
 ) -> None:
     key = {"finding_id": finding_id}
-    bounds = bin_intervals(labels, p, patients)
+    bounds = bin_intervals(labels, summary.calibration, patients)
     for number, (bin_, (low, high)) in enumerate(zip(summary.calibration.bins, bounds, strict=True)):
         shares = {"share_positive": bin_.observed, "share_low": low, "share_high": high}
         figures.bins.append(

@@ -4,7 +4,7 @@ J. C. Platt, "Probabilistic outputs for support vector machines and comparisons 
 methods", Advances in Large Margin Classifiers, MIT Press (1999) 61-74.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
@@ -46,13 +46,15 @@ class Calibration:
 
     `brier`: the mean squared distance of probability and label. `expected_error`: the mean over 20 bins of
     equal width of |observed share - mean probability|, weighted by their images. `bins`: up to ten that hold
-    equally many images, ten or more where there are as many; equal probabilities are in one bin.
+    equally many images, ten or more where there are as many; equal probabilities are in one bin. `bin_of`
+    (n,): that of each labelled image.
     """
 
     brier: float | None
     expected_error: float | None
     bins: tuple[Bin, ...]
     reason: str | None = None
+    bin_of: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +92,26 @@ def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
                 edges[:-1], edges[1:], counts, means, observed, strict=True
             )
         ),
+        bin_of=index,
     )
 
 
 def bin_intervals(
-    labels: NDArray[np.generic], probabilities: NDArray[np.generic], patients: NDArray[np.intp]
+    labels: NDArray[np.generic], calibration: Calibration, patients: NDArray[np.intp]
 ) -> list[Bounds]:
     """Return the 95% interval of each bin's observed share, by patient: Wilson's, see `clustered_wilson`.
 
-    Labels and probabilities are as in `calibrate`; `patients` (N,) are numbers from 0. Without a
-    labelled image there are no bins.
+    `calibration` is that of the labels (N,), and `patients` (N,) are numbers from 0.
     """
-    truth, (p,), reason = known_images(labels, probabilities)
-    if reason:
+    known = (labels == 0) | (labels == 1)
+    truth, whose = labels[known] == 1, patients[known]
+    if not calibration.bins:
         return []
-    whose = patients[(labels == 0) | (labels == 1)]
-    edges, index = _quantiles(p)
     # Each pair of a patient and a bin once, in the bins' order.
-    pairs, of_image = np.unique(index * (1 + int(whose.max())) + whose, return_inverse=True)
+    many = 1 + int(whose.max())
+    pairs, of_image = np.unique(calibration.bin_of * many + whose, return_inverse=True)
     wholes, parts = np.bincount(of_image), np.bincount(of_image[truth], minlength=pairs.size)
-    starts = np.searchsorted(pairs // (1 + int(whose.max())), np.arange(edges.size))
+    starts = np.searchsorted(pairs // many, np.arange(len(calibration.bins) + 1))
     return [clustered_wilson(parts[start:end], wholes[start:end]) for start, end in pairwise(starts)]
 
 

@@ -69,10 +69,10 @@ def test_each_bin_has_wilsons_interval_by_patient() -> None:
     labels = np.array([1, 0] * 5 + [1, 0] * 5 + [-1])
     p = np.array([0.01] * 10 + [0.52] * 10 + [0.99])
     patients = np.array([*range(10), *(20, 20, 21, 21, 22, 22, 23, 23, 24, 24), 20])
-    first, second = bin_intervals(labels, p, patients)
+    first, second = bin_intervals(labels, calibrate(labels, p), patients)
     assert first == wilson(5, 10)
     assert second == clustered_wilson(np.array([1] * 5), np.array([2] * 5))
-    assert bin_intervals(labels[-1:], p[-1:], np.array([3])) == []
+    assert bin_intervals(labels[-1:], calibrate(labels[-1:], p[-1:]), np.array([3])) == []
 
 
 @given(st.lists(st.tuples(st.sampled_from([-1, 0, 1]), st.floats(0, 1, width=32)), min_size=1, max_size=40))
