@@ -13,6 +13,7 @@ CONTROL_QUEUE: Final = "control"
 
 SCORE_BATCH: Final = "nightread.score_batch"
 EVALUATE: Final = "nightread.evaluate"
+SEND_RESULTS: Final = "nightread.send_results"
 RECONCILE: Final = "nightread.reconcile"
 
 IDENTITY: Final = "nightread.identity"
@@ -93,6 +94,7 @@ def celery_settings(broker_url: str, tick_seconds: float) -> dict[str, object]:
         "task_routes": {
             SCORE_BATCH: {"queue": SCORE_QUEUE},
             EVALUATE: {"queue": CONTROL_QUEUE},
+            SEND_RESULTS: {"queue": CONTROL_QUEUE},
             RECONCILE: {"queue": CONTROL_QUEUE},
         },
         "beat_schedule": {

@@ -133,6 +133,18 @@ def raise_unevaluated(connection: Connection, schedule_id: int, evaluation_id: i
     _raise(connection, "failed", schedule_id, message, evaluation_id=evaluation_id)
 
 
+def raise_unsent(connection: Connection, run_id: int, message: str) -> None:
+    """Write that results of a schedule's run do not reach their receiver; once for each due time."""
+    due = connection.execute(
+        select(schedule_due.c.schedule_id, schedule_due.c.due_at, schedule.c.name)
+        .join(schedule, schedule.c.id == schedule_due.c.schedule_id)
+        .where(schedule_due.c.run_id == run_id)
+    ).first()
+    if due is not None:
+        about = f"schedule {due.name}, run {run_id}: {message}"
+        _raise(connection, "failed", due.schedule_id, about, due_at=due.due_at)
+
+
 def raise_unscored(connection: Connection, schedule_id: int, run_id: int, message: str) -> None:
     """Write that a schedule's run could score nothing; once, no matter how often the run is tried again."""
     due_at = connection.execute(

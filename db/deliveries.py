@@ -17,6 +17,9 @@ from db.schema.runs import image_result, model_finding, run, score
 from db.scored_images import ScoredImage, scored_images
 from db.states import DeliveryState, ImageStatus
 
+NOT_DICOM: Final = "not_dicom"
+"""The status of what cannot be made of an image that is no DICOM file."""
+
 _AT_ONCE: Final = 256
 """Images whose deliveries are read at a time."""
 
@@ -222,3 +225,9 @@ def counts(database: Database, run_id: int | None = None, target: str | None = N
     with database.read() as connection:
         rows: Sequence[SqlRow] = connection.execute(query).all()
     return [Count(*row) for row in rows]
+
+
+def all_pictures(database: Database, run_id: int, target: str) -> bool:
+    """Return whether there is something to send, and none of it can be made, as no image is a DICOM file."""
+    found = counts(database, run_id, target)
+    return bool(found) and all(count.status == NOT_DICOM for count in found)

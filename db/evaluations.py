@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, insert, select, update
 
 from db import leases
 from db.alerts import RegressionCheck, raise_drift, raise_loss, raise_unevaluated
-from db.database import Database, Record, clock, insert_rows
+from db.database import Database, Record, insert_rows
 from db.drift import DriftCheck
 from db.schema.evaluations import (
     calibration_bin,
@@ -108,30 +108,14 @@ def take_due(database: Database, resend_after_seconds: float) -> list[tuple[int,
     """Mark the evaluations that are due, or were announced long ago, as queued; returns (evaluation, run)."""
     with database.write() as connection:
         rows = connection.execute(
-            update(evaluation)
-            .where(
-                or_(
-                    evaluation.c.state == EvaluationState.DUE,
-                    and_(
-                        evaluation.c.state == EvaluationState.QUEUED,
-                        evaluation.c.sent_at < clock() - resend_after_seconds,
-                    ),
-                )
-            )
-            .values(state=EvaluationState.QUEUED, sent_at=clock())
-            .returning(evaluation.c.id, evaluation.c.run_id)
+            leases.announce(evaluation, resend_after_seconds).returning(evaluation.c.id, evaluation.c.run_id)
         )
         return [(row.id, row.run_id) for row in rows]
 
 
 def put_back(database: Database, evaluation_ids: Sequence[int]) -> None:
-    """Make evaluations due again whose messages could not be sent, unless a worker has one all the same."""
-    with database.write() as connection:
-        connection.execute(
-            update(evaluation)
-            .where(evaluation.c.id.in_(evaluation_ids), evaluation.c.state == EvaluationState.QUEUED)
-            .values(state=EvaluationState.DUE, sent_at=None)
-        )
+    """Make evaluations due again whose messages could not be sent."""
+    leases.put_back(database, evaluation, evaluation_ids)
 
 
 def claim_evaluation(

@@ -1,7 +1,7 @@
-"""Leases: the right to work on a batch or an evaluation until a given time, under a token of one's own.
+"""Leases: the right to work on something until a given time, under a token of one's own.
 
-Both tables have the columns id, state, attempt, lease_token and lease_expires_at. Times are read off the
-database's clock, as workers' clocks may differ.
+The tables of batches, evaluations and sendings have the columns id, state, attempt, lease_token and
+lease_expires_at. Times are read off the database's clock, as workers' clocks may differ.
 """
 
 from collections.abc import Sequence
@@ -13,13 +13,17 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Table, Update, and_, case, exists, or_, update
 
 from db.database import Connection, Database, clock
-from db.states import BatchState
+from db.states import BatchState, EvaluationState
+
+_DUE: Final = EvaluationState.DUE
+_QUEUED: Final = EvaluationState.QUEUED
+"""The same words as SendingState's."""
 
 _RUNNING: Final = BatchState.RUNNING
-"""The same word as EvaluationState.RUNNING."""
+"""The same word as the other states' RUNNING."""
 
 _DONE: Final = BatchState.DONE
-"""The same word as EvaluationState.DONE."""
+"""The same word as the other states' DONE."""
 
 LONGEST_PAUSE_SECONDS: Final = 300.0
 """Between two tries of what waits for something that is away."""
@@ -42,6 +46,27 @@ def pause(since: datetime | None, now: datetime) -> float:
     Half as long as it has been away already, and at most LONGEST_PAUSE_SECONDS.
     """
     return 0.0 if since is None else min((now - since).total_seconds() / 2, LONGEST_PAUSE_SECONDS)
+
+
+def announce(table: Table, resend_after_seconds: float, *of: ColumnElement[bool]) -> Update:
+    """Return the UPDATE that marks rows as queued which are due, or were announced long ago and not claimed.
+
+    `of`: further conditions. The table has a column sent_at, seconds by the database's clock.
+    """
+    unclaimed = and_(table.c.state == _QUEUED, table.c.sent_at < clock() - resend_after_seconds)
+    return (
+        update(table).where(or_(table.c.state == _DUE, unclaimed), *of).values(state=_QUEUED, sent_at=clock())
+    )
+
+
+def put_back(database: Database, table: Table, ids: Sequence[int]) -> None:
+    """Make rows due again whose messages could not be sent, unless a worker has one all the same."""
+    with database.write() as connection:
+        connection.execute(
+            update(table)
+            .where(table.c.id.in_(ids), table.c.state == _QUEUED)
+            .values(state=_DUE, sent_at=None)
+        )
 
 
 def take(table: Table, row_id: int, claimable: Sequence[StrEnum], token: str, seconds: float) -> Update:

@@ -8,7 +8,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, delete, select, update
@@ -34,6 +34,13 @@ PATIENCE_SECONDS: Final = 60.0
 """For how long a command's own transaction is repeated."""
 
 _KEPT: Final = timedelta(days=1)
+
+
+class Patiently(Protocol):
+    """Runs a transaction, again if need be while the database is away, as `patiently` does."""
+
+    def __call__(self, action: Callable[[], T]) -> T:
+        """Return the action's result."""
 
 
 def patiently(action: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:

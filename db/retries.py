@@ -6,6 +6,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
 from config.failures import Reason, Stage
+from db import sendings
 from db.database import Database
 from db.errors import DatabaseError
 from db.queries import progress
@@ -61,6 +62,7 @@ def _reopen(connection: Connection, run_id: int, reason: Reason | None, status: 
     _keep(connection, failed)
     _make_batches(connection, run_id, failed)
     _take_back(connection, run_id, failed)
+    sendings.reopen(connection, run_id)
     return count
 
 

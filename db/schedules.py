@@ -11,10 +11,11 @@ from db import leases
 from db.database import Database, clock
 from db.errors import DatabaseError
 from db.receipts import write_once
+from db.schema.deliveries import sending
 from db.schema.evaluations import evaluation
 from db.schema.runs import run
 from db.schema.schedules import schedule, schedule_due
-from db.states import DueState, EvaluationState, RunStatus
+from db.states import DueState, EvaluationState, RunStatus, SendingState
 
 
 class ScheduleNameTakenError(DatabaseError):
@@ -32,7 +33,7 @@ class Schedule:
     `action` is JSON of jobs/schedules/schedule.py. `margin` is a difference of AUROCs, `baseline_id` the run
     that its runs are compared with. `state`, `message`, `run_id` and `evaluation_id` are the result of
     `due_at`, `run_status` and `evaluation_state` its progress; `waits_for` is what keeps it from being
-    acted on.
+    acted on, `sending_state` how far the run's results are on their way.
     """
 
     schedule_id: int
@@ -52,6 +53,7 @@ class Schedule:
     evaluation_state: EvaluationState | None
     waits_for: str | None
     waits_since: datetime | None
+    sending_state: SendingState | None
 
     @property
     def going(self) -> bool:
@@ -164,6 +166,7 @@ def _active(connection: Connection) -> list[Schedule]:
             *(schedule_due.c[name] for name in _OF_DUE),
             run.c.status.label("run_status"),
             evaluation.c.state.label("evaluation_state"),
+            sending.c.state.label("sending_state"),
         )
         .outerjoin(newest, newest.c.schedule_id == schedule.c.id)
         .outerjoin(
@@ -172,6 +175,7 @@ def _active(connection: Connection) -> list[Schedule]:
         )
         .outerjoin(run, run.c.id == schedule_due.c.run_id)
         .outerjoin(evaluation, evaluation.c.id == schedule_due.c.evaluation_id)
+        .outerjoin(sending, sending.c.run_id == schedule_due.c.run_id)
         .where(schedule.c.removed_at.is_(None))
         .order_by(schedule.c.name)
     )

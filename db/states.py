@@ -114,6 +114,40 @@ class DueState(StrEnum):
     """Neither run nor evaluation could be made; `schedule_due.message` says why."""
 
 
+class SendingState(StrEnum):
+    """How far the sending of a run's results is; the column `sending.state`."""
+
+    DUE = "due"
+    """It waits for its run to be complete, for what `sending.waits_for` says, or to be announced."""
+
+    QUEUED = "queued"
+    """Its message was sent to the broker, and no worker has claimed it yet."""
+
+    RUNNING = "running"
+    """A worker holds its lease."""
+
+    DONE = "done"
+    """Of each object the ledger of deliveries says whether the receiver has it, or why not."""
+
+    FAILED = "failed"
+    """It was given up; `sending.message` says why."""
+
+    CANCELLED = "cancelled"
+    """A person stopped it."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more happens to the sending by itself."""
+        return self in {SendingState.DONE, SendingState.FAILED, SendingState.CANCELLED}
+
+
+CLAIMABLE_SENDINGS: Final = (SendingState.DUE, SendingState.QUEUED)
+"""States in which a worker may take a sending's lease."""
+
+OPEN_SENDINGS: Final = (*CLAIMABLE_SENDINGS, SendingState.RUNNING)
+"""States of the sendings that go on by themselves."""
+
+
 class DeliveryState(StrEnum):
     """How far an object is on its way to a receiver; the column `delivery.state`."""
 

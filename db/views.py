@@ -291,6 +291,13 @@ def _views(dialect: str) -> dict[str, str]:
         FROM delivery d
         JOIN image i ON i.id = d.image_id
         """,
+        "sendings": """
+        SELECT n.run_id, n.target, n.formats, n.tls, n.state, n.waits_for, n.waits_since, n.message,
+               n.created_at, n.ended_at, s.name AS schedule
+        FROM sending n
+        JOIN run ON run.id = n.run_id
+        LEFT JOIN schedule s ON s.id = run.schedule_id
+        """,
         "published": """
         SELECT p.source, f.name AS finding, p.auroc, p.ci_low, p.ci_high, p.citation
         FROM published_auroc p
@@ -299,9 +306,11 @@ def _views(dialect: str) -> dict[str, str]:
         "schedules": """
         SELECT s.name AS schedule, s.cron, s.timezone, s.action, s.margin, s.created_at, s.removed_at,
                d.due_at, d.state, d.begun_at, d.run_id, d.evaluation_id, d.message, s.baseline_id,
-               d.waits_for, d.waits_since
+               COALESCE(d.waits_for, n.waits_for) AS waits_for,
+               COALESCE(d.waits_since, n.waits_since) AS waits_since, n.target AS sent_to, n.state AS sending
         FROM schedule s
         LEFT JOIN schedule_due d ON d.schedule_id = s.id
+        LEFT JOIN sending n ON n.run_id = d.run_id
         """,
         "alerts": """
         SELECT a.id AS alert_id, a.raised_at, a.kind, s.name AS schedule, a.due_at,

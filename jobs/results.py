@@ -1,14 +1,17 @@
 """What is told when a run has ended: its AUC table, its failures, and the alerts it raised."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from db import alerts, queries
+from db import alerts, deliveries, queries, sendings
 from db.database import Database
+from db.deliveries import NOT_DICOM
 from db.schedules import Schedule
-from jobs.console import figure, interval, print_table, say, warn
+from db.sendings import Sending
+from db.states import DeliveryState, RunStatus
+from jobs.console import figure, interval, note, print_table, say, warn
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
 
@@ -17,6 +20,7 @@ def outcome(database: Database, ended: queries.Progress) -> Mapping[str, object]
     """Return what a program reads when a run has ended: its progress, reading, AUC table and failures."""
     return asdict(ended) | {
         "reading": queries.reading_of(database, ended.run_id),
+        "sendings": [asdict(sending) for sending in sendings.of_run(database, ended.run_id)],
         "auc": [row._asdict() for row in queries.auc_table(database, ended.run_id)],
         "failure_reasons": [asdict(group) for group in queries.failure_reasons(database, ended.run_id)],
     }
@@ -101,6 +105,40 @@ def print_changed(database: Database, run_id: int) -> None:
             f"{changed:,} images have changed since they were read before; the view contents has them where "
             "its column changed is 1"
         )
+
+
+def print_deliveries(
+    database: Database, run_id: int, target: str, kinds: Collection[str] | None = None
+) -> bool:
+    """Print what a receiver has of a run, and what not; returns whether it has all. `kinds`: only these."""
+    counts = [
+        count for count in deliveries.counts(database, run_id, target) if kinds is None or count.kind in kinds
+    ]
+    sent = sum(count.objects for count in counts if count.state == DeliveryState.SENT)
+    say(f"{target} has {sent:,} objects of run {run_id}")
+    if pictures := sum(count.objects for count in counts if count.status == NOT_DICOM):
+        note(f"{pictures:,} objects are not made, as their images are no DICOM files")
+    others = [count for count in counts if count.state != DeliveryState.SENT and count.status != NOT_DICOM]
+    for count in others:
+        warn(f"{count.objects:,} {count.kind} are {count.state}: {count.status}")
+    if others:
+        note(f"once mended: nightread send {run_id} --to {target} --again")
+    return not others
+
+
+def print_sendings(found: Iterable[Sending]) -> None:
+    """Print which runs' results are being sent, and what that waits for."""
+    for sending in found:
+        about = f"run {sending.run_id}, results to {sending.target}"
+        if sending.message:
+            warn(f"{about}: not sent: {sending.message}")
+        elif sending.waits_for is not None and sending.waits_since is not None:
+            warn(f"{about}: waiting since {_moment(sending.waits_since)}: {sending.waits_for}")
+        elif sending.state.settled:
+            refused = f", {sending.refused:,} refused" if sending.refused else ""
+            say(f"{about}: {sending.state}, {sending.sent:,} sent{refused}")
+        elif sending.run_status == RunStatus.COMPLETE:
+            say(f"{about}: {sending.sent:,} sent, {sending.left:,} to go")
 
 
 def print_waiting(found: Iterable[Schedule]) -> None:

@@ -8,11 +8,13 @@ from typing import Final, Literal
 
 from config.cards.model import find_model
 from config.settings import Settings
+from db import sendings
 from db.database import Connection, Database
 from db.manifests import ManifestRow, archive_id, find_or_write_manifest
 from db.receipts import write_once
 from db.runs import ModelFacts, create_run, find_or_write_model
 from jobs.archive import Archive
+from jobs.deliveries.receiver import Receiver
 from jobs.errors import InputError
 from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
@@ -39,7 +41,8 @@ class Order:
     `archive`: what the manifest has to be made of first; `manifest` is then a name for it, and no file.
 
     `batch_size`: None is by the number of images. `max_missing`: share of the manifest's images that may be
-    missing. `bits`: used in 16-bit pictures, from 8 to 16; None where nobody says.
+    missing. `bits`: used in 16-bit pictures, from 8 to 16; None where nobody says. `receiver`: who gets the
+    results once the run is complete.
     """
 
     manifest: Place
@@ -52,6 +55,7 @@ class Order:
     max_missing: float = MAX_MISSING
     bits: int | None = None
     archive: Archive | None = None
+    receiver: Receiver | None = None
 
 
 def submit(database: Database, settings: Settings, order: Order) -> int:
@@ -74,7 +78,7 @@ def commit(
     """
 
     def write(connection: Connection) -> int:
-        return create_run(
+        run_id = create_run(
             connection,
             manifest_id=store_manifest(connection, order, manifest, progress),
             model_id=find_or_write_model(connection, facts),
@@ -83,8 +87,16 @@ def commit(
             version=version("nightread"),
             bits=order.bits,
         )
+        ask_to_send(connection, run_id, order.receiver)
+        return run_id
 
     return write_once(database, write)
+
+
+def ask_to_send(connection: Connection, run_id: int, receiver: Receiver | None) -> None:
+    """Have a run's results sent once it is complete, if there is somebody who gets them."""
+    if receiver is not None:
+        sendings.ask(connection, run_id, receiver.target, receiver.kinds, tls=receiver.tls)
 
 
 def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:

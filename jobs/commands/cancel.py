@@ -2,7 +2,7 @@
 
 import typer
 
-from db import queries, runs
+from db import queries, runs, sendings
 from jobs.commands.options import RunArgument
 from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, fail, say
@@ -14,9 +14,14 @@ app = typer.Typer()
 def cancel(run: RunArgument) -> None:
     """Stop a run; batches in progress are finished, and `nightread resume` continues it.
 
+    Of a complete run whose results are being sent it stops the sending, which `nightread send` continues.
+
     Example: nightread cancel 7
     """
     _, database = existing()
-    if not runs.cancel(database, run):
+    if runs.cancel(database, run):
+        say(f"run {run} is cancelled; to go on: nightread resume {run}")
+    elif sendings.cancel(database, run):
+        say(f"no more results of run {run} are sent; to go on: nightread send {run} --to ADDRESS")
+    else:
         fail(f"run {run} is {queries.progress(database, run).status}, not running", EXIT_USAGE)
-    say(f"run {run} is cancelled; to go on: nightread resume {run}")

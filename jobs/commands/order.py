@@ -25,7 +25,9 @@ from jobs.commands.options import (
     archive_of,
 )
 from jobs.commands.reading import reads_table, say_reading
+from jobs.commands.receiver import FormatsOption, SendToOption, TlsOption, receiver_of
 from jobs.console import err, shown, warn
+from jobs.deliveries.receiver import require_receiver
 from jobs.images import look_at_images
 from jobs.sources.source import open_source
 from jobs.submit import MAX_MISSING, Order, commit, read_order
@@ -47,6 +49,9 @@ def _order(
     since: SinceOption = None,
     until: UntilOption = None,
     modality: ModalityOption = None,
+    send_to: SendToOption = None,
+    formats: FormatsOption = None,
+    tls: TlsOption = False,
 ) -> Order:
     """Make an order of the options."""
     archive = archive_of(manifest, since, until, modality)
@@ -61,6 +66,7 @@ def _order(
         max_missing,
         bits,
         archive,
+        receiver_of(send_to, formats, tls=tls),
     )
 
 
@@ -80,6 +86,12 @@ def images_of(archive: Archive | None, images: str | None) -> str:
 def takes_order(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say what to score, and how; its argument `order` gets them."""
     return bundled(command, _order, "order", first=True)
+
+
+def require_order(settings: Settings, order: Order) -> None:
+    """Raise what is wrong with an order's model or receiver, before its images are looked for."""
+    card = find_model(order.model, settings.models).card
+    require_receiver(order.receiver, settings, order.heatmaps, card)
 
 
 def receipt(seen: Sequence[str], folder: Counts | None) -> dict[str, object]:

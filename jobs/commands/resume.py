@@ -7,6 +7,7 @@ import typer
 from config.failures import Reason
 from db import queries, runs
 from db.retries import retry_failed
+from db.sendings import unsent
 from db.states import RunStatus
 from jobs.commands.options import DetachOption, RunArgument
 from jobs.commands.session import existing
@@ -43,7 +44,8 @@ def resume(
         if failed:
             count = retry_failed(database, run, reason)
             note(f"run {run}: {count:,} failed images are scored again" if count else _nothing(run, reason))
-        worked = runs.resume(database, run)
+        # It may be complete, and its results not sent.
+        worked = runs.resume(database, run) or unsent(database, run)
         ended = place.work_on(run, detach=detach) if worked else queries.progress(database, run)
     if not (failed or worked) and ended.status == RunStatus.COMPLETE:
         note(f"run {run} is complete already: there was nothing to do")

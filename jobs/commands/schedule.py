@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from config.cards.model import find_model
 from config.findings import FINDINGS
 from config.settings import Settings
-from db import schedules
+from db import schedules, sendings
 from db.database import Database
 from db.queries import model_findings
 from db.runs import find_complete_run
@@ -34,12 +34,13 @@ from jobs.commands.options import (
     UntilOption,
     archive_of,
 )
-from jobs.commands.order import images_of
+from jobs.commands.order import images_of, require_order
 from jobs.commands.reading import reads_table, say_reading
+from jobs.commands.receiver import FormatsOption, SendToOption, TlsOption, receiver_of
 from jobs.commands.runs import find_run
 from jobs.commands.session import ready
 from jobs.console import err, print_json, print_table, say, shown, warn
-from jobs.results import print_waiting
+from jobs.results import print_sendings, print_waiting
 from jobs.schedules.schedule import (
     Action,
     Evaluate,
@@ -154,6 +155,9 @@ def add_score(
             "alert. See `nightread drift`.",
         ),
     ] = None,
+    send_to: SendToOption = None,
+    formats: FormatsOption = None,
+    tls: TlsOption = False,
 ) -> None:
     """Score what is new in a manifest, a folder or a PACS each time it is due, and evaluate the whole of it.
 
@@ -164,9 +168,10 @@ def add_score(
     Example: nightread schedule add night --cron "0 2 * * *" score archive.csv --images /archive
 
     Example: nightread schedule add pacs --cron "0 2 * * *" score dicomweb+https://pacs.example/dicom-web
-    --since 2d
+    --since 2d --send-to PACS@pacs.example:104
     """
     settings, database = ready()
+    receiver = receiver_of(send_to, formats, tls=tls)
     archive = archive_of(manifest, since, until, modality)
     table = place_of(manifest)
     action = Score(
@@ -178,8 +183,10 @@ def add_score(
         batch_size=batch_size,
         max_missing=max_missing,
         bits=bits,
+        receiver=receiver,
         **read.told(),
     )
+    require_order(settings, action.order)
     if baseline is not None:
         with database.read() as connection:
             find_complete_run(connection, baseline)
@@ -329,6 +336,7 @@ def list_(as_json: JsonOption = False) -> None:
         if schedule.message:
             warn(f"schedule {schedule.name}: {schedule.message}")
     print_waiting(found)
+    print_sendings(sending for sending in sendings.unfinished(database) if sending.schedule is not None)
 
 
 @app.command("remove")
@@ -352,14 +360,16 @@ def _shown(moment: datetime, timezone: str) -> str:
 def _does(action: Action) -> str:
     if isinstance(action, Score):
         what = action.archive.place if action.archive else PurePath(action.manifest).name
-        return f"score {what} by {action.model}"
+        to = f", results to {action.receiver.target}" if action.receiver else ""
+        return f"score {what} by {action.model}{to}"
     by = f" by {action.labels.name}" if action.labels else ""
     return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"
 
 
 def _outcome(schedule: Schedule) -> str | None:
     if schedule.run_id is not None:
-        return f"run {schedule.run_id}: {schedule.run_status}"
+        sending = schedule.sending_state and f", sending: {schedule.sending_state}"
+        return f"run {schedule.run_id}: {schedule.run_status}{sending or ''}"
     if schedule.evaluation_id is not None:
         return f"evaluation {schedule.evaluation_id}: {schedule.evaluation_state}"
     if schedule.waits_for is not None:

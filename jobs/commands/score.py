@@ -7,13 +7,11 @@ import typer
 from config.settings import Settings
 from db import queries
 from db.database import Database
-from db.states import RunStatus
 from jobs.commands.folder import with_manifest
 from jobs.commands.options import DetachOption
-from jobs.commands.order import commit_order, receipt, takes_order
+from jobs.commands.order import commit_order, receipt, require_order, takes_order
 from jobs.commands.session import ready
 from jobs.console import print_json, warn
-from jobs.deliveries.sending import require_receiver, send_run
 from jobs.dispatch.follow import claimed, exit_code, finish
 from jobs.doctor.checks import CHEAP, examine
 from jobs.doctor.verdict import Night, State
@@ -35,14 +33,6 @@ def score(
         ),
     ] = False,
     detach: DetachOption = False,
-    send_to: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Send the results into a PACS at the end, as `nightread send` does: TITLE@HOST:PORT or "
-            "dicomweb+https://HOST/PATH.",
-        ),
-    ] = None,
 ) -> None:
     """Score all images of a manifest or folder, wait for the end, and print the AUC table.
 
@@ -51,7 +41,8 @@ def score(
     by itself.
 
     Exit code 0: every row scored; 3: complete, some images failed; 1: not complete, or no image could be
-    scored; 2: wrong usage. With --send-to also as `nightread send`, where all rows were scored.
+    scored; 2: wrong usage. With --send-to it waits until the results are sent; 3 also where the receiver
+    refused some, 1 where none could be sent.
 
     Example: nightread score Data_Entry_2017.csv --images images/
 
@@ -64,23 +55,16 @@ def score(
             "returns before there is an outcome; leave out --json", param_hint="--detach"
         )
     settings, database = ready()
-    if send_to is not None:
-        require_receiver(send_to, settings)
+    require_order(settings, order)
     with claimed(database, settings) as place:
         order, counts = with_manifest(settings, order)
         run_id, seen = commit_order(database, settings, order)
         _warn(settings, database, run_id)
         ended = place.work_on(run_id, detach=detach)
-    unsent = 0
-    if send_to is not None and ended.status == RunStatus.COMPLETE:
-        unsent = send_run(run_id, send_to, beside_json=as_json)
     if as_json:
         print_json({**outcome(database, ended), **receipt(seen, counts)})
-        raise SystemExit(exit_code(ended) or unsent)
-    try:
-        finish(database, ended, place)
-    except SystemExit as end:
-        raise SystemExit(end.code or unsent) from None
+        raise SystemExit(exit_code(database, ended))
+    finish(database, ended, place)
 
 
 def _warn(settings: Settings, database: Database, run_id: int) -> None:

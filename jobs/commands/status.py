@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from config.settings import Settings
-from db import queries, schedules
+from db import queries, schedules, sendings
 from db.database import Database
 from db.health import seconds_still
 from db.queries import Progress
@@ -16,7 +16,7 @@ from db.states import RunStatus
 from jobs.commands.options import SomeRunArgument
 from jobs.commands.session import NoRunsError, existing
 from jobs.console import EXIT_USAGE, fail, out, print_json, print_table, say, warn
-from jobs.results import print_alerts, print_changed, print_waiting
+from jobs.results import print_alerts, print_changed, print_sendings, print_waiting
 
 app = typer.Typer()
 
@@ -59,6 +59,7 @@ def status(
                 asdict(progress)
                 | {
                     "reading": queries.reading_of(database, progress.run_id),
+                    "sendings": [asdict(sending) for sending in sendings.of_run(database, progress.run_id)],
                     "waiting_for": waiting.get(progress.run_id, []),
                 }
                 for progress in found
@@ -88,6 +89,7 @@ def status(
             warn(f"run {progress.run_id}: waiting: {line}")
     if run is not None:
         print_changed(database, run)
+    print_sendings(sendings.unfinished(database) if run is None else sendings.of_run(database, run))
     print_waiting(schedules.active(database))
     print_alerts(database)
 

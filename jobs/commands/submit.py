@@ -7,7 +7,7 @@ import typer
 from db.errors import DatabaseAwayError
 from db.queries import reading_of
 from jobs.commands.folder import with_manifest
-from jobs.commands.order import commit_order, receipt, takes_order
+from jobs.commands.order import commit_order, receipt, require_order, takes_order
 from jobs.commands.session import ready
 from jobs.console import note, print_json, say, warn
 from jobs.dispatch.broker import Broker, BrokerAwayError, BrokerError
@@ -35,6 +35,7 @@ def submit(
     Example: nightread submit /archive/2024 --json
     """
     settings, database = ready()
+    require_order(settings, order)
     order, counts = with_manifest(settings, order)
     run_id, seen = commit_order(database, settings, order)
     if settings.broker_url is None:

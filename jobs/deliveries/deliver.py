@@ -8,14 +8,11 @@ from typing import Final
 from config.failures import Reason
 from db import deliveries
 from db.database import Database
-from db.deliveries import Due, Object
+from db.deliveries import NOT_DICOM, Due, Object
 from db.states import DeliveryState
 from jobs.deliveries.kinds import Kind
 from jobs.deliveries.peer import DicomObject, Peer
 from jobs.errors import AwayError
-
-NOT_DICOM: Final = "not_dicom"
-"""The status of what cannot be made of an image that is no DICOM file."""
 
 _FIRST_WAIT_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 60.0
@@ -80,13 +77,14 @@ def deliver(
     *,
     again: bool = False,
     progress: Callable[[int], None] = lambda _: None,
-) -> None:
+    enough: Callable[[], bool] = lambda: False,
+) -> bool:
     """Send all that a receiver has not got of a run; `again`: also what it has refused before.
 
-    Nothing is written down before the receiver has let us in. `progress` is called with the number of
-    objects that are done. Raises NotFinishedError, or PeerError and others of `jobs.errors`.
+    The receiver has let us in: nothing is written down before. `progress` is called with the number of
+    objects that are done. `enough` is asked after each image whether to stop; returns False where it was.
+    Raises NotFinishedError, or PeerError and others of `jobs.errors`.
     """
-    _check(peer, patience)
     deliveries.plan(database, run_id, peer.target, kinds)
     if again:
         deliveries.reopen(database, run_id, peer.target)
@@ -99,16 +97,21 @@ def deliver(
                 left = left or waits
                 done += ended
                 progress(done)
+                if enough():
+                    return False
         except AwayError as error:
             if isinstance(error, NotFinishedError):
                 raise
             left = True
             patience.wait(error)  # the films' source
         if not left:
-            return
+            return True
+        if enough():
+            return False
 
 
-def _check(peer: Peer, patience: Patience) -> None:
+def wait_for(peer: Peer, patience: Patience) -> None:
+    """Return once a receiver has let us in; raises NotFinishedError or PeerError."""
     while True:
         try:
             peer.check()

@@ -78,7 +78,7 @@ def peer_of(target: str, settings: Settings, *, tls: bool = False) -> Peer:
         kind = "dicom"
     else:
         raise PeerError(
-            "--to is TITLE@HOST:PORT, such as PACS@pacs.example:104, or dicomweb+https://HOST/PATH"
+            "a receiver is TITLE@HOST:PORT, such as PACS@pacs.example:104, or dicomweb+https://HOST/PATH"
         )
     make: Callable[[str, Settings, bool], Peer] = resolve_name(_PEERS[kind])
     return make(target, settings, tls)

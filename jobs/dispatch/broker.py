@@ -10,7 +10,15 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis
 
-from config.queues import EVALUATE, IDENTITY, SCORE_BATCH, SCORE_QUEUE, SUBMIT_RETRY, celery_settings
+from config.queues import (
+    EVALUATE,
+    IDENTITY,
+    SCORE_BATCH,
+    SCORE_QUEUE,
+    SEND_RESULTS,
+    SUBMIT_RETRY,
+    celery_settings,
+)
 from db.ledger import Announcement
 from jobs.dispatch.away import away_reason, is_brokers
 from jobs.errors import AwayError, InputError
@@ -59,6 +67,10 @@ class Broker:
     def announce_evaluation(self, evaluation_id: int, run_id: int) -> None:
         """Send the message for an evaluation; BrokerAwayError if it cannot be sent."""
         self._send(EVALUATE, {"evaluation_id": evaluation_id}, f"run {run_id}, evaluation {evaluation_id}")
+
+    def announce_sending(self, sending_id: int, run_id: int) -> None:
+        """Send the message for a run's results that are to be sent; BrokerAwayError if it cannot be sent."""
+        self._send(SEND_RESULTS, {"sending_id": sending_id}, f"run {run_id}, sending {sending_id}")
 
     def _send(self, task: str, arguments: Mapping[str, object], shown: str) -> None:
         with self._explained():

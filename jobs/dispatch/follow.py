@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -24,11 +24,11 @@ from config.errors import ConfigError
 from config.files import run_folder
 from config.machine import children_and_threads
 from config.settings import Settings
-from db import queries
+from db import queries, sendings
 from db.database import Database
 from db.errors import DatabaseAwayError
-from db.states import RunStatus
-from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say, shown
+from db.states import RunStatus, SendingState
+from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say, shown, warn
 from jobs.dispatch.broker import Broker
 from jobs.dispatch.detach import detach as detach_process
 from jobs.dispatch.embedded import EmbeddedStack
@@ -36,7 +36,9 @@ from jobs.dispatch.obstacles import full_disks
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
 from jobs.errors import AwayError
-from jobs.results import print_auc, print_changed, print_failures, print_quality
+from jobs.results import print_auc, print_changed, print_deliveries, print_failures, print_quality
+
+T = TypeVar("T")
 
 _LOOK_SECONDS: Final = 0.5
 _LINE_SECONDS: Final = 15.0
@@ -80,6 +82,13 @@ class _Waiting:
     def end(self) -> None:
         self._said = False
 
+    def hear(self, reason: str | None) -> None:
+        """Say it if there is something to wait for."""
+        if reason is None:
+            self.end()
+        else:
+            self.say(reason)
+
 
 def follow(
     database: Database,
@@ -106,23 +115,8 @@ def follow(
         lines = _Lines(console)
         waiting, images = _Waiting(console), _Waiting(console)
         while True:
-            try:
-                try:
-                    tick()
-                    waiting.end()
-                except AwayError as error:
-                    # What the workers have already goes on, and a run may end.
-                    waiting.say(error)
-                now = queries.progress(database, run_id)
-            except DatabaseAwayError as error:
-                # It answered when this began: the workers wait for it as well.
-                waiting.say(error)
-                time.sleep(_AWAY_SECONDS)
-                continue
-            if now.waits_for:
-                images.say(now.waits_for)
-            else:
-                images.end()
+            now = _read(lambda: queries.progress(database, run_id), tick, waiting)
+            images.hear(now.waits_for)
             done = now.scored + now.failed
             state = _state(now, starting)
             # Without a total the bar moves although no image is done.
@@ -133,6 +127,40 @@ def follow(
             if now.settled:
                 return now
             time.sleep(_LOOK_SECONDS)
+
+
+def follow_sendings(
+    database: Database, run_id: int, console: Console, tick: Callable[[], None] = lambda: None
+) -> None:
+    """Show how a complete run's results are sent, until that is over; calls `tick` before each reading."""
+    waiting, receivers = _Waiting(console), _Waiting(console)
+    with console.status("") as status:
+        while True:
+            found = _read(lambda: sendings.of_run(database, run_id), tick, waiting)
+            under_way = next((sending for sending in found if not sending.state.settled), None)
+            if under_way is None:
+                return
+            receivers.hear(under_way.waits_for)
+            done, left = under_way.sent, under_way.left
+            status.update(shown(f"sending to {under_way.target}: {done:,} of {done + left:,} objects"))
+            time.sleep(_LOOK_SECONDS)
+
+
+def _read(read: Callable[[], T], tick: Callable[[], None], waiting: _Waiting) -> T:
+    """Return what is read after a tick, once the database answers; says what is waited for."""
+    while True:
+        try:
+            try:
+                tick()
+                waiting.end()
+            except AwayError as error:
+                # What the workers have already goes on, and a run may end.
+                waiting.say(error)
+            return read()
+        except DatabaseAwayError as error:
+            # It answered when this began: the workers wait for it as well.
+            waiting.say(error)
+            time.sleep(_AWAY_SECONDS)
 
 
 class _Lines:
@@ -230,7 +258,10 @@ class Workplace:
                 raise AwayError("; ".join(full))
 
         try:
-            return follow(self._database, run_id, err, tick, starting)
+            ended = follow(self._database, run_id, err, tick, starting)
+            if ended.status == RunStatus.COMPLETE:
+                follow_sendings(self._database, run_id, err, tick)
+            return ended
         except KeyboardInterrupt:
             note("stopping; the batches under way are finished first (Ctrl-C again: at once)")
             raise
@@ -287,11 +318,12 @@ def starting(settings: Settings, model: str) -> str:
     return f"starting {processes}, loading model {model} (about {_LOAD_SECONDS} s)"
 
 
-def exit_code(ended: queries.Progress) -> int:
-    """Return the code that says how a settled run ended."""
-    if ended.status != RunStatus.COMPLETE:
+def exit_code(database: Database, ended: queries.Progress) -> int:
+    """Return the code that says how a settled run ended, and what became of its results."""
+    sent = sendings.of_run(database, ended.run_id)
+    if ended.status != RunStatus.COMPLETE or any(each.state == SendingState.FAILED for each in sent):
         return EXIT_INCOMPLETE
-    return EXIT_SOME_FAILED if ended.failed else 0
+    return EXIT_SOME_FAILED if ended.failed or any(each.unsent for each in sent) else 0
 
 
 def finish(database: Database, ended: queries.Progress, place: Workplace | None = None) -> NoReturn:
@@ -304,7 +336,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     if ended.status != RunStatus.COMPLETE:
         fail(
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
-            exit_code(ended),
+            exit_code(database, ended),
         )
     print_auc(database, ended.run_id)
     print_failures(database, ended.run_id)
@@ -315,5 +347,10 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     say(f"database: {database.where.removeprefix('sqlite:///')}")
     if place and (overlays := place.overlays / run_folder(ended.run_id)).is_dir():
         say(f"overlays, one folder per finding: {overlays}")
+    for sending in sendings.of_run(database, ended.run_id):
+        if sending.message:
+            warn(f"not sent to {sending.target}: {sending.message}")
+        else:
+            print_deliveries(database, ended.run_id, sending.target)
     say(f"next: nightread report {ended.run_id}")
-    raise SystemExit(exit_code(ended))
+    raise SystemExit(exit_code(database, ended))

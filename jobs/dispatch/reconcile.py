@@ -1,12 +1,13 @@
 """Reconcile the ledger with what died or was lost; safe to call at any time, anywhere, and concurrently."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 from config.queues import MESSAGES_IN_FLIGHT
 from config.settings import Settings
-from db import evaluations, ledger, recovery
+from db import evaluations, ledger, recovery, sendings
 from db.database import Database
 from db.ledger import Announcement
 from db.watch import leases_may_expire
@@ -28,6 +29,7 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     if leases_may_expire(database, settings.lease_seconds):
         expired = recovery.expire_leases(database, settings.max_attempts)
         expired += evaluations.expire_evaluations(database, settings.max_attempts)
+        expired += sendings.expire(database, settings.max_attempts)
     if expired:
         log.warning("%d leases had expired: their workers died or hung; the work is done again", expired)
     recovery.close_finished(database)
@@ -44,6 +46,7 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
                 )
         top_up(database, broker)
         announce_evaluations(database, broker, resend_after_seconds=settings.lease_seconds)
+        announce_sendings(database, broker, resend_after_seconds=settings.lease_seconds)
     except BrokerAwayError as error:
         away = error
     now = datetime.now(UTC)
@@ -83,9 +86,24 @@ def _announce(database: Database, broker: Broker, batches: Sequence[Announcement
 def announce_evaluations(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:
     """Announce the evaluations that are due; those that the broker does not take stay due."""
     due = evaluations.take_due(database, resend_after_seconds)
-    for place, (evaluation_id, run_id) in enumerate(due):
+    _announce_each(due, broker.announce_evaluation, partial(evaluations.put_back, database))
+
+
+def announce_sendings(database: Database, broker: Broker, *, resend_after_seconds: float) -> None:
+    """Announce the sendings of results that are due; those that the broker does not take stay due."""
+    due = sendings.take_due(database, resend_after_seconds)
+    _announce_each(due, broker.announce_sending, partial(sendings.put_back, database))
+
+
+def _announce_each(
+    due: Sequence[tuple[int, int]],
+    announce: Callable[[int, int], None],
+    put_back: Callable[[Sequence[int]], None],
+) -> None:
+    """Announce what is due, as its id and its run's; `put_back` gets the ids of what was not taken."""
+    for place, (row_id, run_id) in enumerate(due):
         try:
-            broker.announce_evaluation(evaluation_id, run_id)
+            announce(row_id, run_id)
         except BrokerAwayError:
-            evaluations.put_back(database, [unsent for unsent, _ in due[place:]])
+            put_back([unsent for unsent, _ in due[place:]])
             raise

@@ -25,10 +25,11 @@ from db.runs import create_run, find_complete_run, find_or_write_model, unscored
 from db.schedules import DueClaim, DueTime, Settlement
 from db.states import DueState
 from jobs.archive import Archive
+from jobs.deliveries.receiver import Receiver
 from jobs.errors import AwayError, InputError
 from jobs.images import ImagesError, look_at_images
 from jobs.lease import LeaseKeeper
-from jobs.submit import Heatmaps, Order, read_order, store_manifest
+from jobs.submit import Heatmaps, Order, ask_to_send, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.place import Place, place_of
@@ -52,7 +53,7 @@ class _Action(BaseModel):
 class Score(ReadOptions, _Action):
     """Score the images of a manifest that its model has not scored yet; the paths are absolute.
 
-    `archive`: what a manifest is made of each time.
+    `archive`: what a manifest is made of each time. `receiver`: who gets the results of each run.
     """
 
     do: Literal["score"] = "score"
@@ -64,6 +65,7 @@ class Score(ReadOptions, _Action):
     batch_size: int | None = None
     bits: int | None = None
     max_missing: float = 0.01
+    receiver: Receiver | None = None
 
     @property
     def order(self) -> Order:
@@ -78,6 +80,7 @@ class Score(ReadOptions, _Action):
             max_missing=self.max_missing,
             bits=self.bits,
             archive=self.archive,
+            receiver=self.receiver,
         )
 
 
@@ -286,6 +289,7 @@ def _begin_score(connection: Connection, due: DueTime, night: _Night, *, made: b
         only_new=True,
         schedule_id=due.schedule_id,
     )
+    ask_to_send(connection, run_id, order.receiver)
     return Settlement(DueState.BEGUN, run_id=run_id)
 
 

@@ -44,6 +44,7 @@ PUBLIC = {
     "localisation": "run_id evaluation_id evaluated_at finding images hits pointing ci_low ci_high mean_iou",
     "comparisons": "comparison_id compared_at run_a run_b model_a model_b label_set",
     "drift": "drift_id measured_at run_id baseline_id measure finding n n_baseline value value_baseline psi",
+    "sendings": "run_id target formats tls state waits_for waits_since message created_at ended_at schedule",
     "deliveries": "run_id image_index kind finding target state status sop_instance_uid attempts",
     "published": "source finding auroc ci_low ci_high citation",
     "schedules": "schedule cron timezone action margin",

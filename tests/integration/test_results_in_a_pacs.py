@@ -2,6 +2,8 @@
 
 import io
 import re
+import shlex
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import highdicom
@@ -25,16 +27,15 @@ def kept(pacs: Orthanc) -> list[Dataset]:
 
 
 def documented(pacs: Orthanc) -> list[list[str]]:
-    """The commands of docs/pacs.md that are about results, as they stand there, with a PACS that there is."""
+    """The commands of docs/pacs.md but for `score`, as they stand there, with a PACS that there is."""
     page = (ROOT / "docs" / "pacs.md").read_text(encoding="utf-8")
-    results = page[page.index("## Results as DICOM objects") :]
     there = {"PACS@pacs.example:104": pacs.dicom, "dicomweb+https://pacs.example/dicom-web": pacs.dicomweb}
     found = [
-        [there.get(word, "1" if word == "7" else word) for word in line.split()]
-        for line in re.findall(r"^\$ nightread (.+)$", results, re.MULTILINE)
+        [there.get(word, "1" if word == "7" else word) for word in shlex.split(line)]
+        for line in re.findall(r"^\$ nightread (.+)$", page, re.MULTILINE)
     ]
     commands = [words for words in found if words[0] != "score"]
-    assert {words[0] for words in commands} == {"export", "send", "deliveries"}
+    assert {words[0] for words in commands} == {"manifest", "export", "send", "schedule", "deliveries"}
     return commands
 
 
@@ -44,12 +45,15 @@ def test_films_go_out_of_a_pacs_and_their_results_into_it(
 ) -> None:
     folder = tmp_path / "films"
     write_archive(folder, plan_archive(IMAGES, 5, ending="dcm"))
-    films = [path.read_bytes() for path in sorted(folder.rglob("*.dcm"))]
-    orthanc.store(*films)
+    for path in folder.rglob("*.dcm"):
+        film = dcmread(path)
+        film.StudyDate = f"{datetime.now() - timedelta(days=1):%Y%m%d}"  # noqa: DTZ005  # a PACS' own day
+        film.save_as(path)
+        orthanc.store(path.read_bytes())
     nightread.environment |= {**orthanc.environment, "NIGHTREAD_CHILDREN": "1"}
 
     done = nightread.run(
-        "score", orthanc.dicomweb, "--model", "demo", "--send-to", orthanc.dicom, timeout=500
+        "score", orthanc.dicomweb, "--since", "yesterday", "--send-to", orthanc.dicom, timeout=500
     )
     assert done.returncode == 0, done.stderr + nightread.logs()
     assert f"{orthanc.dicom} has " in done.stdout
@@ -78,6 +82,7 @@ def test_films_go_out_of_a_pacs_and_their_results_into_it(
     of_film = {dataset.SOPInstanceUID: dataset for dataset in everything if dataset.Modality == "CR"}
     numbers = {(row["image_index"], row["finding"]): row for row in scores}
     places = {(row["image_index"], row["finding"]): row for row in boxes}
+    drawn: set[tuple[object, ...]] = set()
     for row in rows:
         result = results[row["sop_instance_uid"]]
         film = of_film[row["image_index"].rpartition("/")[2]]
@@ -85,8 +90,13 @@ def test_films_go_out_of_a_pacs_and_their_results_into_it(
         assert (result.PatientID, result.PatientSex) == (film.PatientID, film.PatientSex)
         if row["kind"] == "dicom-sr":
             assert_numbers(result, row["image_index"], numbers, places)
+        if row["kind"] == "dicom-gsps":
+            drawn |= outlines(result, row["image_index"])
     assert numbers == {}
     assert {key: row for key, row in places.items() if "seen" not in row} == {}
+    assert drawn == {
+        (row["image_index"], *(row[f"box_{side}"] for side in ("x", "y", "width", "height"))) for row in boxes
+    }
     captures = [dataset for dataset in results.values() if dataset.Modality == "OT"]
     shown = pixel_array(io.BytesIO(orthanc.content(instance_path(orthanc, captures[0]))))
     assert np.ptp(shown.astype(int), axis=2).max() > 50
@@ -97,6 +107,16 @@ def instance_path(pacs: Orthanc, dataset: Dataset) -> str:
         if pacs.get(f"/instances/{key}")["MainDicomTags"]["SOPInstanceUID"] == dataset.SOPInstanceUID:
             return f"/instances/{key}/file"
     pytest.fail("the capture is not there")
+
+
+def outlines(state: Dataset, image: str) -> set[tuple[object, ...]]:
+    """The boxes that a presentation state draws on its film, as SQL has them."""
+    found: set[tuple[object, ...]] = set()
+    for annotation in state.GraphicAnnotationSequence:
+        for drawn in annotation.get("GraphicObjectSequence", []):
+            xs, ys = drawn.GraphicData[::2], drawn.GraphicData[1::2]
+            found.add((image, min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)))
+    return found
 
 
 def assert_numbers(

@@ -213,9 +213,9 @@ def test_a_mistake_is_said_in_a_line_and_nothing_is_queued(
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("pacs.example:104", "--to is TITLE@HOST:PORT"),
-        ("PACS@pacs.example:port", "--to is TITLE@HOST:PORT"),
-        ("https://pacs.example", "--to is TITLE@HOST:PORT"),
+        ("pacs.example:104", "a receiver is TITLE@HOST:PORT"),
+        ("PACS@pacs.example:port", "a receiver is TITLE@HOST:PORT"),
+        ("https://pacs.example", "a receiver is TITLE@HOST:PORT"),
         ("dicomweb+https://me:secret@pacs.example", "holds no user, password or query"),
     ],
 )

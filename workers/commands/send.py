@@ -1,22 +1,21 @@
 """The command `nightread send`: a run's results go into a PACS, each object once."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from config.machine import cores
-from config.settings import Settings
-from db import deliveries, queries
-from db.database import Database
+from db import queries
+from db.deliveries import all_pictures
 from db.scored_images import run_origin
-from db.states import DeliveryState
 from jobs.commands.options import RunArgument
+from jobs.commands.receiver import FormatsOption, TlsOption, kinds_named
 from jobs.commands.session import existing
-from jobs.console import EXIT_SOME_FAILED, EXIT_USAGE, err, fail, note, say, shown, warn
-from jobs.deliveries.deliver import NOT_DICOM, Patience, deliver
-from jobs.deliveries.kinds import FEW, KINDS, Kind, KindError, require_kinds
-from jobs.deliveries.peer import peer_of
+from jobs.console import EXIT_SOME_FAILED, EXIT_USAGE, err, fail, note, shown, warn
+from jobs.deliveries.deliver import Patience, deliver, wait_for
+from jobs.deliveries.kinds import FEW, kinds_of
+from jobs.deliveries.receiver import Receiver
+from jobs.results import print_deliveries
 from jobs.sources.source import open_source
 
 app = typer.Typer()
@@ -32,15 +31,8 @@ def send(
             help="TITLE@HOST:PORT for C-STORE, or dicomweb+https://HOST/PATH for STOW-RS.",
         ),
     ],
-    formats: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--format",
-            metavar="KIND",
-            help=f"What to send: {', '.join(KINDS)}; repeatable. Default: all that the run has.",
-        ),
-    ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="C-STORE over TLS.")] = False,
+    formats: FormatsOption = None,
+    tls: TlsOption = False,
     again: Annotated[
         bool, typer.Option("--again", help="Also what was refused, or could not be made, before.")
     ] = False,
@@ -68,82 +60,32 @@ def send(
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its images so far")
-    send_results(
-        settings,
-        database,
-        run,
-        to,
-        _kinds(database, run, formats),
-        tls=tls,
-        again=again,
-        patience=patience,
-        processes=jobs or (1 if progress.scored <= FEW else cores()),
-    )
-
-
-def _kinds(database: Database, run: int, formats: Sequence[str] | None) -> Sequence[Kind]:
-    unknown = next((word for word in formats or () if word not in KINDS), None)
-    if unknown is not None:
-        raise typer.BadParameter(f"{unknown!r} is none of {', '.join(KINDS)}", param_hint="--format")
-    if formats:
-        kinds = [kind for kind in KINDS if kind in formats]
-        require_kinds(database, run, kinds)
-        return kinds
-    try:
-        require_kinds(database, run, KINDS)
-    except KindError as error:
-        note(f"no dicom-sc: {error}")
-        return [kind for kind in KINDS if kind != "dicom-sc"]
-    return KINDS
-
-
-def send_results(
-    settings: Settings,
-    database: Database,
-    run: int,
-    to: str,
-    kinds: Sequence[Kind],
-    *,
-    tls: bool,
-    again: bool,
-    patience: float,
-    processes: int,
-) -> None:
-    """Send, and say what became of it; the command ends where not all is sent."""
+    receiver = Receiver(to, kinds_named(formats), tls)
+    kinds, remark = kinds_of(database, run, receiver.kinds)
+    if remark is not None:
+        note(remark)
     # What makes DICOM objects takes a second to load: an address that is none is said before.
-    with peer_of(to, settings, tls=tls) as peer:
+    with receiver.peer(settings) as peer:
         from workers.outputs.dicom.deliver import maker  # noqa: PLC0415
 
         origin = run_origin(database, run)
         open_source(origin.root).require()  # else each film would seem to be missing
-        make = maker(origin, settings.max_image_pixels, processes)
+        processes = jobs or (1 if progress.scored <= FEW else cores())
+        waits = Patience(60 * patience, warn)
         with err.status(shown(f"sending to {peer.target}")) as status:
+            wait_for(peer, waits)
             deliver(
                 database,
                 run,
                 peer,
                 kinds,
-                make,
-                Patience(60 * patience, warn),
+                maker(origin, settings.max_image_pixels, processes),
+                waits,
                 again=again,
                 progress=lambda done: status.update(shown(f"sending to {peer.target}: {done:,} objects")),
             )
         target = peer.target
-    _say_counts(database, run, target, kinds)
-
-
-def _say_counts(database: Database, run: int, target: str, kinds: Sequence[Kind]) -> None:
-    counts = [count for count in deliveries.counts(database, run, target) if count.kind in kinds]
-    sent = sum(count.objects for count in counts if count.state == DeliveryState.SENT)
-    pictures = sum(count.objects for count in counts if count.status == NOT_DICOM)
-    if pictures and pictures == sum(count.objects for count in counts):
+    if all_pictures(database, run, target):
         fail(f"no image of run {run} is a DICOM file, so there are no DICOM results", EXIT_USAGE)
-    say(f"{target} has {sent:,} objects of run {run}")
-    if pictures:
-        note(f"{pictures:,} objects are not made, as their images are no DICOM files")
-    others = [count for count in counts if count.state != DeliveryState.SENT and count.status != NOT_DICOM]
-    for count in others:
-        warn(f"{count.objects:,} {count.kind} are {count.state}: {count.status}")
-    if others:
-        note(f"once mended: nightread send {run} --to {target} --again")
+    if not print_deliveries(database, run, target, kinds):
         raise typer.Exit(EXIT_SOME_FAILED)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from config.cards.model import DEFAULT_KIND
 from db import evaluations
@@ -10,6 +10,7 @@ from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
 from db.leases import new_token
 from db.queries import model_card
+from db.receipts import Patiently
 from jobs.lease import LeaseKeeper
 from workers.errors import UnknownKindError
 from workers.evaluation.classification import evaluate_classification
@@ -22,18 +23,9 @@ EVALUATIONS: Final[Mapping[str, Callable[[Database, EvaluationClaim], Figures]]]
 }
 """What computes the figures of a run, by the kind on its model's card."""
 
-T = TypeVar("T")
-
-
-class Patience(Protocol):
-    """Runs a transaction, again if need be while the database is away."""
-
-    def __call__(self, action: Callable[[], T]) -> T:
-        """Return the action's result."""
-
 
 def evaluate(
-    database: Database, evaluation_id: int, lease_seconds: float, patiently: Patience
+    database: Database, evaluation_id: int, lease_seconds: float, patiently: Patiently
 ) -> EvaluationClaim | None:
     """Claim an evaluation, compute it and write its rows; None where it is done or claimed by another.
 

@@ -21,7 +21,12 @@ from db.leases import new_token
 from db.ledger import Claim
 from db.receipts import patiently
 from jobs.dispatch.broker import Broker, BrokerAwayError
-from jobs.dispatch.reconcile import announce_evaluations, announce_next, reconcile
+from jobs.dispatch.reconcile import (
+    announce_evaluations,
+    announce_next,
+    announce_sendings,
+    reconcile,
+)
 from jobs.errors import SourceAwayError, SourceError
 from jobs.lease import LeaseKeeper
 from workers.errors import WrongModelError
@@ -137,6 +142,21 @@ class Child:
             log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)
         else:
             log.info("run %d, evaluation %d: done", held.run_id, evaluation_id)
+
+    def send_results(self, sending_id: int) -> None:
+        """Claim a sending and carry it on for a turn; what is left is announced at once."""
+        # Here, as what makes DICOM objects takes a second to load, and most workers never send any.
+        from workers.sending import send  # noqa: PLC0415
+
+        with about(worker=self._name, sending=sending_id):
+            goes_on = send(self._database, self._settings, sending_id, self._patiently)
+            if goes_on:
+                try:
+                    announce_sendings(
+                        self._database, self._broker, resend_after_seconds=self._settings.lease_seconds
+                    )
+                except (BrokerAwayError, DatabaseAwayError) as error:
+                    log.warning("sending %d: left to the reconciler: %s", sending_id, error)
 
     def reconcile(self) -> None:
         """Bring the ledger forward; the next call sends what a broker that is away does not take."""

@@ -13,11 +13,11 @@ from celery.worker.control import Panel
 from kombu.message import Message
 
 from config.machine import own_command
-from config.queues import EVALUATE, IDENTITY, RECONCILE, SCORE_BATCH
+from config.queues import EVALUATE, IDENTITY, RECONCILE, SCORE_BATCH, SEND_RESULTS
 
 log = logging.getLogger(__name__)
 
-_TASKS: Final = frozenset({SCORE_BATCH, EVALUATE, RECONCILE})
+_TASKS: Final = frozenset({SCORE_BATCH, EVALUATE, SEND_RESULTS, RECONCILE})
 _LONGEST_TEXT: Final = 200
 
 _END_SECONDS: Final = 120.0

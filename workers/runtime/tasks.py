@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Final
 
-from config.queues import EVALUATE, LONGEST_RECONCILIATION_SECONDS, RECONCILE, SCORE_BATCH
+from config.queues import EVALUATE, LONGEST_RECONCILIATION_SECONDS, RECONCILE, SCORE_BATCH, SEND_RESULTS
 from workers.runtime.app import app
 
 if TYPE_CHECKING:  # a worker's parent, beat and Flower load this module and need no numeric libraries
@@ -49,6 +49,13 @@ def evaluate(evaluation_id: int) -> None:
     """Compute the evaluation, unless it is done or leased."""
     if _is_id(evaluation_id):
         current_child().evaluate(evaluation_id)
+
+
+@app.task(name=SEND_RESULTS)
+def send_results(sending_id: int) -> None:
+    """Send a run's results for a while, unless that is done or leased."""
+    if _is_id(sending_id):
+        current_child().send_results(sending_id)
 
 
 @app.task(name=RECONCILE, time_limit=LONGEST_RECONCILIATION_SECONDS)

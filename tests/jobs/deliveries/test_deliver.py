@@ -13,7 +13,7 @@ from db.answers import ask
 from db.database import Database
 from db.deliveries import Due
 from db.states import DeliveryState
-from jobs.deliveries.deliver import Made, NotFinishedError, Patience, deliver
+from jobs.deliveries.deliver import Made, NotFinishedError, Patience, deliver, wait_for
 from jobs.deliveries.kinds import KINDS, Kind
 from jobs.deliveries.peer import Answer, DicomObject, PeerAwayError, PeerError
 from jobs.errors import SourceAwayError
@@ -101,6 +101,7 @@ def sent(
     again: bool = False,
 ) -> Waits:
     waits = Waits()
+    wait_for(peer, waits.patience)
     deliver(database, run_id, peer, kinds, make, waits.patience, again=again)
     return waits
 
