@@ -25,7 +25,7 @@ from jobs.report.sections.films import films
 from jobs.report.sections.gallery import PICTURES, highest_overlays
 from jobs.report.sections.localisation import localisation
 from jobs.report.sections.quality import quality
-from jobs.report.sections.run import facts
+from jobs.report.sections.run import contents, facts
 from jobs.report.sections.subgroups import subgroups
 from jobs.report.sections.summary import alerts, first_images, summary
 from jobs.report.sections.thresholds import thresholds
@@ -93,6 +93,7 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
         first = first_images(connection, run_id, _FIRST)
         gate = quality(connection, run_id)
         drifted = drift(connection, run_id)
+        tags = contents(connection, run_id)
     return {
         "written_at": datetime.now(UTC),
         "nightread": version("nightread"),
@@ -118,6 +119,7 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
         "errors_each": EACH,
         "quality": gate and gate | {"farthest": bare_pictures(gate["farthest"], pictures)},
         "drift": drifted,
+        "contents": tags,
         "failures": queries.failure_reasons(database, run_id),
     }
 

@@ -28,3 +28,19 @@ def facts(connection: Connection, run_id: int) -> Record:
         run_id=run_id,
     )
     return facts
+
+
+def contents(connection: Connection, run_id: int) -> Record:
+    """Count a run's images by whether their bytes are those that were read before; see the view `contents`.
+
+    `read`: images of which it is known which bytes were read; `before`: those of them that were read before.
+    """
+    (counts,) = read_rows(
+        connection,
+        """
+        SELECT COUNT(*) AS read, COUNT(changed) AS before, COALESCE(SUM(changed), 0) AS changed
+        FROM contents WHERE run_id = :run_id
+        """,
+        run_id=run_id,
+    )
+    return counts

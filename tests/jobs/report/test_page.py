@@ -428,6 +428,32 @@ def test_report_states_run_model_and_that_every_image_is_accounted_for(
     assert table_row(section(page, "failures"), "read") == ["read", "truncated", "2", "00000012_000.png"]
 
 
+def test_images_whose_bytes_have_changed_are_counted_at_the_top_and_at_the_end(
+    database: Database, tmp_path: Path
+) -> None:
+    first = full_run(database, tmp_path)
+    page = words(report(database, tmp_path, first))
+    assert "It is not known which bytes were read." in page
+    assert "have changed since they were read before" not in page
+
+    def read(run_id: int, tags: dict[int, str]) -> None:
+        result = schema.runs.image_result
+        with database.write() as connection:
+            for image_id, tag in tags.items():
+                of = (result.c.run_id == run_id, result.c.image_id == image_id)
+                connection.execute(update(result).where(*of).values(tag=tag))
+
+    read(first, {1: "a", 2: "a", 3: "a"})
+    assert "All 3 images were read for the first time." in words(report(database, tmp_path, first))
+    second = make_run(database, tmp_path, IMAGES)
+    score_all(database, tmp_path, second)
+    read(second, {1: "a", 2: "b", 3: "b", 4: "a"})
+    page = words(report(database, tmp_path, second))
+    assert "2 of 4 images have changed since they were read before." in page
+    assert "2 of 3 images that had been read before have changed" in page
+    assert "1 were read for the first time." in page
+
+
 def test_what_made_greys_of_dicom_films_is_counted(database: Database, tmp_path: Path) -> None:
     run_id = full_run(database, tmp_path)
     assert 'id="films"' not in report(database, tmp_path, run_id)
