@@ -108,7 +108,7 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
     source.require()
     card = find_model(order.model, settings.models).card
     vocabulary = Vocabulary(card.findings)
-    read = order.read
+    read = order.read.fetched(settings.home)
     if read.view is None and card.views is not None:
         read = read.model_copy(update={"view": card.views})
     asked = (order.read.finding_columns or {}).values()

@@ -26,8 +26,8 @@ def manifest(
         str,
         typer.Argument(
             metavar="FOLDER|URL",
-            help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR; or the root of a "
-            "DICOMweb service, dicomweb+https://HOST/PATH.",
+            help="Folder of DICOM, PNG or JPEG files, with all below it; or a DICOMDIR; or "
+            "s3://BUCKET/PREFIX, gs:// or az://; or the root of a DICOMweb service, dicomweb+https://HOST/PATH.",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write, .csv.")],
@@ -67,12 +67,13 @@ def manifest(
         typer.Option(
             min=1,
             metavar="N",
-            help="Processes that read files, or requests to a service at a time. Default: one per core; 8.",
+            help="Processes that read files, or requests to a store or a service at a time. Default: one per "
+            "core; 32; 8.",
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there already.")] = False,
 ) -> None:
-    """Make a manifest of a folder or a PACS: its frontal chest radiographs, with what their files say.
+    """Make a manifest of a folder, bucket or PACS: its frontal chest radiographs, with what their files say.
 
     Files are known by their content. Files that are not in the manifest are listed in a second file with the
     reason; together the two list every file. Names, birth dates and accession numbers are not kept. The
@@ -80,6 +81,8 @@ def manifest(
     settings NIGHTREAD_DICOMWEB_TOKEN, or _USER and _PASSWORD.
 
     Example: nightread manifest /archive/2024 -o 2024.csv
+
+    Example: nightread manifest s3://hospital-archive/2024 -o 2024.csv
 
     Example: nightread manifest /media/cd/DICOMDIR -o cd.csv --patient-id keep
 

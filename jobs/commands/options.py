@@ -29,8 +29,8 @@ ArchiveArgument = Annotated[
     typer.Argument(
         metavar="MANIFEST|FOLDER|URL",
         help="Table with one image per row: CSV, .csv.gz, .xlsx, Parquet or JSON lines; also s3://…, gs://…, "
-        "az://…. Or a folder, a DICOMDIR or a DICOMweb service, of which a manifest is made first, as by "
-        "`nightread manifest`.",
+        "az://…. Or a folder, a DICOMDIR, a prefix in a store or a DICOMweb service, of which a manifest is "
+        "made first, as by `nightread manifest`.",
     ),
 ]
 ArchiveImagesOption = Annotated[

@@ -1,7 +1,6 @@
 """What commands that read a manifest share: the options for its columns, and saying what was taken of it."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
@@ -12,6 +11,7 @@ from jobs.console import note
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.layouts.known import LAYOUTS, PLAIN
 from jobs.tables.manifest import Manifest
+from jobs.tables.place import absolute, place_of
 from jobs.tables.reading import Blank, ReadOptions, View, reading_lines
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def _options(
         ),
     ] = None,
     join: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(
             metavar="CSV",
             help="Another table of the dataset, joined by the identifiers of image, study or patient, or a "
@@ -122,7 +122,7 @@ def _options(
         encoding=encoding,
         sheet=sheet,
         layout=layout,
-        join=tuple(path.absolute() for path in join or ()),
+        join=tuple(absolute(place_of(word)) for word in join or ()),
         split=split,
         image_name=image_name,
         blank=blank,

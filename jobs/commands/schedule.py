@@ -54,7 +54,7 @@ from jobs.sources.source import open_source
 from jobs.submit import read_order
 from jobs.tables.labels import OWN, open_labels
 from jobs.tables.manifest import Manifest
-from jobs.tables.place import place_of
+from jobs.tables.place import absolute, local_table, place_of
 from jobs.tables.reading import ReadOptions
 
 _ACTS = (
@@ -173,9 +173,8 @@ def add_score(
     settings, database = ready()
     receiver = receiver_of(send_to, formats, tls=tls)
     archive = archive_of(manifest, since, until, modality)
-    table = place_of(manifest)
     action = Score(
-        manifest=table.absolute() if isinstance(table, Path) else table,
+        manifest=absolute(place_of(manifest)),
         archive=archive and replace(archive, place=_place(archive)),
         images=open_source(images_of(archive, images)).root,
         model=model or settings.model,
@@ -210,7 +209,8 @@ def _require_archive(settings: Settings, action: Score) -> None:
 
 def _place(archive: Archive) -> str:
     """Return what an archive is called from whatever folder it is named, and on the workers' machines."""
-    return open_source(archive.place).root if archive.is_service else str(Path(archive.place).absolute())
+    remote = archive.is_service or archive.is_store
+    return open_source(archive.place).root if remote else str(Path(archive.place).absolute())
 
 
 @add_app.command("evaluate", epilog=_ACTS)
@@ -220,9 +220,11 @@ def add_evaluate(
         str, typer.Argument(metavar="RUN|latest", help="A run, or latest: the newest that is complete then.")
     ],
     labels: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="CSV", help="CSV with labels, read again each time. Default: the run's manifest."
+            metavar="CSV",
+            help="CSV with labels, also s3://…, gs://…, az://…; read again each time. Default: the run's "
+            "manifest.",
         ),
     ] = None,
     label_set: Annotated[
@@ -245,12 +247,12 @@ def add_evaluate(
     Example: nightread schedule add weekly --cron "0 6 * * MON" evaluate latest --labels read.csv
     --label-set two-readers
     """
-    _, database = ready()
+    settings, database = ready()
     if (labels is None) != (label_set is None):
         raise ScheduleError("--labels and --label-set belong together: the file and what it is called")
     action = Evaluate(
         run="latest" if run == "latest" else find_run(run),
-        labels=labels and labels.absolute(),
+        labels=None if labels is None else absolute(place_of(labels)),
         label_set=label_set or OWN,
         bootstrap=bootstrap,
         sensitivity=sensitivity,
@@ -261,7 +263,8 @@ def add_evaluate(
             find_complete_run(connection, action.run)
             findings = model_findings(connection, action.run)
     if action.labels is not None:
-        _require_readable(open_labels(action.labels, findings=findings))
+        path = local_table(action.labels, settings.home)
+        _require_readable(open_labels(path, findings=findings, origin=action.labels))
     _add(database, context.obj, action)
 
 
@@ -362,7 +365,7 @@ def _does(action: Action) -> str:
         what = action.archive.place if action.archive else PurePath(action.manifest).name
         to = f", results to {action.receiver.target}" if action.receiver else ""
         return f"score {what} by {action.model}{to}"
-    by = f" by {action.labels.name}" if action.labels else ""
+    by = f" by {PurePath(action.labels).name}" if action.labels else ""
     return f"evaluate {'the latest run' if action.run == 'latest' else f'run {action.run}'}{by}"
 
 

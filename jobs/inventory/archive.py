@@ -12,8 +12,10 @@ from jobs.archive import Archive
 from jobs.dicomweb.service import DicomWeb
 from jobs.inventory.dicomweb import Search, day_of, modalities_of, search_inventory
 from jobs.inventory.inventory import Choice, Inventory, take_inventory
+from jobs.inventory.objects import store_inventory
 from jobs.inventory.tables import manifest_csv, skipped_csv
 from jobs.sources.dicomweb import THREADS
+from jobs.sources.objects import ObjectSource
 from jobs.tables.place import hash_name, manifests_folder
 
 
@@ -52,17 +54,19 @@ def inventory_of(
     looked: Callable[[int, int], None] = lambda _, __: None,
     not_after: date | None = None,
 ) -> Inventory:
-    """Take the inventory of a folder, a DICOMDIR or a service.
+    """Take the inventory of a folder, a DICOMDIR, a bucket or a service.
 
-    `at_once`: processes that read files, or requests to a service; the default is one per core, or as many
-    as a usual PACS bears. `not_after`: as in `search_of`. Raises SourceError, SourceAwayError, SearchError
-    or DirectoryError.
+    `at_once`: processes that read files, or requests to a store or service; the default is one per core, or
+    as many as a usual one bears. `not_after`: as in `search_of`. Raises SourceError, SourceAwayError,
+    SearchError or DirectoryError.
     """
     if archive.is_service:
         service = DicomWeb(archive.place, settings)
         return search_inventory(
             service, search_of(archive, today, not_after), choice, at_once or THREADS, found, looked
         )
+    if archive.is_store:
+        return store_inventory(ObjectSource(archive.place), choice, at_once, found, looked)
     own = (settings.home, settings.overlays, settings.models)
     return take_inventory(Path(archive.place), replace(choice, own=own), at_once, found, looked)
 

@@ -12,7 +12,7 @@ from jobs.dicomweb.service import DicomWeb, JsonDataset, NotFoundError
 from jobs.errors import InputError, SourceError
 from jobs.inventory.film import UID, Film, described
 from jobs.inventory.header import header_of_json
-from jobs.inventory.inventory import Choice, Inventory
+from jobs.inventory.inventory import Choice, Inventory, chosen
 from jobs.inventory.selection import MODALITIES
 from jobs.inventory.skips import Skip, Skipped
 
@@ -140,10 +140,7 @@ def _described(path: str, datasets: list[JsonDataset], choice: Choice) -> Iterat
         if not UID.fullmatch(uid):
             yield Skipped(name, Skip.BAD_NAME)
             continue
-        film = described(name, header_of_json(dataset), any_view=choice.any_view)
-        if isinstance(film, Film) and choice.skip_burned_in and film.burned_in == "YES":
-            film = Skipped(name, Skip.BURNED_IN, film.modality)
-        yield film
+        yield chosen(described(name, header_of_json(dataset), any_view=choice.any_view), choice)
 
 
 def _value(dataset: JsonDataset, tag: str) -> str:

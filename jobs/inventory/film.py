@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
@@ -21,7 +21,7 @@ KINDS: Final[dict[str, Callable[[bytes], bool]]] = {
 }
 """What a manifest may name, by a file's first bytes; the kinds of the workers' formats."""
 
-_UNUSABLE: Final = {
+UNUSABLE: Final = {
     Reason.EMPTY: Skip.EMPTY,
     Reason.MISSING: Skip.MISSING,
     Reason.NOT_A_FILE: Skip.NOT_A_FILE,
@@ -69,20 +69,27 @@ def look_at(root: Path, names: list[str], *, any_view: bool) -> list[Film | Skip
 def _look(source: FolderSource, name: str, *, any_view: bool) -> Film | Skipped:
     try:
         with source.opened(name) as file:
-            head = file.read(HEAD)
-            kind = next((kind for kind, matches in KINDS.items() if matches(head)), None)
-            if kind is None:
-                return Skipped(name, Skip.NOT_A_PICTURE)
-            if kind != "DICOM":
-                return Film(name, kind)
-            if is_directory(head):
-                return Skipped(name, Skip.DICOMDIR)
-            file.seek(0)
-            return described(name, read_header(file), any_view=any_view)
+            return looked_into(name, file, any_view=any_view)
+    except ImageUnusableError as error:
+        return Skipped(name, UNUSABLE.get(error.reason, Skip.UNREADABLE))
+
+
+def looked_into(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
+    """Return what a manifest has of a file, or why it has nothing, by its beginning."""
+    head = file.read(HEAD)
+    kind = next((kind for kind, matches in KINDS.items() if matches(head)), None)
+    if kind is None:
+        return Skipped(name, Skip.NOT_A_PICTURE)
+    if kind != "DICOM":
+        return Film(name, kind)
+    if is_directory(head):
+        return Skipped(name, Skip.DICOMDIR)
+    file.seek(0)
+    try:
+        header = read_header(file)
     except HeaderError:
         return Skipped(name, Skip.UNREADABLE)
-    except ImageUnusableError as error:
-        return Skipped(name, _UNUSABLE.get(error.reason, Skip.UNREADABLE))
+    return described(name, header, any_view=any_view)
 
 
 def described(name: str, header: Header, *, any_view: bool) -> Film | Skipped:

@@ -15,6 +15,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
 from config.dicom import silence_pydicom
+from config.failures import ImageUnusableError
+from jobs.errors import JobsError
 from jobs.inventory.bounded import MOST_BYTES, BoundedFile
 
 silence_pydicom()
@@ -101,7 +103,7 @@ def is_directory(head: bytes) -> bool:
 
 
 def read_header(file: BinaryIO) -> Header:
-    """Read the header of a DICOM file from its beginning; raises HeaderError, or OSError where it is away."""
+    """Read the header of a DICOM file from its beginning; raises HeaderError, or what the file raises."""
     try:
         with warnings.catch_warnings(action="ignore"):
             head = file.read(HEAD)
@@ -111,7 +113,7 @@ def read_header(file: BinaryIO) -> Header:
             bounded = cast(BinaryIO, BoundedFile(file))
             found = read_partial(bounded, _is_behind, specific_tags=[*_WANTED])
             return _header(found, str(found.file_meta.get("TransferSyntaxUID", "")))
-    except OSError:
+    except (OSError, JobsError, ImageUnusableError):
         raise
     except Exception:  # noqa: BLE001  # damage makes pydicom raise anything; its texts quote the file
         raise HeaderError from None

@@ -30,7 +30,7 @@ _BLOCK: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The files of a folder, those that a DICOMDIR names, or a service's instances; all of them by name.
+    """The files of a folder or a bucket, those that a DICOMDIR names, or a service's instances; by name.
 
     `root`: of the source of images that the names are relative to. `alike`: films of which another, different
     one has the same SOP Instance UID.
@@ -96,15 +96,22 @@ def take_inventory(
         names, skipped = named_in(path)
     films: list[Film] = []
     for file in _looked_at(root, names, choice, processes or os.cpu_count() or 1, looked):
-        if isinstance(file, Skipped):
-            skipped.append(file)
-        elif choice.only_dicom and file.kind != "DICOM":
-            skipped.append(Skipped(file.name, Skip.NOT_DICOM))
-        elif choice.skip_burned_in and file.burned_in == "YES":
-            skipped.append(Skipped(file.name, Skip.BURNED_IN, file.modality))
+        if isinstance(taken := chosen(file, choice), Skipped):
+            skipped.append(taken)
         else:
-            films.append(file)
-    return _without_copies(Inventory(str(root), films, sorted(skipped)))
+            films.append(taken)
+    return without_copies(Inventory(str(root), films, sorted(skipped)), partial(_digest, FolderSource(root)))
+
+
+def chosen(file: Film | Skipped, choice: Choice) -> Film | Skipped:
+    """Return a file as it is, or passed over where a person does not want such."""
+    if isinstance(file, Skipped):
+        return file
+    if choice.only_dicom and file.kind != "DICOM":
+        return Skipped(file.name, Skip.NOT_DICOM)
+    if choice.skip_burned_in and file.burned_in == "YES":
+        return Skipped(file.name, Skip.BURNED_IN, file.modality)
+    return file
 
 
 def _looked_at(
@@ -120,19 +127,21 @@ def _looked_at(
         looked(done, len(names))
 
 
-def _without_copies(inventory: Inventory) -> Inventory:
-    """Pass over a film whose bytes another one has, too, and count those that only say so."""
+def without_copies(inventory: Inventory, digest: Callable[[Film], bytes]) -> Inventory:
+    """Pass over a film whose bytes another one has, too, and count those that only say so.
+
+    `digest`: of a film's content.
+    """
     by_uid: dict[str, list[Film]] = defaultdict(list)
     for film in inventory.films:
         if film.sop_uid:
             by_uid[film.sop_uid].append(film)
-    source = FolderSource(inventory.root)
     copies: set[str] = set()
     alike = 0
     for films in by_uid.values():
         seen: set[bytes] = set()
         for film in films if len(films) > 1 else ():
-            content = _digest(source, film)
+            content = digest(film)
             if content in seen:
                 copies.add(film.name)
             seen.add(content)

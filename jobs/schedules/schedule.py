@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from config.cards.model import find_model
 from config.errors import ConfigError
@@ -32,7 +32,7 @@ from jobs.lease import LeaseKeeper
 from jobs.submit import Heatmaps, Order, ask_to_send, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
-from jobs.tables.place import Place, place_of
+from jobs.tables.place import PlaceField, local_table
 from jobs.tables.reading import ReadOptions
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Score(ReadOptions, _Action):
     """
 
     do: Literal["score"] = "score"
-    manifest: Annotated[Place, PlainValidator(place_of)]
+    manifest: PlaceField
     archive: Archive | None = None
     images: str
     model: str
@@ -89,7 +89,7 @@ class Evaluate(_Action):
 
     do: Literal["evaluate"] = "evaluate"
     run: int | Literal["latest"]
-    labels: Path | None = None
+    labels: PlaceField | None = None
     label_set: str = OWN
     bootstrap: int = 0
     sensitivity: float | None = None
@@ -210,9 +210,10 @@ def _without_cells(error: Exception) -> str:
 
 def _prepare(database: Database, settings: Settings, due: DueTime, action: Action, now: datetime) -> Begin:
     """Return what begins an action; it raises there what it cannot be begun for."""
-    if isinstance(action, Evaluate):
-        return partial(_begin_evaluation, due=due, action=action)
     try:
+        if isinstance(action, Evaluate):
+            labels = None if action.labels is None else local_table(action.labels, settings.home)
+            return partial(_begin_evaluation, due=due, action=action, labels=labels)
         order = _with_manifest(database, settings, due, action.order, now)
         if order is None:
             return lambda _: Settlement(DueState.NOTHING_NEW)
@@ -293,15 +294,19 @@ def _begin_score(connection: Connection, due: DueTime, night: _Night, *, made: b
     return Settlement(DueState.BEGUN, run_id=run_id)
 
 
-def _begin_evaluation(connection: Connection, due: DueTime, action: Evaluate) -> Settlement:
+def _begin_evaluation(
+    connection: Connection, due: DueTime, action: Evaluate, labels: Path | None
+) -> Settlement:
+    """Begin an evaluation; `labels` are at hand, wherever the action has them from."""
     run_id, label_manifest_id = find_complete_run(connection, action.run)
-    if action.labels is not None:
-        labels = open_labels(
-            action.labels,
+    if labels is not None:
+        table = open_labels(
+            labels,
             findings=model_findings(connection, run_id),
             root=manifest_of(connection, run_id).root,
+            origin=action.labels,
         )
-        label_manifest_id = store_labels(connection, run_id, labels)
+        label_manifest_id = store_labels(connection, run_id, table)
     asked = evaluations.EvaluationRequest(
         label_manifest_id,
         action.label_set,

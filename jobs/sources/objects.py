@@ -6,10 +6,10 @@ a root, and so none is in a row, a log or a report.
 
 import http
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from config.content import Content
 from config.failures import ImageUnusableError, Reason
@@ -35,6 +35,13 @@ _HINTED: Final = 20_000
 """Objects below the root among which missing names are looked for."""
 
 _ABSENT: Final = {"NoSuchKey", "BlobNotFound"}
+
+
+class StoredObject(NamedTuple):
+    """An object as a store lists it: its name below the root, and its bytes."""
+
+    name: str
+    size: int
 
 
 class ObjectSource:
@@ -107,6 +114,36 @@ class ObjectSource:
             raise SourceAwayError(f"{self.root}: the connection to it breaks")
         tag = answer.meta["e_tag"] or answer.meta["version"] or f"{size}-{answer.meta['last_modified']}"
         return Content(data, tag.replace('"', ""))
+
+    def listed(self) -> Iterator[StoredObject]:
+        """Yield the objects below the root; SourceError for one that the library cannot name."""
+        import obstore  # noqa: PLC0415
+
+        try:
+            for chunk in obstore.list(self._store(), chunk_size=1_000):
+                for found in chunk:
+                    yield StoredObject(found["path"], found["size"])
+        except Exception as error:  # noqa: BLE001
+            if is_odd_key(error):
+                raise SourceError(
+                    f"{self.root}: it cannot be listed: there is a key below it with an empty part (a//b) or "
+                    "one of dots; name a prefix without such keys"
+                ) from None
+            raise self._fault(error, begun=True) from None
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """Read a part of an object that is long enough; raises as `read` does."""
+        import obstore  # noqa: PLC0415
+
+        try:
+            data = obstore.get_range(self._store(), self._key(name), start=start, length=length).to_bytes()
+        except ImageUnusableError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            raise self._fault(error, begun=True) from None
+        if len(data) != length:
+            raise SourceAwayError(f"{self.root}: the connection to it breaks, or an object has changed")
+        return data
 
     # --- names -------------------------------------------------------------------------------------------
 

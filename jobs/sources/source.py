@@ -80,3 +80,9 @@ def kept_source(root: str) -> ImageSource:
 def is_dicomweb(text: str) -> bool:
     """Return whether a person has named a DICOMweb service, be it a right address of one or not."""
     return text.startswith("dicomweb+")
+
+
+def is_object_store(text: str) -> bool:
+    """Return whether a person has named a place in an object store."""
+    scheme = _SCHEME.match(text)
+    return scheme is not None and SOURCES.get(scheme[1], "").startswith("jobs.sources.objects:")

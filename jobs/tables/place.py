@@ -2,7 +2,9 @@
 
 import hashlib
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
+
+from pydantic import PlainValidator
 
 from config.failures import ImageUnusableError
 from config.files import write_whole
@@ -12,13 +14,22 @@ from jobs.sources.source import open_source
 Place = Path | str
 """A path, or the URI of an object."""
 
-_MOST_BYTES: Final = 1 << 30
-_LETTERS: Final = 16
-
 
 def place_of(given: str | Path) -> Place:
     """Return what a person names: a URI as it is, anything else as a path."""
     return given if isinstance(given, str) and "://" in given else Path(given)
+
+
+PlaceField = Annotated[Place, PlainValidator(place_of)]
+"""A place as a field of a model."""
+
+_MOST_BYTES: Final = 1 << 30
+_LETTERS: Final = 16
+
+
+def absolute(place: Place) -> Place:
+    """Return a place that means the same from whatever folder it is named."""
+    return place.absolute() if isinstance(place, Path) else place
 
 
 def manifests_folder(home: Path) -> Path:

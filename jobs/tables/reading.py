@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from db.manifests import Reading
 from jobs.tables.columns import shown
 from jobs.tables.label_columns import Uncertain
+from jobs.tables.place import PlaceField, local_table
 
 View = Literal["frontal", "all"]
 """Which images of a manifest are taken, by their views."""
@@ -48,12 +49,19 @@ class ReadOptions(BaseModel):
     encoding: str | None = None
     sheet: str | None = None
     layout: str | None = None
-    join: tuple[Path, ...] = ()
+    join: tuple[PlaceField, ...] = ()
     split: str | None = None
     image_name: str | None = None
     blank: Blank = "negative"
     readers: str = "majority"
     view: View | None = None
+
+    def fetched(self, home: Path) -> Self:
+        """Return them with copies in the home folder of the tables that lie in a store.
+
+        Raises as `local_table` does.
+        """
+        return self.model_copy(update={"join": tuple(local_table(place, home) for place in self.join)})
 
     def told(self) -> dict[str, object]:
         """Return the options that differ from their defaults, as JSON's types."""

@@ -129,8 +129,9 @@ def typed() -> list[list[str]]:
 
 @pytest.mark.timeout(900)
 def test_every_command_of_the_page_on_object_stores_does_what_it_says(
-    nightread: Nightread, bucket: Bucket, tmp_path: Path
+    nightread: Nightread, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     nightread.environment["NIGHTREAD_ENGINE"] = "openvino"
     archive = bucket.server.bucket("hospital-archive")
     manifest = write_archive(tmp_path, plan_archive(IMAGES, 11))
@@ -138,14 +139,17 @@ def test_every_command_of_the_page_on_object_stores_does_what_it_says(
     archive.put("2024/manifest.csv", manifest.read_bytes())
     commands = typed()
     names = [command[0] for command in commands]
-    assert names == ["score", "doctor", "status", "sql", "sql", "schedule", "evaluate"]
+    assert names == [
+        *("score", "manifest", "score", "doctor", "status", "sql", "sql"),
+        *("schedule", "schedule", "schedule", "evaluate"),
+    ]
     for command in commands:
         done = nightread.run(*command, timeout=400)
         assert done.returncode == 0, (command, done.stdout, done.stderr)
         assert SECRET not in done.stdout + done.stderr
         if command[0] == "score":
             assert f"{IMAGES} of {IMAGES} images scored, 0 failed" in done.stdout
-    named = nightread.sql("SELECT manifest FROM progress")
+    named = nightread.sql("SELECT manifest FROM progress WHERE run_id = 1")
     assert named == [{"manifest": "s3://hospital-archive/2024/manifest.csv"}]
 
 

@@ -84,6 +84,7 @@ def duplicates(
     if against_images is not None and (against is None or images is None):
         fail("--against-images: give --images and --against, too", EXIT_USAGE)
     settings = quiet_settings()
+    read = read.fetched(settings.home)
     here = _archive(archive, images, read)
     there = None if against is None else _archive(against, against_images or images, read)
     found = find_duplicates(here, there, settings.max_image_pixels)

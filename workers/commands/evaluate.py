@@ -98,6 +98,7 @@ def evaluate(
         findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
     place = None if labels is None else place_of(labels)
     path = None if place is None else local_table(place, settings.home)
+    read = read.fetched(settings.home)
     if each_reader and path is not None:
         opened_by = partial(open_reader, path, read, findings, root)
         evaluate_readers(database, settings, run, opened_by, bootstrap, sensitivity)

@@ -57,7 +57,7 @@ def import_scores_(
     """
     settings, database = ready()
     of_scores = {"image_column": None, "finding_columns": None}
-    of_labels = read.model_copy(update=of_scores)
+    of_labels = read.fetched(settings.home).model_copy(update=of_scores)
     if labels is None and of_labels.told().keys() - {"encoding", "sheet"}:
         raise typer.BadParameter("needed with the options for reading labels", param_hint="--labels")
     order = ImportOrder(scores, name, labels, images, read.image_column, read.finding_columns, of_labels)

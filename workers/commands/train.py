@@ -133,6 +133,7 @@ def train_(
     for source in sources:
         source.require()
     wanted = tuple(map(_usual, findings.split(","))) if findings else None
+    read = read.fetched(settings.home)
     tables = [
         Manifest(path, read, findings=wanted or FINDINGS, root=source.root)
         for path, source in zip((manifest, valid), sources, strict=True)

@@ -34,7 +34,7 @@ def open_tables(path: Path, told: ReadOptions, findings: Sequence[str] = FINDING
     """
     tables = [
         Table(each, "A manifest", "image", encoding=told.encoding, sheet=told.sheet, root=root)
-        for each in (path, *told.join)
+        for each in (path, *map(Path, told.join))
     ]
     if told.sheet is not None and not any(table.file.has_sheets for table in tables):
         raise TableError(path, f"--sheet {told.sheet}: this is no workbook", "Leave the option out.")

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 from films import PATIENT, film_of, write_film
 from http_server import Answer, Request, serving
+from object_store import Bucket
 from orthanc import Orthanc
 from pydantic import SecretStr
 from schedules_support import DAY, HOUR, NIGHTS, Archive
 from sqlalchemy import text
-from support import STUB_CARD, Nightread
+from support import STUB_CARD, Nightread, free_port
 
 from db import alerts, schedules
 from db.database import Database
 from db.schedules import DueTime
 from jobs import archive as archives
-from jobs.schedules.schedule import Score
+from jobs.schedules.schedule import Evaluate, Score
 
 
 @pytest.fixture
@@ -204,6 +205,45 @@ def test_each_night_scores_what_came_into_a_folder(archive: Archive) -> None:
     assert archive.night(NIGHTS[2]) == 1
     assert times_scored(archive) == [1, 1]
     assert states(archive) == ["begun", "nothing_new", "begun"]
+
+
+@pytest.mark.processes
+def test_each_night_scores_what_came_into_a_bucket(archive: Archive, bucket: Bucket) -> None:
+    root = f"{bucket.uri}/films"
+    bucket.put("films/a.dcm", film_of(SOPInstanceUID="1.2.1"))
+    archive.schedule(score(root))
+    assert archive.night(NIGHTS[0]) == 1
+    assert archive.night(NIGHTS[1]) == 0
+    bucket.put("films/later/b.dcm", film_of(SOPInstanceUID="1.2.2"))
+    assert archive.night(NIGHTS[2]) == 1
+    assert times_scored(archive) == [1, 1]
+    assert states(archive) == ["begun", "nothing_new", "begun"]
+
+
+@pytest.mark.processes
+def test_labels_in_a_bucket_are_fetched_each_time_and_waited_for(
+    archive: Archive, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.schedule()
+    archive.night(NIGHTS[0])
+    schedules.remove(archive.database, "night", NIGHTS[0])
+    labels = archive.manifest.read_bytes()
+    bucket.put("read.csv", labels.replace(b"No Finding", b"Edema"))
+    archive.schedule(Evaluate(run=1, labels=f"{bucket.uri}/read.csv", label_set="readers"))
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+        archive.tick(NIGHTS[1])
+    (night,) = schedules.active(archive.database)
+    assert "refuses connections" in (night.waits_for or "")
+    archive.night(NIGHTS[1])
+    bucket.put("read.csv", labels.replace(b"No Finding", b"Mass"))
+    archive.night(NIGHTS[2])
+    with archive.database.read() as connection:
+        found = connection.execute(
+            text("SELECT label_set, labels, labels_sha256 FROM evaluations ORDER BY evaluation_id")
+        ).all()
+    assert [row.labels for row in found[1:]] == [f"{bucket.uri}/read.csv"] * 2
+    assert len({row.labels_sha256 for row in found}) == 3
 
 
 def test_the_command_keeps_what_makes_the_manifest(nightread: Nightread, tmp_path: Path) -> None:

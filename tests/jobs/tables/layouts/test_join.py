@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_store import Bucket
+from support import Nightread
 
 from jobs.tables.errors import TableError
 from jobs.tables.manifest import Manifest
@@ -14,6 +16,27 @@ def joined(folder: Path, first: str, second: str, name: str = "more.csv", **opti
     (folder / "m.csv").write_text(first, encoding="utf-8")
     (folder / name).write_text(second, encoding="utf-8")
     return Manifest(folder / "m.csv", ReadOptions(join=(folder / name,), **options))
+
+
+def test_a_table_in_a_bucket_is_joined_and_a_manifest_of_it_is_the_same(
+    nightread: Nightread, bucket: Bucket, tmp_path: Path
+) -> None:
+    (tmp_path / "m.csv").write_text("Image,study_id\na.png,1\nb.png,2\n", encoding="utf-8")
+    labels = b"study_id,Mass\n1,1\n2,0\n"
+    (tmp_path / "labels.csv").write_bytes(labels)
+    bucket.put("labels.csv", labels)
+    for place in (tmp_path / "labels.csv", f"{bucket.uri}/labels.csv"):
+        done = nightread.call(
+            *("submit", tmp_path / "m.csv", "--images", tmp_path, "--model", "stub", "--join", place)
+        )
+        assert done.returncode == 0, done.stderr
+    rows = nightread.sql("SELECT DISTINCT manifest_id FROM run")
+    assert len(rows) == 1
+    gone = nightread.call(
+        *("submit", tmp_path / "m.csv", "--images", tmp_path, "--join", f"{bucket.uri}/gone.csv")
+    )
+    assert gone.returncode == 2
+    assert f"{bucket.uri}/gone.csv: there is no such object" in " ".join(gone.stderr.split())
 
 
 def test_tables_of_any_set_are_joined(tmp_path: Path) -> None:
