@@ -56,6 +56,10 @@ class ForbiddenError(Exception):
     """The service keeps what is under this path from us."""
 
 
+class FailingError(SourceAwayError):
+    """The service answers that it fails (5xx)."""
+
+
 class TooLargeError(Exception):
     """An answer has more bytes than may be read."""
 
@@ -218,7 +222,8 @@ class DicomWeb:
     def _error(self, answer: requests.Response) -> Exception:
         status = answer.status_code
         if status in _PASSING or status >= _SERVER_ERROR:
-            return SourceAwayError(f"{self.root} is not able to answer (status {status})")
+            kind = FailingError if status >= _SERVER_ERROR else SourceAwayError
+            return kind(f"{self.root} is not able to answer (status {status})")
         if status in _REDIRECT:
             host = urlsplit(answer.headers.get("Location", "")).netloc or "another path"
             return SourceError(

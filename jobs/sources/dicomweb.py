@@ -13,12 +13,14 @@ from config.settings import load_settings
 from jobs.dicomweb.service import (
     BadAnswerError,
     DicomWeb,
+    FailingError,
     ForbiddenError,
     JsonDataset,
     NotFoundError,
     TooLargeError,
 )
-from jobs.errors import SourceError
+from jobs.errors import AwayError, SourceError
+from jobs.sources.lasting import LastingFaults
 from jobs.sources.lookup import Lookup
 
 NAME: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})", re.ASCII)
@@ -31,6 +33,7 @@ _SAMPLE: Final = 400
 """Studies that are asked for before a night."""
 
 _TAG_BYTES: Final = 16
+_PART_BYTES: Final = 1 << 20
 _SOP_INSTANCE_UID: Final = "00080018"
 
 
@@ -44,6 +47,7 @@ class DicomWebSource:
         """Take the root; credentials are the settings'. `require` asks whether it is there."""
         self._service = DicomWeb(root, load_settings())
         self.root = self._service.root
+        self._lasting = LastingFaults()
 
     def require(self) -> None:
         """Raise SourceError or SourceAwayError unless the service answers."""
@@ -80,6 +84,9 @@ class DicomWebSource:
             raise ImageUnusableError(Reason.MISSING, "no instance can have such a name")
         try:
             content = self._service.retrieve(name, max_bytes)
+        except FailingError as error:
+            self._lasting.refuse(name, str(error), self._gives)
+            raise
         except NotFoundError:
             raise ImageUnusableError(Reason.MISSING, "the service has no such instance") from None
         except ForbiddenError:
@@ -88,9 +95,20 @@ class DicomWebSource:
             raise ImageUnusableError(Reason.TOO_LARGE, f"it has more than {max_bytes:,} bytes") from None
         except BadAnswerError as error:
             raise ImageUnusableError(Reason.TRUNCATED, str(error)) from None
+        self._lasting.given(name)
         if not content:
             raise ImageUnusableError(Reason.EMPTY, "the file has 0 bytes")
         return Content(content, hashlib.blake2b(content, digest_size=_TAG_BYTES).hexdigest())
+
+    def _gives(self, name: str) -> bool:
+        """Return whether an instance can be read now; of a large one a part is enough."""
+        try:
+            self._service.retrieve(name, _PART_BYTES)
+        except TooLargeError:
+            return True
+        except (BadAnswerError, ForbiddenError, NotFoundError, AwayError, SourceError):
+            return False
+        return True
 
 
 def _uids(found: Iterable[JsonDataset]) -> Iterable[str]:

@@ -6,14 +6,17 @@ a root, and so none is in a row, a log or a report.
 
 import http
 import re
+import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceAwayError, SourceError
+from jobs.sources.lasting import LastingFaults
 from jobs.sources.lookup import UP, Lookup, found_below, near, sampled, use_root
 from jobs.sources.stores import NOTHING, is_odd_key, open_store, outline, redirected_to
 
@@ -33,6 +36,8 @@ _ASKED: Final = 10
 
 _HINTED: Final = 20_000
 """Objects below the root among which missing names are looked for."""
+
+_REDIRECT_SECONDS: Final = 60.0
 
 _ABSENT: Final = {"NoSuchKey", "BlobNotFound"}
 
@@ -64,6 +69,9 @@ class ObjectSource:
         if not found or not _is_key(found[3] or "-"):
             raise SourceError(f"{root}: this is no bucket; it is written as {scheme}://BUCKET/PREFIX")
         self._scheme, self._bucket, self._prefix = found[1], found[2], found[3] or ""
+        self._lasting = LastingFaults()
+        self._asked = float("-inf")
+        self._asking = Lock()
 
     def require(self) -> None:
         """Raise SourceError unless there is an object below the root and it may be listed.
@@ -100,12 +108,17 @@ class ObjectSource:
         import obstore  # noqa: PLC0415
 
         key = self._key(name)
+        self._refuse_redirect()
         try:
             answer = obstore.get(self._store(), key)
             size = answer.meta["size"]
             data = answer.bytes().to_bytes() if 0 < size <= max_bytes else b""
         except Exception as error:  # noqa: BLE001
+            said = outline(error, self._scheme)
+            if said.status is not None and said.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
+                self._lasting.refuse(key, said.answered, self._gives)
             raise self._fault(error, begun=True) from None
+        self._lasting.given(key)
         if size == 0:
             raise ImageUnusableError(Reason.EMPTY, "the object has 0 bytes")
         if size > max_bytes:
@@ -216,6 +229,16 @@ class ObjectSource:
                     break
         return keys
 
+    def _gives(self, key: str) -> bool:
+        """Return whether an object can be read now; its content is not fetched."""
+        import obstore  # noqa: PLC0415
+
+        try:
+            obstore.get(self._store(), key)
+        except Exception:  # noqa: BLE001
+            return False
+        return True
+
     # --- the store ---------------------------------------------------------------------------------------
 
     def _store(self) -> "Store":
@@ -223,6 +246,21 @@ class ObjectSource:
             return open_store(self._scheme, self._bucket, self._prefix)
         except Exception as error:  # noqa: BLE001
             raise SourceError(f"{self.root}: {outline(error, self._scheme).what}") from None
+
+    def _refuse_redirect(self) -> None:
+        """Raise SourceAwayError where the store sends its readers elsewhere; it is asked once per minute.
+
+        It may have begun to do so after `require`, and the library would follow.
+        """
+        with self._asking:
+            now = time.monotonic()
+            if now - self._asked < _REDIRECT_SECONDS:
+                return
+            if host := redirected_to(self._store()):
+                raise SourceAwayError(
+                    f"{self.root}: the store sends its readers to {host}, and that is not followed"
+                )
+            self._asked = now
 
     def _fault(self, error: Exception, *, begun: bool) -> Exception:
         """Make of the library's error what it means: for one image, for the root, or for now.

@@ -107,3 +107,20 @@ def test_wrong_credentials_are_said_at_once(source: ImageSource, monkeypatch: py
     with pytest.raises(SourceError, match="refuses the credentials") as refused:
         open_source(source.root).require()
     assert "not-this-one" not in str(refused.value)
+
+
+def test_an_instance_at_which_a_service_fails_for_good_fails_by_itself_while_others_are_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("jobs.sources.lasting.time.monotonic", lambda: now)
+    good, bad = (f"studies/1/series/2/instances/{number}" for number in (3, 4))
+    with serving(lambda asked: Answer(500) if asked.path.endswith("/4") else Answer(content=b"film")) as host:
+        source = open_source(f"dicomweb+http://{host}/dicom-web")
+        source.read(good, 100)
+        with pytest.raises(SourceAwayError, match="status 500"):
+            source.read(bad, 100)
+        now = 60.0 * 31
+        with pytest.raises(ImageUnusableError, match="since 30 minutes") as own:
+            source.read(bad, 100)
+        assert own.value.reason is Reason.UNREADABLE

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from http_server import Answer as Told
+from http_server import serving
 from object_store import SECRET, Bucket
 
 from config.failures import ImageUnusableError, Reason
@@ -20,6 +22,7 @@ from jobs.errors import SourceAwayError, SourceError
 from jobs.sources import objects
 from jobs.sources.objects import ObjectSource
 from jobs.sources.source import open_source
+from jobs.sources.stores import NOTHING
 
 CONTENT = b"a picture's bytes"
 LIMIT = 1_000
@@ -220,6 +223,8 @@ class ToldServer:
     objects: Answer = field(default_factory=lambda: Answer(headers=OBJECT, body=CONTENT))
     lists: Answer = EMPTY_LIST
     asked: list[str] = field(default_factory=list)
+    of: dict[str, Answer] = field(default_factory=dict)
+    """Answers for objects by the ends of their names, before `objects`."""
 
 
 @pytest.fixture
@@ -227,7 +232,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[ToldServer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.asked.append(self.path)
-            answer = server.lists if LIST.search(self.path) else server.objects
+            name = self.path.partition("?")[0].rpartition("/")[2]
+            answer = server.lists if LIST.search(self.path) else server.of.get(name, server.objects)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -329,6 +335,55 @@ def test_a_store_that_sends_its_readers_to_another_host_is_refused(told: ToldSer
     with pytest.raises(SourceError, match=r"sends its readers to elsewhere\.example"):
         ObjectSource(SOURCE).require()
     assert not any("list-type" in path for path in told.asked)
+
+
+def test_a_store_that_begins_to_send_its_readers_elsewhere_is_noticed_and_not_followed(
+    told: ToldServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.sources.objects._REDIRECT_SECONDS", 0.0)
+    source = ObjectSource(SOURCE)
+    assert source.read("a.png", LIMIT).data == CONTENT
+    monkeypatch.setenv("AWS_SESSION_TOKEN", SECRET)
+    given: list[str] = []
+    with serving(lambda asked: given.append(asked.path) or Told(content=CONTENT)) as elsewhere:
+        told.objects = Answer(302, "", {"Location": f"http://{elsewhere}/films/a.png"})
+        with pytest.raises(SourceAwayError, match=r"sends its readers to 127\.0\.0\.1, and that is not"):
+            source.read("a.png", LIMIT)
+    assert given == []
+    told.objects = Answer(headers=OBJECT, body=CONTENT)
+    assert source.read("a.png", LIMIT).data == CONTENT
+
+
+def test_whether_readers_are_sent_elsewhere_is_asked_once_a_minute(told: ToldServer) -> None:
+    source = ObjectSource(SOURCE)
+    for _ in range(3):
+        source.read("a.png", LIMIT)
+    assert len([path for path in told.asked if NOTHING in path]) == 1
+    assert len(told.asked) == 4
+
+
+def test_an_object_at_which_its_store_fails_for_good_fails_by_itself_while_others_are_given(
+    told: ToldServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("jobs.sources.lasting.time.monotonic", lambda: now)
+    source = ObjectSource(SOURCE)
+    source.read("good.png", LIMIT)
+    told.of |= {"bad.png": Answer(500, "InternalError")}
+    for now in (0.0, 60.0 * 29):  # noqa: B007  # what the clock says
+        with pytest.raises(SourceAwayError, match="500 InternalError"):
+            source.read("bad.png", LIMIT)
+    now = 60.0 * 31
+    # A store that fails at all of them is away.
+    told.of |= {"good.png": Answer(503, "SlowDown")}
+    with pytest.raises(SourceAwayError, match="500 InternalError"):
+        source.read("bad.png", LIMIT)
+    del told.of["good.png"]
+    with pytest.raises(ImageUnusableError, match="fails at it since 30 minutes") as own:
+        source.read("bad.png", LIMIT)
+    assert own.value.reason is Reason.UNREADABLE
+    del told.of["bad.png"]
+    assert source.read("bad.png", LIMIT).data == CONTENT
 
 
 def test_an_object_that_ends_early_is_no_images_fault(told: ToldServer) -> None:
