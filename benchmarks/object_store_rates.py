@@ -1,15 +1,20 @@
 """How fast images come from an object store that is far away, against a folder on this machine's disk.
 
-    python benchmarks/object_store_rates.py [--images 192] [--latency 0.05] [--children 2]
+    python benchmarks/object_store_rates.py [--images 192] [--latency 0.05] [--children 2] [--whole 0]
 
-For each of: the demo's network by OpenVINO, no network, and reading alone. Drawn phantoms of 1024 x 1024, or
-small pictures that cost little to decode, go through the scorer as in a worker's child, batch by batch: each
-child's process claims nothing and writes no rows, as those cost the same whatever the source.
+With `--whole N`, `nightread score` as a whole, by OpenVINO with overlays: N times from each, in turns, each
+time with a home folder of its own. Printed are its rate from the first batch's claim to the last one's rows,
+the seconds of the whole command, and the processor's seconds of it and all that it started.
+
+Otherwise, for each of: the demo's network by OpenVINO, no network, and reading alone. Drawn phantoms of
+1024 x 1024, or small pictures that cost little to decode, go through the scorer as in a worker's child, batch
+by batch: each child's process claims nothing and writes no rows, as those cost the same whatever the source.
 `benchmarks/object_server.py` stands for the store; it waits for `--latency` seconds before each answer. The
 sources take turns, batch by batch.
 """
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -18,8 +23,11 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
 
 import cv2
 import numpy as np
@@ -149,17 +157,82 @@ def _small(folder: Path, images: int) -> list[str]:
     return [f"{number}.png" for number in range(images)]
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run of the command: images/s as `progress` has it, seconds of the command, and of processors."""
+
+    rate: float
+    seconds: float
+    processor: float
+
+
+def _command(home: Path, children: int, *arguments: str) -> str:
+    settings = {
+        "NIGHTREAD_HOME": str(home),
+        "NIGHTREAD_ENGINE": "openvino",
+        "NIGHTREAD_CHILDREN": str(children),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.commands.main", *arguments],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return done.stdout
+
+
+def _run(manifest: Path, root: str, children: int) -> _Run:
+    with tempfile.TemporaryDirectory() as folder:
+        before, began = getrusage(RUSAGE_CHILDREN), time.perf_counter()
+        _command(Path(folder), children, "score", str(manifest), "--images", root)
+        seconds, after = time.perf_counter() - began, getrusage(RUSAGE_CHILDREN)
+        rows = _command(Path(folder), children, "sql", "SELECT images_per_second FROM progress", "--json")
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return _Run(json.loads(rows)[0]["images_per_second"], seconds, spent)
+
+
+def _whole(films: Path, times: int, children: int) -> None:
+    """Compare whole runs from the folder and from the store, in turns: which is first changes each time."""
+    roots = {"disk": str(films / "images"), "store": f"s3://{films.name}/images"}
+    runs: dict[str, list[_Run]] = {place: [] for place in roots}
+    for number in range(times):
+        for place in [*roots][:: -1 if number % 2 else 1]:
+            run = _run(films / "manifest.csv", roots[place], children)
+            runs[place].append(run)
+            print(
+                f"{place}: {run.rate:.2f} images/s, {run.seconds:.1f} s, processor {run.processor:.1f} s",
+                flush=True,
+            )
+    rates, seconds, processor = (
+        {place: median(getattr(run, what) for run in of) for place, of in runs.items()}
+        for what in ("rate", "seconds", "processor")
+    )
+    print(
+        f"store to disk: rate {rates['store'] / rates['disk']:.3f}, "
+        f"whole command {seconds['disk'] / seconds['store']:.3f}, "
+        f"processor {processor['store'] / processor['disk']:.3f}"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=192)
     parser.add_argument("--latency", type=float, default=0.05)
     parser.add_argument("--children", type=int, default=2)
+    parser.add_argument("--whole", type=int, default=0, metavar="N")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as made:
         buckets = Path(made)
         films = buckets / "films"
         write_archive(films, plan_archive(given.images, 1))
+        if given.whole:
+            with _served(buckets, given.latency):
+                _whole(films, given.whole, given.children)
+            return
         names = sorted(path.name for path in (films / "images").iterdir())
         small = _small(buckets / "small" / "images", 40 * _BATCH)
         with _served(buckets, given.latency):
