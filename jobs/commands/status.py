@@ -32,7 +32,7 @@ def status(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per run.")] = False,
 ) -> None:
-    """Show the progress of the runs, what they and schedules wait for, and the alerts of the last seven days.
+    """Show the progress of runs, what they and schedules wait for, and the alerts of the last seven days.
 
     Example: nightread status 7 --follow
     """

@@ -19,7 +19,8 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "manifest": Entry(
         "jobs.commands.manifest",
         PANEL_RUN,
-        "Make a manifest of a folder or a PACS: its frontal chest radiographs, with what their files say.",
+        "Make a manifest of a folder, bucket or PACS: its frontal chest radiographs, with what their files "
+        "say.",
     ),
     "resume": Entry(
         "jobs.commands.resume",
@@ -44,7 +45,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "status": Entry(
         "jobs.commands.status",
         PANEL_ASK,
-        "Show the progress of the runs, what they wait for, and the alerts of the last seven days.",
+        "Show the progress of runs, what they and schedules wait for, and the alerts of the last seven days.",
     ),
     "failures": Entry(
         "jobs.commands.failures",
