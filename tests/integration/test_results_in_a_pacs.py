@@ -46,9 +46,9 @@ def test_films_go_out_of_a_pacs_and_their_results_into_it(
     folder = tmp_path / "films"
     write_archive(folder, plan_archive(IMAGES, 5, ending="dcm"))
     for path in folder.rglob("*.dcm"):
-        film = dcmread(path)
-        film.StudyDate = f"{datetime.now() - timedelta(days=1):%Y%m%d}"  # noqa: DTZ005  # a PACS' own day
-        film.save_as(path)
+        written = dcmread(path)
+        written.StudyDate = f"{datetime.now() - timedelta(days=1):%Y%m%d}"  # noqa: DTZ005  # a PACS' own day
+        written.save_as(path)
         orthanc.store(path.read_bytes())
     nightread.environment |= {**orthanc.environment, "NIGHTREAD_CHILDREN": "1"}
 

@@ -40,9 +40,8 @@ def add_schedule(nightread: Nightread, folder: Path, *options: str) -> "subproce
     half_a_day_ago = datetime.now(UTC) - timedelta(hours=12)  # no cron time comes while the test runs
     cron = f"{half_a_day_ago.minute} {half_a_day_ago.hour} * * *"
     write_card(nightread.home / "models", STUB_CARD)
-    return nightread.call(
-        *("schedule", "add", "night", "--cron", cron, "score", folder, "--model", "stub", *options)
-    )
+    when = ("schedule", "add", "night", "--cron", cron)
+    return nightread.call(*when, "score", folder, "--model", "stub", *options)
 
 
 def let_it_be_due(nightread: Nightread) -> None:

@@ -48,7 +48,8 @@ def contents(inventory: Inventory) -> tuple[object, ...]:
 )
 def test_a_bucket_has_the_manifest_of_the_same_folder(bucket: Bucket, folder: Path, choice: Choice) -> None:
     source = stored(bucket, folder, "2024/films")
-    found, looked = [], []
+    found: list[int] = []
+    looked: list[tuple[int, int]] = []
     of_bucket = store_inventory(
         source, choice, found=found.append, looked=lambda done, of: looked.append((done, of))
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from http_server import Answer as Told
-from http_server import serving
+from http_server import Request, serving
 from object_store import SECRET, Bucket
 
 from config.failures import ImageUnusableError, Reason
@@ -345,7 +345,12 @@ def test_a_store_that_begins_to_send_its_readers_elsewhere_is_noticed_and_not_fo
     assert source.read("a.png", LIMIT).data == CONTENT
     monkeypatch.setenv("AWS_SESSION_TOKEN", SECRET)
     given: list[str] = []
-    with serving(lambda asked: given.append(asked.path) or Told(content=CONTENT)) as elsewhere:
+
+    def other(asked: Request) -> Told:
+        given.append(asked.path)
+        return Told(content=CONTENT)
+
+    with serving(other) as elsewhere:
         told.objects = Answer(302, "", {"Location": f"http://{elsewhere}/films/a.png"})
         with pytest.raises(SourceAwayError, match=r"sends its readers to 127\.0\.0\.1, and that is not"):
             source.read("a.png", LIMIT)
