@@ -1,0 +1,1 @@
+"""Volumes: read within bounds, prepared, and segmented patch by patch."""

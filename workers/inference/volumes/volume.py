@@ -1,0 +1,88 @@
+"""A case as a network of volumes sees it: its channels in the card's order, and its labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.failures import ImageUnusableError, Reason
+from workers.inference.volumes.nifti import Scan
+
+_SAME_PLACE: Final = 1e-2
+"""Millimetres by which the affines of two files of one case may differ."""
+
+Labels = NDArray[np.uint8]
+"""(x, y, z): 0 is background, and n the card's n-th class."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A case's values, float32 (x, y, z, channels), and the affine from voxels to millimetres."""
+
+    values: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along x, y and z."""
+        return self.values.shape[0], self.values.shape[1], self.values.shape[2]
+
+
+def volume_of(scan: Scan, channels: Sequence[str]) -> Volume:
+    """Take one file as a case; ImageUnusableError unless it has one volume per channel."""
+    found = scan.channels
+    if found != len(channels):
+        raise ImageUnusableError(
+            Reason.WRONG_SHAPE,
+            f"it has {found} channel{'s' * (found > 1)}, and the model reads {len(channels)}: "
+            f"{', '.join(channels)}",
+        )
+    return Volume(_contrasted(scan.values.reshape(*scan.values.shape[:3], found)), scan.affine)
+
+
+def stacked(scans: Mapping[str, Scan]) -> Volume:
+    """Put one file per channel together; ImageUnusableError unless they have the same voxels."""
+    (first, reference), *others = scans.items()
+    for name, scan in scans.items():
+        if scan.channels > 1:
+            message = f"{name} has {scan.channels} channels; one is expected where each has a column"
+            raise ImageUnusableError(Reason.WRONG_SHAPE, message)
+    for name, scan in others:
+        _require_same(name, scan, first, reference.values.shape, reference.affine)
+    return Volume(_contrasted(np.stack([scan.values for scan in scans.values()], axis=-1)), reference.affine)
+
+
+def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
+    """Take a file as a case's labels; ImageUnusableError unless it has the case's voxels and known labels."""
+    _require_same("the label", scan, "the image", volume.shape, volume.affine)
+    values = np.unique(scan.values)
+    foreign = [value for value in values.tolist() if value not in range(len(classes) + 1)]
+    if foreign:
+        raise ImageUnusableError(
+            Reason.BAD_VALUES,
+            f"the label has the value {foreign[0]:g}; the model's classes are 1 to {len(classes)}: "
+            f"{', '.join(classes)}",
+        )
+    return scan.values.astype(np.uint8)
+
+
+def _contrasted(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    flat = [index for index in range(values.shape[3]) if np.ptp(values[..., index]) == 0]
+    if flat:
+        message = f"channel {flat[0] + 1} has the same value in every voxel"
+        raise ImageUnusableError(Reason.NO_CONTRAST, message)
+    return values
+
+
+def _require_same(
+    name: str, scan: Scan, other: str, shape: tuple[int, ...], affine: NDArray[np.float64]
+) -> None:
+    if scan.values.shape != shape:
+        sides = " x ".join(map(str, scan.values.shape))
+        expected = " x ".join(map(str, shape))
+        raise ImageUnusableError(Reason.WRONG_SHAPE, f"{name} has {sides} voxels, {other} {expected}")
+    if not np.allclose(scan.affine, affine, rtol=0, atol=_SAME_PLACE):
+        message = f"{name} lies elsewhere than {other}: their affines differ"
+        raise ImageUnusableError(Reason.WRONG_SHAPE, message)
