@@ -24,6 +24,7 @@ from db.schema.evaluations import (
     threshold_result,
 )
 from db.schema.runs import run
+from db.schema.segmentations import segment_summary_result
 from db.states import CLAIMABLE_EVALUATIONS, EvaluationState, RunStatus
 
 
@@ -56,6 +57,7 @@ class Figures:
     fixed: list[Record] = field(default_factory=list)
     benefits: list[Record] = field(default_factory=list)
     firsts: list[Record] = field(default_factory=list)
+    segments: list[Record] = field(default_factory=list)
 
     def by_table(self) -> Sequence[tuple[Table, list[Record]]]:
         """Pair each table with its rows."""
@@ -69,6 +71,7 @@ class Figures:
             (fixed_result, self.fixed),
             (net_benefit_point, self.benefits),
             (first_images_result, self.firsts),
+            (segment_summary_result, self.segments),
         )
 
 

@@ -6,9 +6,10 @@ that requires the state before it, and results are written only together with `d
 token.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 
@@ -34,10 +35,11 @@ class Announcement:
 
 @dataclass(frozen=True, slots=True)
 class BatchImage:
-    """One image of a claimed batch."""
+    """One image of a claimed batch; `files`: of a case of volumes, paths of files by what they are."""
 
     image_id: int
     image_index: str
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def claim(
         ).all()
         facts = findings[0]
         rows = connection.execute(
-            select(image.c.id, image.c.image_index, archive.c.root)
+            select(image.c.id, image.c.image_index, archive.c.root, manifest_row.c.files)
             .join_from(manifest_row, image, image.c.id == manifest_row.c.image_id)
             .join(archive, archive.c.id == image.c.archive_id)
             .where(
@@ -177,7 +179,9 @@ def claim(
         model=facts.model,
         card_sha256=facts.card_sha256,
         findings={row.name: row.id for row in findings},
-        images=tuple(BatchImage(row.id, row.image_index) for row in rows),
+        images=tuple(
+            BatchImage(row.id, row.image_index, json.loads(row.files) if row.files else {}) for row in rows
+        ),
     )
 
 

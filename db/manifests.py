@@ -28,7 +28,8 @@ class ManifestRow(NamedTuple):
 
     `image_index`: the image's path relative to the images' root, as written. `view_position`: upper-cased.
     `sex`: "F", "M" or "O". `age_years`: in years, also where the file counts months, weeks or days. `labels`:
-    one character per finding of the manifest, "1", "0" or "-" for unknown.
+    one character per finding of the manifest, "1", "0" or "-" for unknown. `files`: of a case of volumes, as
+    JSON: the paths of its other files by what they are, such as T1 or Label.
     """
 
     image_index: str
@@ -38,6 +39,7 @@ class ManifestRow(NamedTuple):
     sex: str | None = None
     age_years: float | None = None
     labels: str = ""
+    files: str | None = None
 
 
 class LeftOut(NamedTuple):

@@ -111,6 +111,26 @@ def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
         ).all()
 
 
+def segment_table(database: Database, run_id: int) -> Sequence[SqlRow]:
+    """Return the newest evaluation's rows of the view `segment_summary`, in the model's order."""
+    with database.read() as connection:
+        return connection.execute(
+            text(
+                """
+                SELECT s.finding, s.measure, s.cases, s.left_out, s.mean, s.low, s.high, s.median, s.reason
+                FROM segment_summary s
+                JOIN finding f ON f.name = s.finding
+                JOIN run ON run.id = s.run_id
+                JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = f.id
+                WHERE s.run_id = :run_id
+                  AND evaluation_id = (SELECT MAX(evaluation_id) FROM segment_summary WHERE run_id = :run_id)
+                ORDER BY m.position, s.measure
+                """
+            ),
+            {"run_id": run_id},
+        ).all()
+
+
 def localisation_table(database: Database, evaluation_id: int) -> Sequence[SqlRow]:
     """Return the rows of the view `localisation` of an evaluation: finding to reason."""
     with database.read() as connection:

@@ -37,7 +37,7 @@ def usual_batch_size(images: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """The part of the model card that a run's rows keep."""
+    """The part of the model card that a run's rows keep; `batch_size`: of its runs, where nobody asks."""
 
     name: str
     sha256: str
@@ -45,6 +45,7 @@ class ModelFacts:
     card_sha256: str
     findings: Sequence[str]
     thresholds: Sequence[float]
+    batch_size: int | None = None
 
     @classmethod
     def of(cls, card: Card) -> Self:
@@ -56,6 +57,7 @@ class ModelFacts:
             card_sha256=card.fingerprint,
             findings=card.findings,
             thresholds=card.thresholds,
+            batch_size=card.batch_size,
         )
 
 

@@ -255,6 +255,34 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN finding f ON f.id = v.finding_id
         WHERE v.subgroup = 'all'
         """,
+        "segments": """
+        SELECT s.run_id, i.image_index, r.patient_id, f.name AS finding, s.kind, s.voxels, s.ml, s.components,
+               s.largest_ml, s.box_x0, s.box_y0, s.box_z0, s.box_x1, s.box_y1, s.box_z1,
+               s.centroid_x, s.centroid_y, s.centroid_z, s.probability_max, s.reference_voxels,
+               s.dice, s.soft_dice, s.sensitivity, s.specificity, s.hd95_mm, s.assd_mm, s.reason, v.mask_path
+        FROM segment s
+        JOIN volume_result v ON v.run_id = s.run_id AND v.image_id = s.image_id
+        JOIN run ON run.id = s.run_id
+        JOIN image i ON i.id = s.image_id
+        JOIN finding f ON f.id = s.finding_id
+        JOIN manifest_row r ON r.manifest_id = run.manifest_id AND r.image_id = s.image_id
+        """,
+        "segment_summary": """
+        SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, e.label_set, f.name AS finding, v.measure,
+               v.cases, v.left_out, v.mean, v.low, v.high, v.median, v.reason,
+               model.name AS model, model.sha256 AS model_sha256
+        FROM segment_summary_result v
+        JOIN evaluation e ON e.id = v.evaluation_id
+        JOIN finding f ON f.id = v.finding_id
+        JOIN run ON run.id = e.run_id
+        JOIN model ON model.id = run.model_id
+        """,
+        "volumes": """
+        SELECT v.run_id, i.image_index, v.size_x, v.size_y, v.size_z, v.spacing_x, v.spacing_y, v.spacing_z,
+               v.labelled, v.mask_path
+        FROM volume_result v
+        JOIN image i ON i.id = v.image_id
+        """,
         "localisation": """
         SELECT e.run_id, e.id AS evaluation_id, e.evaluated_at, f.name AS finding, v.images, v.hits,
                v.pointing, v.ci_low, v.ci_high, v.mean_iou, v.reason, b.path AS boxes,

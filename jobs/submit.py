@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from config.cards.model import find_model
+from config.cards.segmentation import SegmentationCard
 from config.settings import Settings
 from db import sendings
 from db.database import Connection, Database
@@ -83,7 +84,7 @@ def commit(
             manifest_id=store_manifest(connection, order, manifest, progress),
             model_id=find_or_write_model(connection, facts),
             heatmaps=order.heatmaps,
-            batch_size=order.batch_size,
+            batch_size=order.batch_size or facts.batch_size,
             version=version("nightread"),
             bits=order.bits,
         )
@@ -119,7 +120,14 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
             f"it has: {', '.join(card.findings)}"
         )
     path = local_table(order.manifest, settings.home)
-    manifest = Manifest(path, read, findings=card.findings, root=source.root, origin=order.manifest)
+    manifest = Manifest(
+        path,
+        read,
+        findings=card.findings,
+        channels=card.channels if isinstance(card, SegmentationCard) else (),
+        root=source.root,
+        origin=order.manifest,
+    )
     if order.require_labels and not manifest.labelled:
         raise OrderError(
             f"--require-labels: {order.manifest} has no known label; name the columns with --finding-column, "

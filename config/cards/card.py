@@ -29,6 +29,9 @@ class Frozen(BaseModel):
     reads_images: ClassVar[bool] = True
     """Whether a run needs its images' files; they are then looked up before it is committed."""
 
+    batch_size: ClassVar[int | None] = None
+    """Images of a batch where nobody asks for a number; None: it follows from the run's size."""
+
     @property
     def fingerprint(self) -> str:
         """The hex SHA-256 of the card's content, without the fields that have their default.

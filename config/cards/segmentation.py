@@ -59,6 +59,9 @@ class SegmentationCard(Frozen):
     views: ClassVar[Views | None] = None
     """Volumes have no view position."""
 
+    batch_size: ClassVar[int | None] = 1
+    """A case takes as long as a batch of radiographs."""
+
     name: ModelName
     description: str
     architecture: Annotated[str, Field(description="The network, by its name in ARCHITECTURES.")]

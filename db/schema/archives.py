@@ -57,6 +57,7 @@ manifest_row = Table(
     Column("sex", Text),
     Column("age_years", Double),
     Column("labels", Text, nullable=False),
+    Column("files", Text),  # of a case of volumes, as JSON: what -> path; NULL of other images
     UniqueConstraint("manifest_id", "image_id"),
     sqlite_with_rowid=False,
 )

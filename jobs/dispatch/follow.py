@@ -36,7 +36,7 @@ from jobs.dispatch.obstacles import full_disks
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
 from jobs.errors import AwayError
-from jobs.results import print_auc, print_changed, print_deliveries, print_failures, print_quality
+from jobs.results import print_changed, print_deliveries, print_failures, print_figures, print_quality
 
 T = TypeVar("T")
 
@@ -338,7 +338,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
             f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
             exit_code(database, ended),
         )
-    print_auc(database, ended.run_id)
+    print_figures(database, ended.run_id)
     print_failures(database, ended.run_id)
     print_quality(database, ended.run_id)
     print_changed(database, ended.run_id)

@@ -267,6 +267,7 @@ def _read_night(database: Database, settings: Settings, order: Order) -> _Night:
         names = [*manifest.names()]
         new = [name for part in rows for name in names[part.first - 1 : part.last]]
         order, _ = look_at_images(order, new, len(names), settings.max_image_pixels)
+    order = replace(order, batch_size=order.batch_size or facts.batch_size)
     return _Night(order, manifest_id, model_id)
 
 

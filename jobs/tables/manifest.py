@@ -7,6 +7,7 @@ from typing import Final
 
 from config.findings import FINDINGS
 from db.manifests import LeftOut, ManifestRow, Reading
+from jobs.tables.case_files import LABEL, case_files, files_cell
 from jobs.tables.cells import (
     is_frontal,
     is_unknown,
@@ -57,13 +58,14 @@ class Manifest:
         options: ReadOptions | None = None,
         *,
         findings: Sequence[str] = FINDINGS,
+        channels: Sequence[str] = (),
         root: str = "",
         origin: Place | None = None,
     ) -> None:
         """Read the header and count the cells.
 
-        `findings` are the model's. `root` is the folder of the images, which their names may begin with.
-        `origin`: where it lies, if `path` is a copy.
+        `findings` are the model's, and `channels`, too, if it is one of volumes. `root` is the folder of the
+        images, which their names may begin with. `origin`: where it lies, if `path` is a copy.
 
         Raises TableError where the file cannot be read.
         """
@@ -72,7 +74,9 @@ class Manifest:
         self._told = options or ReadOptions()
         self._opened = open_tables(path, self._told, findings, root)
         self._table = self._opened.table
-        self._columns = self._table.lay_out(lambda header: _Columns(header, self._opened, self._told))
+        self._columns = self._table.lay_out(
+            lambda header: _Columns(header, self._opened, self._told, case_files(header, channels), root)
+        )
         self.reading = self._columns.settle(self._table)
         self.left_out: list[LeftOut] = []
         if self._told.view == "frontal":
@@ -93,6 +97,8 @@ class Manifest:
         """
         told = {option: value for option, value in self._told.told().items() if option != "join"}
         how: list[object] = [told, dict(self.reading.labels)]
+        if self._columns.files:
+            how.append(self._columns.files)
         if self._opened.shape.changed:
             how += [self.reading.layout, self.reading.columns["image"], *self._opened.shape.notes]
             how += [fingerprint_of(path, []) for path in self._opened.joined]
@@ -145,10 +151,17 @@ class Manifest:
 class _Columns(Layout[ManifestRow]):
     """Which of the header's columns is which."""
 
-    def __init__(self, header: Header, opened: Opened, told: ReadOptions) -> None:
+    def __init__(
+        self, header: Header, opened: Opened, told: ReadOptions, files: Mapping[str, int], root: str
+    ) -> None:
         self._opened = opened
+        self._root = root
         facts = opened.shape.facts
-        super().__init__(header, header.image(facts.get("image", told.image_column)))
+        first = next((index for what, index in files.items() if what != LABEL), None)
+        super().__init__(
+            header, header.image(facts.get("image", told.image_column)) if first is None else first
+        )
+        self.files = files
         self._header = header
         self._vocabulary = opened.shape.vocabulary
         self._uncertain = told.uncertain
@@ -183,8 +196,9 @@ class _Columns(Layout[ManifestRow]):
             "sex": self._sex.index,
             "age": self._age.index,
         }
-        facts = {what: index for what, index in facts.items() if index != ABSENT}
-        counts = table.count({*facts.values()} - {self.image} | {*self._labels.indexes}, self.image)
+        facts = {what: index for what, index in facts.items() if index != ABSENT} | dict(self.files)
+        counted = {*facts.values()} - {self.image, *self.files.values()} | {*self._labels.indexes}
+        counts = table.count(counted, self.image)
         self._patients = Parsed(patient_parser(counts.get(self._patient, ())))
         self._labels.settle(counts.get(self._labels.listed, {}))
         self._label_indexes = self._labels.indexes
@@ -193,6 +207,7 @@ class _Columns(Layout[ManifestRow]):
             for index in self._label_indexes
             for cell in counts[index]
         )
+        self.labelled |= LABEL in self.files
         labels = self._labels.sources()
         used = {*facts.values(), *self._label_indexes}
         try:
@@ -242,4 +257,5 @@ class _Columns(Layout[ManifestRow]):
             self._sex.values[fields[self._sex.index]],
             self._age.values[fields[self._age.index]],
             self._parsed[tuple([fields[index] for index in self._label_indexes])],
+            files_cell(fields, self.files, self._root) if self.files else None,
         )

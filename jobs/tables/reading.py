@@ -7,6 +7,7 @@ from typing import Final, Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from db.manifests import Reading
+from jobs.tables.case_files import LABEL
 from jobs.tables.columns import shown
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.place import PlaceField, local_table
@@ -82,6 +83,8 @@ def reading_lines(path: Path, reading: Reading) -> list[str]:
 
 
 def _labels(reading: Reading) -> str:
+    if LABEL in reading.columns:
+        return f"labels: volumes from {shown(reading.columns[LABEL])}"
     if not reading.labels:
         return "no labels: no column is recognised as a finding's; name them with --finding-column"
     columns: dict[str, list[str]] = {}

@@ -19,7 +19,9 @@ from jobs.tables.errors import TableError
 from jobs.tables.files.file import Record, errors_named
 from jobs.tables.files.known import open_file
 
-_IMAGE_ENDING: Final = re.compile(r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp)\s*$", re.IGNORECASE)
+_IMAGE_ENDING: Final = re.compile(
+    r"\.(?:png|jpe?g|dcm|dicom|tiff?|bmp|gif|webp|nii(?:\.gz)?)\s*$", re.IGNORECASE
+)
 _CHUNK: Final = 4096  # records counted at a time
 
 Row_co = TypeVar("Row_co", covariant=True)

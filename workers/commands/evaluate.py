@@ -16,7 +16,7 @@ from jobs.commands.options import RunArgument, pairs
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import existing
 from jobs.console import EXIT_USAGE, fail, say
-from jobs.results import print_auc, print_localisation
+from jobs.results import print_figures, print_localisation
 from jobs.tables.boxes import read_boxes, store_boxes
 from jobs.tables.labels import OWN, open_labels, store_labels
 from jobs.tables.place import local_table, place_of
@@ -94,6 +94,12 @@ def evaluate(
             f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
             EXIT_USAGE,
         )
+    if queries.model_card(database, run).get("kind") == "segmentation" and (labels or boxes or sensitivity):
+        fail(
+            f"run {run} is of volumes, whose labels are compared while they are segmented; score them again "
+            "with a manifest that has the other labels",
+            EXIT_USAGE,
+        )
     with database.read() as connection:
         findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
     place = None if labels is None else place_of(labels)
@@ -129,7 +135,7 @@ def evaluate(
     if opened is not None:
         say_reading(opened)
     evaluate_now(database, settings, evaluation_id)
-    print_auc(database, run)
+    print_figures(database, run)
     if drawn is not None:
         print_localisation(database, evaluation_id)
     say(f"evaluation {evaluation_id} of run {run}, labels: {name}")

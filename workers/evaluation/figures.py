@@ -16,9 +16,11 @@ from workers.errors import UnknownKindError
 from workers.evaluation.classification import evaluate_classification
 from workers.evaluation.drift import check_drift
 from workers.evaluation.regression import check_regression
+from workers.evaluation.segmentation import evaluate_segmentation
 
 EVALUATIONS: Final[Mapping[str, Callable[[Database, EvaluationClaim], Figures]]] = {
     "classification": evaluate_classification,
+    "segmentation": evaluate_segmentation,
     "stub": evaluate_classification,
 }
 """What computes the figures of a run, by the kind on its model's card."""

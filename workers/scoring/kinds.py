@@ -8,6 +8,7 @@ from workers.scoring.scorer import Scorer, ScorerOptions
 
 SCORERS: Final[dict[str, str]] = {
     "classification": "workers.scoring.classification:ClassificationScorer.load",
+    "segmentation": "workers.scoring.segmentation:SegmentationScorer.load",
     "stub": "workers.scoring.stub:StubScorer.load",
 }
 """What loads each kind of model into this process. By name, as a child needs only its own model's kind."""

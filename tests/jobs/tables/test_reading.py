@@ -170,7 +170,7 @@ def test_columns_without_a_name_are_said_and_many_others_are_counted(read: Read)
 def test_words_for_unknown_are_unknown_and_said(read: Read, word: str) -> None:
     header = "Image,Patient ID,Age,Sex,View Position,Follow-up #,Mass"
     manifest = read(f"{header}\na.png,{word},{word},{word},{word},{word},{word}\n")
-    assert next(iter(manifest))[1:] == (None,) * 5 + ("-",)
+    assert next(iter(manifest))[1:] == (None,) * 5 + ("-", None)
     assert not manifest.labelled
     assert ("words for unknown, taken as blank: 6 (" in said(manifest)) == bool(word.strip())
 

@@ -1,0 +1,230 @@
+"""Cases of volumes become rows of the ledger: segments, measures and masks, or one failure with a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sqlalchemy import text
+from support import SEGMENTATION_CARD, STUB_CARD, write_card
+from volume_support import OBLIQUE, PointwiseEngine, head, nifti, segmentation_card
+
+from config.settings import Settings
+from db import evaluations, ledger
+from db.database import Database
+from db.evaluations import EvaluationRequest
+from db.manifests import manifest_of
+from jobs.submit import Order, submit
+from workers.evaluation.figures import evaluate
+from workers.outputs.masks import Masks
+from workers.scoring.segmentation import SegmentationScorer
+
+CARD = {"standardization": "brain", "threshold": 0.6}
+
+
+def score(database: Database, home: Path, manifest: str, **card: Any) -> int:
+    """Submit a manifest of volumes below home/volumes and score each case with a pointwise network."""
+    write_card(home / "models", SEGMENTATION_CARD | CARD | card)
+    (home / "manifest.csv").write_text(manifest, encoding="utf-8")
+    run_id = submit(database, Settings(home=home), Order(home / "manifest.csv", home / "volumes", "tumours"))
+    scorer = SegmentationScorer(
+        segmentation_card(**CARD | card),
+        PointwiseEngine(3, middle=1.0),
+        masks=Masks(home / "heatmaps"),
+        max_voxels=100_000,
+    )
+    for announced in ledger.take_pending(database, 100):
+        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
+        assert held is not None
+        assert len(held.images) == 1  # a case is a batch
+        assert ledger.complete(database, held, scorer.score(held), scorer.engine)
+    return run_id
+
+
+def rows(database: Database, query: str) -> list[Any]:
+    with database.read() as connection:
+        return list(connection.execute(text(query)).all())
+
+
+@pytest.fixture
+def volumes(tmp_path: Path) -> Path:
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    return folder
+
+
+def label_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    label = np.zeros(values.shape[:3], dtype=np.uint8)
+    label[values[..., 0] > 450] = 1
+    return label
+
+
+def test_a_case_has_a_row_per_class_and_region_and_a_mask_where_it_lies(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    values = head()
+    (volumes / "a.nii.gz").write_bytes(nifti(values, OBLIQUE))
+    (volumes / "a_label.nii.gz").write_bytes(nifti(label_of(values), OBLIQUE))
+    score(sqlite, tmp_path, "Image,Label,PatientId\na.nii.gz,a_label.nii.gz,p1\n")
+    found = {row.finding: row for row in rows(sqlite, "SELECT * FROM segments")}
+    assert set(found) == {"edema", "non-enhancing", "enhancing", "WT", "TC", "ET"}
+    edema = found["edema"]
+    image = nibabel.load(tmp_path / "heatmaps" / edema.mask_path)
+    mask = np.asarray(image.dataobj)
+    np.testing.assert_allclose(image.affine, OBLIQUE, atol=1e-5)
+    assert mask.dtype == np.uint8
+    assert mask.shape == values.shape[:3]
+    assert edema.voxels == np.count_nonzero(mask == 1) > 0
+    assert edema.ml == pytest.approx(edema.voxels * abs(np.linalg.det(OBLIQUE[:3, :3])) / 1000, rel=1e-6)
+    where = np.argwhere(mask == 1)
+    assert [edema.box_x0, edema.box_y0, edema.box_z0] == where.min(axis=0).tolist()
+    assert [edema.box_x1, edema.box_y1, edema.box_z1] == where.max(axis=0).tolist()
+    centre = OBLIQUE[:3, :3] @ where.mean(axis=0) + OBLIQUE[:3, 3]
+    assert [edema.centroid_x, edema.centroid_y, edema.centroid_z] == pytest.approx(centre.tolist(), rel=1e-5)
+    reference = label_of(values) == 1
+    both = np.count_nonzero(reference & (mask == 1))
+    assert edema.dice == pytest.approx(2 * both / (edema.voxels + np.count_nonzero(reference)))
+    assert edema.reason is None
+    assert edema.hd95_mm >= 0
+    assert found["enhancing"].dice is None
+    assert found["enhancing"].reason == "neither"
+    assert found["WT"].kind == "region"
+    assert found["WT"].soft_dice is None
+    assert found["WT"].dice == edema.dice
+
+
+def test_files_of_single_sequences_are_the_same_case_as_one_file(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    values = head()
+    (volumes / "whole.nii").write_bytes(nifti(values, zipped=False))
+    names = ("flair", "t1", "t1ce", "t2")
+    for index, name in enumerate(names):
+        (volumes / f"b_{name}.nii.gz").write_bytes(nifti(values[..., index]))
+    score(sqlite, tmp_path, "Image\nwhole.nii\n")
+    # In another order than the card's channels.
+    score(sqlite, tmp_path, "t2,flair,T1ce,T1\nb_t2.nii.gz,b_flair.nii.gz,b_t1ce.nii.gz,b_t1.nii.gz\n")
+    one, four = (
+        rows(
+            sqlite,
+            "SELECT finding, voxels, probability_max, dice, reason FROM segments "
+            f"WHERE run_id = {run_id} ORDER BY finding",
+        )
+        for run_id in (1, 2)
+    )
+    assert one == four
+    assert {row.reason for row in one} == {"no_label"}
+    assert rows(sqlite, "SELECT image_index FROM volumes WHERE run_id = 2") == [("b_flair.nii.gz",)]
+
+
+def test_each_thing_wrong_with_a_case_costs_that_case_alone_and_is_said(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    values = head()
+    good, label = nifti(values), nifti(label_of(values))
+    numberless = values.astype(np.float32)
+    numberless[8, 8, 8, 2] = np.nan
+    strange = label_of(values)
+    strange[4, 4, 4] = 4
+    files = {
+        "good.nii.gz": good,
+        "label.nii.gz": label,
+        "cut.nii.gz": good[: len(good) // 2],
+        "three.nii.gz": nifti(values[..., :3]),
+        "nan.nii.gz": nifti(numberless),
+        "large.nii.gz": nifti(np.ones((60, 60, 60, 4), dtype=np.int16)),
+        "flat.nii.gz": nifti(np.where(np.arange(4) == 1, 0, values).astype(np.int16)),
+        "picture.nii.gz": b"\x89PNG\r\n\x1a\n" + bytes(600),
+        "small_label.nii.gz": nifti(label_of(values)[:-1]),
+        "moved_label.nii.gz": nifti(label_of(values), np.diag([1.0, 1.0, 2.0, 1.0])),
+        "strange_label.nii.gz": nifti(strange),
+    }
+    for name, content in files.items():
+        (volumes / name).write_bytes(content)
+    for copy in "abcd":
+        (volumes / f"{copy}.nii.gz").write_bytes(good)
+    (tmp_path / "outside.nii.gz").write_bytes(label)
+    score(
+        sqlite,
+        tmp_path,
+        "Image,Label\n"
+        "good.nii.gz,label.nii.gz\ncut.nii.gz,\nthree.nii.gz,\nnan.nii.gz,\nlarge.nii.gz,\nflat.nii.gz,\n"
+        "picture.nii.gz,\na.nii.gz,small_label.nii.gz\nb.nii.gz,moved_label.nii.gz\n"
+        "c.nii.gz,strange_label.nii.gz\nd.nii.gz,../outside.nii.gz\nlost.nii.gz,\n",
+    )
+    failures = {
+        row.image_index: (row.stage, row.reason, row.message)
+        for row in rows(sqlite, "SELECT * FROM failures")
+    }
+    assert {name: reason for name, (_, reason, _) in failures.items()} == {
+        "cut.nii.gz": "truncated",
+        "three.nii.gz": "wrong_shape",
+        "nan.nii.gz": "bad_values",
+        "large.nii.gz": "too_large",
+        "flat.nii.gz": "no_contrast",
+        "picture.nii.gz": "wrong_format",
+        "a.nii.gz": "wrong_shape",
+        "b.nii.gz": "wrong_shape",
+        "c.nii.gz": "bad_values",
+        "d.nii.gz": "outside_root",
+        "lost.nii.gz": "missing",
+    }
+    assert {stage for stage, _, _ in failures.values()} == {"read"}
+    assert failures["three.nii.gz"][2] == "it has 3 channels, and the model reads 4: FLAIR, T1, T1Gd, T2"
+    assert failures["a.nii.gz"][2] == "the label has 23 x 20 x 12 voxels, the image 24 x 20 x 12"
+    assert failures["c.nii.gz"][2].startswith("the label has the value 4")
+    assert failures["d.nii.gz"][2].startswith("Label: ")
+    assert rows(sqlite, "SELECT DISTINCT image_index FROM segments") == [("good.nii.gz",)]
+
+
+def test_a_run_is_summarised_over_its_labelled_patients(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    lines = ["Image,Label,PatientId"]
+    for number in range(6):
+        values = head(seed=number)
+        reference = label_of(values)
+        reference[:12] = 0 if number % 2 else reference[:12]
+        (volumes / f"{number}.nii.gz").write_bytes(nifti(values))
+        (volumes / f"{number}_label.nii.gz").write_bytes(nifti(reference))
+        lines.append(f"{number}.nii.gz,{f'{number}_label.nii.gz' if number < 5 else ''},p{number}")
+    run_id = score(sqlite, tmp_path, "\n".join(lines) + "\n")
+    with sqlite.write() as connection:
+        manifest_id = manifest_of(connection, run_id).manifest_id
+        due = evaluations.ask(connection, run_id, EvaluationRequest(manifest_id, "own"))
+    assert evaluate(sqlite, due, 60.0, lambda action: action()) is not None
+    summary = {(row.finding, row.measure): row for row in rows(sqlite, "SELECT * FROM segment_summary")}
+    dices = [
+        row.dice for row in rows(sqlite, "SELECT dice FROM segments WHERE finding = 'edema' AND dice > 0")
+    ]
+    edema = summary["edema", "dice"]
+    assert (edema.cases, edema.left_out) == (5, 0)
+    assert edema.mean == pytest.approx(np.mean(dices))
+    assert edema.median == pytest.approx(np.median(dices))
+    assert edema.low < edema.mean < edema.high
+    nothing = summary["enhancing", "dice"]
+    assert (nothing.cases, nothing.left_out, nothing.mean) == (0, 5, None)
+    assert nothing.reason == "defined in no case"
+
+
+def test_a_manifest_with_some_of_the_models_sequences_is_refused(tmp_path: Path, sqlite: Database) -> None:
+    (tmp_path / "volumes").mkdir()
+    with pytest.raises(Exception, match="there is no column for T1Gd"):
+        score(sqlite, tmp_path, "FLAIR,T1,T2\na.nii.gz,b.nii.gz,c.nii.gz\n")
+
+
+def test_the_same_file_under_a_classifier_is_another_manifest(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    (volumes / "a.nii.gz").write_bytes(nifti(head()))
+    score(sqlite, tmp_path, "Image,Label\na.nii.gz,a.nii.gz\n")
+    assert rows(sqlite, "SELECT reason FROM failures") == [("wrong_shape",)]
+    write_card(tmp_path / "models", STUB_CARD)
+    submit(sqlite, Settings(home=tmp_path), Order(tmp_path / "manifest.csv", volumes, "stub"))
+    assert rows(sqlite, "SELECT COUNT(*) FROM manifest") == [(2,)]
+    assert rows(sqlite, "SELECT files FROM manifest_row ORDER BY manifest_id") == [
+        ('{"Label": "a.nii.gz"}',),
+        (None,),
+    ]
