@@ -278,7 +278,7 @@ def tensorflow() -> Any:
     """
     from workers.inference import engine
 
-    engine._load_tensorflow(1)
+    engine.load_tensorflow(1)
     import tensorflow as tf
 
     return tf

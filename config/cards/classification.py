@@ -247,6 +247,11 @@ class ClassificationCard(Frozen):
     provenance: str
     licence: str
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the network's outputs are of, in their order."""
+        return self.findings
+
     @field_validator("architecture")
     @classmethod
     def _known(cls, architecture: str) -> str:

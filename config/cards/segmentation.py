@@ -42,6 +42,9 @@ class VolumeTraining(Frozen):
     valid_volumes: int
     unusable_volumes: int = 0
     shared_patients: int
+    started_from: Annotated[
+        str | None, Field(description="Fingerprint of the model that the training started from.")
+    ] = None
     epochs: int
     best_epoch: int
     batch: int
@@ -49,6 +52,7 @@ class VolumeTraining(Frozen):
     max_background: Annotated[
         Probability, Field(description="A sub-volume with this share of background, or more, was not drawn.")
     ]
+    samples: Annotated[int, Field(description="Sub-volumes of a volume in an epoch.")] = 1
     seed: int
 
 
@@ -127,6 +131,11 @@ class SegmentationCard(Frozen):
     clinical_use: bool = False
     provenance: str
     licence: str
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the network's outputs are of, in their order."""
+        return self.classes
 
     @property
     def findings(self) -> tuple[str, ...]:

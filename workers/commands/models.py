@@ -2,12 +2,13 @@
 
 import shutil
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, get_args
 
 import typer
 
 from config.cards.card import Views
-from config.cards.model import Card, Classifier, Model, find_model, list_models
+from config.cards.classification import ClassificationCard
+from config.cards.model import Card, Classifier, Model, Segmenter, find_model, list_models
 from config.errors import ConfigError
 from config.films import Recipe
 from config.settings import load_settings
@@ -18,15 +19,18 @@ from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, sh
 from workers.commands.gate import fit_gate
 from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
 from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
-from workers.models.add import add_folder, add_weights
+from workers.models.add import add_folder, add_unet, add_weights
 from workers.models.description import columns_of, facts_of
 from workers.models.kinds import weights_in
-from workers.models.layouts import LAYOUTS, LayoutName, Resize
+from workers.models.layouts import AnyLayoutName, Resize
 from workers.models.options import ImportOptions
 
 app = typer.Typer(help="Add models of your own, and see which there are.", no_args_is_help=True)
 
 app.command("fit-gate")(fit_gate)
+
+_OF_UNET: Final = {"--name", "--layout", "--findings", "--description", "--provenance", "--licence"}
+"""The options that there are for a network of volumes, too."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -43,7 +47,7 @@ def add(
         ),
     ] = None,
     layout: Annotated[
-        LayoutName | None, typer.Option(help="What a weights file was made for; see docs/models.md.")
+        AnyLayoutName | None, typer.Option(help="What a weights file was made for; see docs/models.md.")
     ] = None,
     findings: Annotated[
         str | None,
@@ -171,6 +175,8 @@ def add(
 
     Example: nightread models add nih.pt --layout torchxrayvision --expect five.csv --images images/
 
+    Example: nightread models add model_pretrained.hdf5 --layout course-unet --name tumours
+
     Example: nightread models add /backup/models/mine
     """
     given = {
@@ -209,18 +215,35 @@ def add(
                     f"{source} is a folder, and its card.yaml says what the model is"
                 )
             model = add_folder(source, settings.models)
-        else:
-            if layout is None:
+        elif layout is None:
+            raise ConfigError(
+                f"--layout is needed for a weights file: {', '.join(get_args(AnyLayoutName))}; see "
+                "docs/models.md"
+            )
+        elif layout == "course-unet":
+            foreign = [option for option, value in given.items() if value is not None]
+            foreign = [option for option in foreign if option not in _OF_UNET]
+            if foreign or trust_pickle:
                 raise ConfigError(
-                    f"--layout is needed for a weights file: {', '.join(LAYOUTS)}; see docs/models.md"
+                    f"{(foreign or ['--trust-pickle'])[0]} is for networks of radiographs; --layout "
+                    "course-unet is one of volumes"
                 )
+            model = add_unet(
+                source,
+                settings.models,
+                name=name,
+                classes=None if findings is None else _listed(findings),
+                half=half,
+                description=description,
+                provenance=provenance,
+                licence=licence,
+            )
+        else:
             check_images(images, wanted=manifest is not None or expect is not None)
             options = ImportOptions(
                 layout=layout,
                 name=name,
-                findings=None
-                if findings is None
-                else tuple(finding.strip() for finding in findings.split(",")),
+                findings=None if findings is None else _listed(findings),
                 thresholds=numbers("--thresholds", thresholds),
                 size=size,
                 resize=resize,
@@ -258,6 +281,10 @@ def add(
     _print_added(model)
 
 
+def _listed(words: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in words.split(","))
+
+
 def register(database: Database, model: Model[Card]) -> int:
     """Write a model to the database's table `model` before any run has used it; returns its id there.
 
@@ -271,24 +298,30 @@ def register(database: Database, model: Model[Card]) -> int:
         raise
 
 
-def _print_added(model: Classifier) -> None:
+def _print_added(model: Classifier | Segmenter) -> None:
     card = model.card
     findings, short = len(card.findings), card.sha256[:SHORT_HASH]
-    say(f"model {card.name}: {findings} findings, SHA-256 {short}: {model.folder}")
+    what = f"{findings} findings" if isinstance(card, ClassificationCard) else f"{len(card.classes)} classes"
+    say(f"model {card.name}: {what}, SHA-256 {short}: {model.folder}")
+    if isinstance(card, ClassificationCard):
+        _print_compared(card)
+    say(f"to use it: nightread score MANIFEST --images DIR --model {card.name}")
+    if isinstance(card, ClassificationCard) and card.home is None:
+        say("to see that it scores as it did at home: add it with --expect; see docs/models.md")
+    if not card.clinical_use:
+        say("Not for clinical use.")
+
+
+def _print_compared(card: ClassificationCard) -> None:
     if card.compared is not None:
         say(f"compared with the original: at most {card.compared:g} apart in probability, for three pictures")
     if card.home is not None:
         say(
             f"compared with {card.home.file}: at most {card.home.difference:g} apart in probability, for "
-            f"{card.home.images} images and {card.home.findings} of {findings} findings"
+            f"{card.home.images} images and {card.home.findings} of {len(card.findings)} findings"
         )
     if card.unused:
         warn(f"left, as not the network's: {', '.join(card.unused)}")
-    say(f"to use it: nightread score MANIFEST --images DIR --model {card.name}")
-    if card.home is None:
-        say("to see that it scores as it did at home: add it with --expect; see docs/models.md")
-    if not card.clinical_use:
-        say("Not for clinical use.")
 
 
 @app.command("list")

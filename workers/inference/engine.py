@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ class TensorFlowEngine:
 
     def __init__(self, model: Classifier, *, threads: int = 1, maps: bool = True) -> None:
         """Load TensorFlow into this process, build and fill the network and compile it."""
-        gpus = _load_tensorflow(threads)
+        gpus = load_tensorflow(threads)
         self.name = "tensorflow-gpu" if gpus else "tensorflow"
         self.batch = GPU_BATCH if gpus else CPU_BATCH
         self._forward = _forward(model, self.batch, maps=maps, compiled=True)
@@ -79,28 +79,16 @@ class OpenVINOEngine:
         """
         try:
             import openvino as ov
-            from openvino import properties
         except ImportError as error:
             raise ConfigError(
                 f"OpenVINO is not installed ({error}); run: {install_command('openvino')}; or unset "
                 "NIGHTREAD_ENGINE"
             ) from error
-        _load_tensorflow(threads)
+        load_tensorflow(threads)
         self.name = "openvino-bf16" if half else "openvino"
         self.batch = CPU_BATCH
         core = ov.Core()
-        if half and "BF16" not in core.get_property("CPU", properties.device.capabilities()):
-            raise ConfigError(
-                "NIGHTREAD_ENGINE is openvino-bf16, but this processor has no bfloat16; set it to openvino"
-            )
-        settings = {
-            properties.inference_num_threads(): threads,
-            properties.hint.inference_precision(): ov.Type.bf16 if half else ov.Type.f32,
-            properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
-            properties.hint.num_requests(): 1,
-            # If pinned, all children would run on the same core.
-            properties.hint.enable_cpu_pinning(): False,
-        }
+        settings = openvino_settings(core, threads, half=half)
         forward = _forward(model, self.batch, maps=maps, compiled=False)
         converted = ov.convert_model(forward.get_concrete_function())
         self._compiled = core.compile_model(converted, "CPU", settings)
@@ -151,7 +139,26 @@ def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> 
                 )
 
 
-def _load_tensorflow(threads: int) -> int:
+def openvino_settings(core: Any, threads: int, *, half: bool) -> dict[Any, Any]:  # noqa: ANN401
+    """Return the settings to compile a network with; ConfigError where the processor lacks bfloat16."""
+    import openvino as ov
+    from openvino import properties
+
+    if half and "BF16" not in core.get_property("CPU", properties.device.capabilities()):
+        raise ConfigError(
+            "NIGHTREAD_ENGINE is openvino-bf16, but this processor has no bfloat16; set it to openvino"
+        )
+    return {
+        properties.inference_num_threads(): threads,
+        properties.hint.inference_precision(): ov.Type.bf16 if half else ov.Type.f32,
+        properties.hint.performance_mode(): properties.hint.PerformanceMode.LATENCY,
+        properties.hint.num_requests(): 1,
+        # If pinned, all children would run on the same core.
+        properties.hint.enable_cpu_pinning(): False,
+    }
+
+
+def load_tensorflow(threads: int) -> int:
     """Load TensorFlow with our settings; returns the number of GPUs that it sees."""
     _configure_process(threads)
     gpus = prepare_gpus()

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard
-from config.cards.model import Classifier, weights_file
+from config.cards.model import Classifier, Segmenter, weights_file
+from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
 from workers.inference.networks.network import KerasModel, network_of
 
@@ -31,7 +32,7 @@ def arrays_sha256(arrays: list[NDArray[np.float32]]) -> str:
     return digest.hexdigest()
 
 
-def load_weights(network: KerasModel, model: Classifier) -> None:
+def load_weights(network: KerasModel, model: Classifier | Segmenter) -> None:
     """Fill a network of the card's architecture; ConfigError where hash, number or shapes do not fit."""
     card = model.card
     path = weights_file(model)
@@ -46,7 +47,7 @@ def load_weights(network: KerasModel, model: Classifier) -> None:
         raise ConfigError(f"model {card.name}: {path}: {error.strerror}") from error
     _compare(card.name, path.name, found, card.sha256)
     arrays, outputs = read_arrays(card.name, path)
-    for index, (stored, finding) in enumerate(zip(outputs, card.findings, strict=False), start=1):
+    for index, (stored, finding) in enumerate(zip(outputs, card.outputs, strict=False), start=1):
         if stored != finding:
             raise ConfigError(
                 f"model {card.name}: output {index} of {path.name} is {stored}, the card's "
@@ -55,14 +56,19 @@ def load_weights(network: KerasModel, model: Classifier) -> None:
     fill(network, arrays, card, path.name)
 
 
-def fill(network: KerasModel, arrays: list[NDArray[np.float32]], card: ClassificationCard, what: str) -> None:
+def fill(
+    network: KerasModel,
+    arrays: list[NDArray[np.float32]],
+    card: ClassificationCard | SegmentationCard,
+    what: str,
+) -> None:
     """Put arrays in the network's own order into it; ConfigError names the first that does not fit."""
     _compare_shapes(network, card, what, [array.shape for array in arrays])
     network.set_weights(arrays)
 
 
 def save_weights(
-    network: KerasModel, path: Path, *, findings: tuple[str, ...] = (), half: bool = False
+    network: KerasModel, path: Path, *, outputs: tuple[str, ...] = (), half: bool = False
 ) -> str:
     """Write a network's weights as an `.npz` in the network's own order; returns the file's SHA-256.
 
@@ -71,8 +77,8 @@ def save_weights(
     """
     kind = np.float16 if half else np.float32
     arrays = {f"w{index:04d}": array.astype(kind) for index, array in enumerate(network.get_weights())}
-    outputs = {_OUTPUTS: np.array(findings, dtype=np.str_)} if findings else {}
-    np.savez(path, allow_pickle=False, **arrays, **outputs)
+    names = {_OUTPUTS: np.array(outputs, dtype=np.str_)} if outputs else {}
+    np.savez(path, allow_pickle=False, **arrays, **names)
     return file_sha256(path)
 
 
@@ -91,11 +97,14 @@ def read_arrays(name: str, path: Path) -> tuple[list[NDArray[np.float32]], tuple
 
 
 def _compare_shapes(
-    network: KerasModel, card: ClassificationCard, what: str, found: list[tuple[int, ...]]
+    network: KerasModel,
+    card: ClassificationCard | SegmentationCard,
+    what: str,
+    found: list[tuple[int, ...]],
 ) -> None:
     variables = network.weights
     what = f"model {card.name}: {what}"
-    built = f"{card.architecture} with {len(card.findings)} findings"
+    built = f"{card.architecture} with {len(card.outputs)} outputs"
     for index, (shape, variable) in enumerate(zip(found, variables, strict=False)):
         expected = tuple(variable.shape)
         if shape != expected:

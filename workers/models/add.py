@@ -12,18 +12,32 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from config.brats import CHANNELS, CLASSES, PATCH, REGIONS
 from config.cards.card import CardFields, problems_of
 from config.cards.classification import Preprocessing
-from config.cards.model import SHIPPED, Classifier, list_models, read_model, require_classifier
+from config.cards.model import (
+    SHIPPED,
+    Card,
+    Classifier,
+    Model,
+    Segmenter,
+    list_models,
+    read_model,
+    require_classifier,
+    require_segmenter,
+)
+from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
 from config.files import is_full
 from workers.inference.engine import TensorFlowEngine
 from workers.inference.networks.depths import DEPTHS
+from workers.inference.volumes.engine import TensorFlowVolumeEngine
 from workers.inference.weights import file_sha256
 from workers.models.check import check_network, original_in
-from workers.models.folder import write_model
+from workers.models.folder import write_model, write_segmenter
 from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
 from workers.models.kinds import SAVED_MODEL, Kind, kind_of
@@ -31,6 +45,12 @@ from workers.models.layouts import LAYOUTS, Layout
 from workers.models.options import ImportOptions, require_options
 from workers.models.programs import PROGRAMS, read_program
 from workers.models.torch_files import read_torch
+from workers.models.unet_files import read_unet
+
+_UNET_PROVENANCE: Final = (
+    "Trained on the Medical Segmentation Decathlon's brain tumours by the course AI for Medical Diagnosis "
+    "(DeepLearning.AI)"
+)
 
 _LARGEST_HALF: Final = float(np.finfo(np.float16).max)
 
@@ -47,13 +67,13 @@ _PIXELS: Final = (
 """The options that are the card's fields of the same names."""
 
 
-def add_folder(source: Path, models_dir: Path) -> Classifier:
+def add_folder(source: Path, models_dir: Path) -> Classifier | Segmenter:
     """Copy a model folder to `models_dir` after its network was built, filled and run on the test pattern.
 
     Raises ConfigError where the name is taken, the card is wrong, or hash, number, shapes or golden scores
     do not match the card. Nothing is left behind then.
     """
-    card = require_classifier(read_model(source)).card
+    card = _with_network(read_model(source)).card
     _require_free(card.name, models_dir, "change it in the card, `name`")
     if card.weights is not None and (Path(card.weights).is_absolute() or ".." in Path(card.weights).parts):
         raise ConfigError(f"{source}: weights is {card.weights!r}; the file must be in the model's folder")
@@ -61,9 +81,60 @@ def add_folder(source: Path, models_dir: Path) -> Classifier:
         # The copy is checked, and not the source: nobody can change it between the check and its use.
         copied = Path(scratch) / card.name
         _copy(source, copied)
-        TensorFlowEngine(require_classifier(read_model(copied)), threads=1, maps=False)
+        model = _with_network(read_model(copied))
+        if isinstance(model.card, SegmentationCard):
+            TensorFlowVolumeEngine(require_segmenter(model), threads=1)
+        else:
+            TensorFlowEngine(require_classifier(model), threads=1, maps=False)
         copied.rename(models_dir / card.name)
-    return require_classifier(read_model(models_dir / card.name))
+    return _with_network(read_model(models_dir / card.name))
+
+
+def _with_network(model: Model[Card]) -> Classifier | Segmenter:
+    return require_segmenter(model) if isinstance(model.card, SegmentationCard) else require_classifier(model)
+
+
+def add_unet(
+    source: Path,
+    models_dir: Path,
+    *,
+    name: str | None = None,
+    classes: tuple[str, ...] | None = None,
+    half: bool = False,
+    description: str | None = None,
+    provenance: str | None = None,
+    licence: str | None = None,
+) -> Segmenter:
+    """Make a model folder of the weights of the course's 3-D U-Net, of any base.
+
+    `classes`: in the order of the outputs, the course's if None. Raises ConfigError in one line where the
+    file is another network's, or has other numbers of channels or classes; nothing is left behind then.
+    """
+    name = name or default_name(source)
+    _require_free(name, models_dir, "choose another --name")
+    read = read_unet(source)
+    classes = classes or CLASSES
+    for what, found, names in (("channels", read.channels, CHANNELS), ("classes", read.classes, classes)):
+        if found != len(names):
+            raise ConfigError(f"{source}: has {found} {what}, the layout {len(names)}: {', '.join(names)}")
+    if half:
+        _require_half(read.arrays, source)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    facts: CardFields = {
+        "name": name,
+        "description": description or "3-D U-Net of the course AI for Medical Diagnosis",
+        "architecture": "unet3d",
+        "base": read.base,
+        "depth": read.depth,
+        "channels": CHANNELS,
+        "classes": classes,
+        "regions": REGIONS if classes == CLASSES else {},
+        "patch": PATCH,
+        "provenance": f"{provenance or _UNET_PROVENANCE}; made of {_origin(source)}",
+        "licence": licence or "the course's terms; not stated for the weights",
+    }
+    with _writing(models_dir), _one_line(source):
+        return write_segmenter(models_dir, facts, read.arrays, half=half)
 
 
 def add_weights(
@@ -98,7 +169,7 @@ def add_weights(
     named = _with_findings(read, layout, options, source)
     imported = drop_unnamed(named)
     if half:
-        _require_half(imported, source)
+        _require_half(imported.arrays, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
     with _writing(models_dir), _one_line(source):
         facts: CardFields = {
@@ -154,9 +225,9 @@ def _require_free(name: str, models_dir: Path, advice: str) -> None:
         raise ConfigError(f"{name!r} is the name of a model that comes with Nightread; {advice}")
 
 
-def _require_half(imported: ForeignWeights, source: Path) -> None:
+def _require_half(arrays: list[NDArray[np.float32]], source: Path) -> None:
     """Raise ConfigError where float16 would turn a number into infinity."""
-    largest = max(float(np.abs(array).max()) for array in imported.arrays)
+    largest = max(float(np.abs(array).max()) for array in arrays)
     if largest > _LARGEST_HALF:
         raise ConfigError(
             f"{source}: --half: float16 ends at {_LARGEST_HALF:g}, the weights reach {largest:.6g}"

@@ -4,6 +4,7 @@ from typing import Final
 
 from config.cards.classification import ClassificationCard
 from config.cards.model import Card, Model
+from config.cards.stub import StubCard
 
 _BY_FINDING: Final = {"findings", "golden", "golden_film", "figures"}
 
@@ -31,13 +32,14 @@ def _plain(value: object) -> str:
 def columns_of(card: Card) -> dict[str, list[float | None]]:
     """Return what the card has for each finding: thresholds, golden scores, and figures by their names."""
     columns: dict[str, list[float | None]] = {"threshold": list(card.thresholds)}
-    if not isinstance(card, ClassificationCard):
+    if isinstance(card, StubCard):
         return columns
-    if card.sensitive_thresholds is not None:
-        columns["sensitive threshold"] = list(card.sensitive_thresholds)
-    columns["golden"] = list(card.golden)
-    if card.golden_film is not None:
-        columns["golden film"] = list(card.golden_film)
+    if isinstance(card, ClassificationCard):
+        if card.sensitive_thresholds is not None:
+            columns["sensitive threshold"] = list(card.sensitive_thresholds)
+        columns["golden"] = list(card.golden)
+        if card.golden_film is not None:
+            columns["golden film"] = list(card.golden_film)
     for what, figures in (card.figures or {}).items():
         columns[what] = [figures.get(finding) for finding in card.findings]
     return columns

@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import yaml
@@ -12,13 +13,26 @@ from pydantic import ValidationError
 
 from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
-from config.cards.model import CARD_FILE, Classifier, read_model, require_classifier
+from config.cards.model import (
+    CARD_FILE,
+    Card,
+    Classifier,
+    Model,
+    Segmenter,
+    read_model,
+    require_classifier,
+    require_segmenter,
+)
+from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
 from workers.inference.golden import film_views, pattern_views
 from workers.inference.networks.network import KerasModel, network_of, probabilities_of
+from workers.inference.volumes.engine import NetworkEngine, golden_means
 from workers.inference.weights import fill, save_weights
 
 WEIGHTS_FILE = "weights.npz"
+
+_CardT = TypeVar("_CardT", ClassificationCard, SegmentationCard)
 
 
 def write_model(
@@ -37,36 +51,73 @@ def write_model(
     whole or not at all. Raises ConfigError where the name is taken, a field is wrong, or number or shapes of
     the arrays do not fit the card's network.
     """
-    placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": [0.0] * len(facts["findings"])}
+    draft = _draft(ClassificationCard, facts, golden=[0.0] * len(facts["findings"]))
+    _require_free(models_dir, draft)
+    network = network_of(draft).build(draft)
+    fill(network, stored_as(arrays, half=half), draft, "the weights")
+    found = {} if check is None else check(network, draft)
+    answers = {
+        "golden": golden_scores(network, pattern_views(draft)),
+        "golden_film": golden_scores(network, film_views(draft)),
+        **found,
+    }
+    return require_classifier(_write(models_dir, network, draft, answers, half=half))
+
+
+def write_segmenter(
+    models_dir: Path,
+    facts: CardFields,
+    arrays: list[NDArray[np.float32]],
+    *,
+    half: bool = False,
+) -> Segmenter:
+    """Write the folder of a model of volumes, as `write_model` does that of a classifier."""
+    draft = _draft(SegmentationCard, facts, golden=[0.0] * len(facts["classes"]))
+    _require_free(models_dir, draft)
+    network = network_of(draft).build(draft)
+    fill(network, stored_as(arrays, half=half), draft, "the weights")
+    answers = {"golden": golden_means(NetworkEngine(network), draft)}
+    return require_segmenter(_write(models_dir, network, draft, answers, half=half))
+
+
+def _draft(kind: type[_CardT], facts: CardFields, golden: list[float]) -> _CardT:
+    placeholders = {"sha256": "0" * 64, "weights": WEIGHTS_FILE, "golden": golden}
     try:
-        draft = ClassificationCard.model_validate(facts | placeholders)
+        return kind.model_validate(facts | placeholders)
     except ValidationError as error:
         problems = problems_of(error)
         raise ConfigError(f"model {facts['name']}: its card would be wrong: {problems}") from error
+
+
+def _require_free(models_dir: Path, draft: Card) -> None:
     target = models_dir / draft.name
     if target.exists():
         raise ConfigError(f"{target} is there already; choose another --name or remove it")
     models_dir.mkdir(parents=True, exist_ok=True)
-    network = network_of(draft).build(draft)
-    # The stored weights are the checked ones: the golden scores are those of the rounded weights.
-    stored = [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
-    fill(network, stored, draft, "the weights")
-    found = {} if check is None else check(network, draft)
+
+
+def stored_as(arrays: list[NDArray[np.float32]], *, half: bool) -> list[NDArray[np.float32]]:
+    """Return the weights as they are read back: the golden scores are those of the rounded ones."""
+    return [array.astype(np.float16).astype(np.float32) for array in arrays] if half else arrays
+
+
+def _write(
+    models_dir: Path,
+    network: KerasModel,
+    draft: ClassificationCard | SegmentationCard,
+    answers: CardFields,
+    *,
+    half: bool,
+) -> Model[Card]:
+    target = models_dir / draft.name
     with tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
         folder = Path(scratch) / draft.name
         folder.mkdir()
-        card = draft.model_copy(
-            update={
-                "sha256": save_weights(network, folder / WEIGHTS_FILE, findings=draft.findings, half=half),
-                "golden": golden_scores(network, pattern_views(draft)),
-                "golden_film": golden_scores(network, film_views(draft)),
-                **found,
-            }
-        )
-        write_card(folder, card)
+        sha256 = save_weights(network, folder / WEIGHTS_FILE, outputs=draft.outputs, half=half)
+        write_card(folder, draft.model_copy(update={"sha256": sha256, **answers}))
         read_model(folder)  # a model that a worker would refuse must not be put in place
         shutil.move(folder, target)
-    return require_classifier(read_model(target))
+    return read_model(target)
 
 
 def golden_scores(network: KerasModel, views: NDArray[np.float32]) -> tuple[float, ...]:
@@ -74,7 +125,7 @@ def golden_scores(network: KerasModel, views: NDArray[np.float32]) -> tuple[floa
     return tuple(round(float(mean), 6) for mean in probabilities_of(network, views).mean(axis=0))
 
 
-def write_card(folder: Path, card: ClassificationCard) -> None:
+def write_card(folder: Path, card: ClassificationCard | SegmentationCard) -> None:
     """Write a card as a person would: fields in their order, numbers in one line."""
     fields = card.model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)

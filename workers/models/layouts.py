@@ -7,6 +7,9 @@ from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
 
 LayoutName = Literal["course", "chexnet-keras", "torchxrayvision", "torchvision", "keras"]
+AnyLayoutName = Literal[LayoutName, "course-unet"]
+"""With that of a network for volumes, the course's 3-D U-Net; see `add_unet`."""
+
 Resize = Literal["nearest", "bilinear", "bicubic", "linear", "gaussian", "tensor", "tensor-antialiased"]
 
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from config.cards import segmentation
 from config.cards.classification import ARCHITECTURES, ClassificationCard
+from config.cards.segmentation import SegmentationCard
 
 Tensor = Any
 """A tensor of TensorFlow's; neither TensorFlow nor Keras has types."""
@@ -61,9 +63,30 @@ class Network:
     seeded_weights: Callable[[KerasModel, int], list[NDArray[np.float32]]] = seeded_weights
 
 
-def network_of(card: ClassificationCard) -> Network:
+@dataclass(frozen=True, slots=True)
+class VolumeNetwork:
+    """How an architecture for volumes is built and filled, as its card says.
+
+    `build`: makes the Keras model from (N, x, y, z, channels) to logits (N, x, y, z, classes), for inference,
+    training, and weights in the order of its `weights`. `seeded_weights`: makes initial arrays from a seed.
+    """
+
+    build: Callable[[SegmentationCard], KerasModel]
+    seeded_weights: Callable[[KerasModel, int], list[NDArray[np.float32]]] = seeded_weights
+
+
+@overload
+def network_of(card: ClassificationCard) -> Network: ...
+
+
+@overload
+def network_of(card: SegmentationCard) -> VolumeNetwork: ...
+
+
+def network_of(card: ClassificationCard | SegmentationCard) -> Network | VolumeNetwork:
     """Load the network of a card's architecture, and with it TensorFlow."""
-    network: Network = import_module(ARCHITECTURES[card.architecture]).NETWORK
+    architectures = ARCHITECTURES if isinstance(card, ClassificationCard) else segmentation.ARCHITECTURES
+    network: Network | VolumeNetwork = import_module(architectures[card.architecture]).NETWORK
     return network
 
 
