@@ -31,8 +31,12 @@ def test_card_says_what_the_course_says(file: Path, models: Path) -> None:
     assert (card.architecture, card.base, card.depth) == ("unet3d", 2, 4)
     assert card.channels == ("FLAIR", "T1", "T1Gd", "T2")
     assert card.labels == {
-        **{"edema": (1,), "non-enhancing": (2,), "enhancing": (3,)},
-        **{"WT": (1, 2, 3), "TC": (2, 3), "ET": (3,)},
+        "edema": (1,),
+        "non-enhancing": (2,),
+        "enhancing": (3,),
+        "WT": (1, 2, 3),
+        "TC": (2, 3),
+        "ET": (3,),
     }
     assert (card.patch, card.standardization, card.threshold) == ((160, 160, 16), "plane", 0.5)
     assert "model_pretrained.hdf5, SHA-256" in card.provenance
