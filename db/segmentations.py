@@ -55,13 +55,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """A case's answer. `size`: voxels along x, y and z; `spacing`: millimetres; `mask_path`: its labels."""
+    """A case's answer. `size`: voxels along x, y and z; `spacing`: millimetres.
+
+    `mask_path`: of its labels; `planes_path`: of its picture, each None where the disk refused it.
+    """
 
     image_id: int
     size: tuple[int, int, int]
     spacing: Triple
     labelled: bool
     mask_path: str | None
+    planes_path: str | None
     segments: tuple[Segment, ...]
     tag: str | None = None
 
@@ -96,6 +100,7 @@ class Segmentation:
                     *answer.spacing,
                     answer.labelled,
                     answer.mask_path,
+                    answer.planes_path,
                 )
                 for answer in outcomes
             ),

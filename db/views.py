@@ -279,7 +279,7 @@ def _views(dialect: str) -> dict[str, str]:
         """,
         "volumes": """
         SELECT v.run_id, i.image_index, v.size_x, v.size_y, v.size_z, v.spacing_x, v.spacing_y, v.spacing_z,
-               v.labelled, v.mask_path
+               v.labelled, v.mask_path, v.planes_path
         FROM volume_result v
         JOIN image i ON i.id = v.image_id
         """,

@@ -12,9 +12,10 @@ from db.schedules import Schedule
 from db.sendings import Sending
 from db.states import DeliveryState, RunStatus
 from jobs.console import figure, interval, note, print_table, say, warn
+from jobs.report.words import MEASURES
 
-_SHOWN_MEASURES: Final = {"dice": "Dice", "hd95_mm": "HD95, mm"}
-"""Of segments, with their usual names; the view segment_summary has more."""
+_SHOWN_MEASURES: Final = ("dice", "hd95_mm")
+"""Of segments; the view segment_summary has more."""
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
 
@@ -54,7 +55,7 @@ def _print_segments(rows: Sequence[SqlRow], title: str) -> None:
         (
             (
                 row.finding,
-                _SHOWN_MEASURES[row.measure],
+                MEASURES[row.measure],
                 row.cases,
                 row.left_out,
                 figure(row.mean),

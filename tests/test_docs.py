@@ -30,6 +30,7 @@ from db.outcomes import Failed, Outcome
 from db.retries import retry_failed
 from db.schema.runs import run
 from db.schema.schedules import alert, schedule, schedule_due
+from db.schema.segmentations import segment, segment_summary_result, volume_result
 from jobs.submit import Order, submit
 from jobs.tables.labels import open_labels, store_labels
 from workers.evaluation.comparison import compare_runs
@@ -132,6 +133,7 @@ def fill(database: Database, folder: Path) -> None:
     (due,) = recovery.close_finished(database, 2)
     carry_out(database, due)
     fill_schedule(database)
+    fill_volumes(database)
 
 
 def score_run(database: Database, folder: Path, manifest: Path, model: str) -> int:
@@ -209,6 +211,26 @@ def fill_schedule(database: Database) -> None:
         for facts in alerts:
             raised = {"schedule_id": 1, "message": "for the test", "raised_at": night}
             connection.execute(insert(alert).values(raised | facts))
+
+
+def fill_volumes(database: Database) -> None:
+    """Give run 1 what runs of volumes have: a case, two of its segments, and their summary."""
+    key = {"run_id": 1, "image_id": 1}
+    found = {"voxels": 50, "components": 1, "ml": 0.05, "largest_ml": 0.05, "dice": 0.8, "hd95_mm": 2.0}
+    with database.write() as connection:
+        connection.execute(
+            insert(volume_result).values(
+                **key,
+                **dict.fromkeys(("size_x", "size_y", "size_z"), 64),
+                **dict.fromkeys(("spacing_x", "spacing_y", "spacing_z"), 1.0),
+                labelled=True,
+                mask_path="masks/0.nii.gz",
+            )
+        )
+        for finding_id, kind in ((1, "class"), (2, "region")):
+            connection.execute(insert(segment).values(**key, finding_id=finding_id, kind=kind, **found))
+            summary = {"evaluation_id": 1, "finding_id": finding_id, "measure": "dice", "mean": 0.8}
+            connection.execute(insert(segment_summary_result).values(**summary, cases=1, left_out=0))
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,9 @@ volume_result = Table(
     *(Column(name, Integer, nullable=False) for name in ("size_x", "size_y", "size_z")),
     *(Column(name, Double, nullable=False) for name in ("spacing_x", "spacing_y", "spacing_z")),  # mm
     Column("labelled", Boolean, nullable=False),
-    Column("mask_path", Text),  # below the outputs' folder; NULL where the disk refused it
+    # Below the outputs' folder; NULL where the disk refused them.
+    Column("mask_path", Text),
+    Column("planes_path", Text),
 )
 
 segment = Table(

@@ -1,6 +1,7 @@
 """The page of a run's report: its sections in their order, filled into the template, as one file."""
 
 import base64
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -26,11 +27,12 @@ from jobs.report.sections.gallery import PICTURES, highest_overlays
 from jobs.report.sections.localisation import localisation
 from jobs.report.sections.quality import quality
 from jobs.report.sections.run import contents, facts
+from jobs.report.sections.segments import segments
 from jobs.report.sections.subgroups import subgroups
 from jobs.report.sections.summary import alerts, first_images, summary
 from jobs.report.sections.thresholds import thresholds
 from jobs.report.templates import SCRIPT, SCRIPT_HASH, environment
-from jobs.report.words import finding_in_words, subgroup_in_words
+from jobs.report.words import MEASURES, finding_in_words, subgroup_in_words
 
 _FIRST: Final = 10
 """Rows of the worklist."""
@@ -72,20 +74,21 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
     """
     run = queries.progress(database, run_id)
     card = queries.model_card(database, run_id)
-    findings: list[str] = card["findings"]
     with database.read_only() as connection:
+        findings = queries.model_findings(connection, run_id)
+        segmented = segments(connection, run_id, findings, overlays)
         made = facts(connection, run_id)
         newest = evaluations(connection, "e.run_id = :run_id", run_id=run_id)
         evaluation = next((row for row in newest if row["state"] == EvaluationState.DONE), None)
         figures: Content = {}
         errors: Rows = []
-        if evaluation:
+        if evaluation and not segmented:
             scores = read_scores(connection, run_id, evaluation["label_manifest_id"])
             figures = _figures(connection, evaluation["evaluation_id"], findings, scores)
             errors = worst_errors(connection, scores)
         compared = comparison(connection, run_id, findings)
         change = None
-        if not compared and evaluation:
+        if not compared and evaluation and not segmented:
             change = plain_change(connection, run_id, evaluation, figures["aucs"])
         highest = highest_overlays(connection, run_id)
         filmed = films(connection, run_id)
@@ -108,6 +111,8 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
         **figures,
         "comparison": compared,
         "change": change,
+        "segments": segmented,
+        "measures": MEASURES,
         "most_pictures": PICTURES,
         "films": filmed,
         "gallery": gallery(overlays, findings, highest, pictures),
@@ -125,7 +130,7 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
 
 
 def _figures(
-    connection: Connection, evaluation_id: int, findings: list[str], scores: LabelledScores
+    connection: Connection, evaluation_id: int, findings: Sequence[str], scores: LabelledScores
 ) -> Content:
     """Read all figures of an evaluation, in the order of the model's findings."""
     rows = aucs(connection, evaluation_id, findings)

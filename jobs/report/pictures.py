@@ -17,6 +17,9 @@ _GALLERY_SIDE: Final = 320
 _SIDE: Final = 256
 """The longer side, pixels, of the pictures in a report: in the gallery, and elsewhere."""
 
+_PLANES_SIDE: Final = 780
+"""Three planes beside each other."""
+
 _GALLERY_CHARACTERS: Final = 1_700_000
 _ERRORS_CHARACTERS: Final = 1_200_000
 _QUALITY_CHARACTERS: Final = 150_000
@@ -92,6 +95,18 @@ def bare_pictures(rows: Iterable[Record], pictures: RunPictures) -> list[Record]
     return shown
 
 
+def case_pictures(folder: Path, cases: Iterable[Record]) -> list[Record]:
+    """Add to cases of volumes their planes as `source`, or `problem`, a sentence, while there is room."""
+    room = _GALLERY_CHARACTERS
+    shown: list[Record] = []
+    for case in cases:
+        path = case["planes_path"]
+        picture = {"problem": "none was written"} if path is None else _overlay(folder / path, _PLANES_SIDE)
+        picture, room = _within(room, picture)
+        shown.append({**case, **picture})
+    return shown
+
+
 def _radiograph(pictures: RunPictures, image_index: str) -> Content:
     pixels = pictures.radiograph(image_index)
     if pixels is None:
@@ -105,7 +120,7 @@ def _described(picture: Image.Image) -> Content:
     return {"source": _data_url(picture), "width": picture.width, "height": picture.height}
 
 
-def _overlay(path: Path) -> Content:
+def _overlay(path: Path, side: int = _GALLERY_SIDE) -> Content:
     """Read an overlay for the page: `source` (a data URL), `width` and `height`, or `problem`, a sentence."""
     try:
         with Image.open(path, formats=("JPEG", "PNG")) as picture:
@@ -114,7 +129,7 @@ def _overlay(path: Path) -> Content:
         return {"problem": "its file is missing"}
     except OSError as error:
         return {"problem": f"its file cannot be read: {error.strerror or 'it is not a whole picture'}"}
-    small.thumbnail((_GALLERY_SIDE, _GALLERY_SIDE), Image.Resampling.LANCZOS)
+    small.thumbnail((side, side), Image.Resampling.LANCZOS)
     return _described(small)
 
 

@@ -314,6 +314,32 @@ def _forest(
     return write(figure, label)
 
 
+@_styled
+def dice_plot(rows: Sequence[Row], dices: Mapping[str, Sequence[float]]) -> str:
+    """Draw each class's and region's Dice: the cases, and their mean with its interval.
+
+    `rows`: of the view `segment_summary`, measure dice, in their order. `dices`: of the cases, by finding.
+    """
+    drawn = [row for row in rows if row["mean"] is not None][:MOST]
+    figure = Figure(figsize=(_FOREST_WIDTH, 0.75 + 0.4 * len(drawn)))
+    bottom, top = 0.45 / figure.get_figheight(), 1 - 0.15 / figure.get_figheight()
+    axes = figure.add_axes((0.25, bottom, 0.7, top - bottom))
+    spread = np.random.default_rng(0)
+    spoken = []
+    for place, row in enumerate(drawn):
+        values = dices.get(row["finding"], ())
+        heights = place + spread.uniform(-0.22, 0.22, len(values))
+        axes.plot(values, heights, "o", color=_SOFT, markersize=3, markerfacecolor="none", linestyle="none")
+        bounds = {"ci_low": row["low"], "ci_high": row["high"]}
+        _whisker(axes, place, row["mean"], bounds, _ORANGE, "D", firm=True)
+        interval = "" if row["low"] is None else f", {_figure(row['low'])} to {_figure(row['high'])}"
+        spoken.append(f"{row['finding']} {_figure(row['mean'])}{interval}")
+    axes.set(xlim=(-0.02, 1.02), ylim=(len(drawn) - 0.5, -0.5), xlabel="Dice")
+    axes.set_yticks(range(len(drawn)), [str(row["finding"]) for row in drawn])
+    axes.grid(visible=False, axis="y")
+    return _svg(figure, f"Mean Dice with its 95% interval: {'; '.join(spoken)}")
+
+
 def _mark(axes: Axes, auroc: float, place: float, mark: str) -> Line2D:
     """Draw a published AUROC: small, hollow and grey."""
     (drawn,) = axes.plot(

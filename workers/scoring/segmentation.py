@@ -7,6 +7,7 @@ the file named, and no other.
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import Final, Self
 
@@ -27,6 +28,7 @@ from workers.inference.volumes.volume import Labels, Volume, labels_of, stacked,
 from workers.inference.volumes.window import Probabilities, VolumeEngine, label_map, segment_volume
 from workers.metrics.segmentation import compare_masks, extent, spacing_of
 from workers.outputs.masks import Masks
+from workers.outputs.planes import Planes
 from workers.scoring.scorer import ScorerOptions
 
 _MOST_BYTES: Final = 2**30
@@ -48,13 +50,17 @@ class SegmentationScorer:
     """Segments cases of volumes with a network."""
 
     def __init__(
-        self, card: SegmentationCard, engine: VolumeEngine, *, masks: Masks, max_voxels: int
+        self, card: SegmentationCard, engine: VolumeEngine, *, outputs: Path, max_voxels: int
     ) -> None:
-        """Take an engine that is ready; `max_voxels`: of one channel, a larger one is refused."""
+        """Take an engine that is ready; masks and pictures are written below `outputs`.
+
+        `max_voxels`: of one channel, a larger one is refused.
+        """
         self.card = card
         self.engine = engine.name
         self._engine = engine
-        self._masks = masks
+        self._masks = Masks(outputs)
+        self._planes = Planes(outputs)
         self._max_voxels = max_voxels
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="volumes")
 
@@ -63,7 +69,7 @@ class SegmentationScorer:
         """Make the scorer of a model; ConfigError if the model is not what its card says."""
         make = resolve_name("workers.inference.volumes.engine:make_volume_engine")
         engine: VolumeEngine = make(options.engine, model, threads=options.threads)
-        return cls(model.card, engine, masks=Masks(options.overlays), max_voxels=options.max_pixels)
+        return cls(model.card, engine, outputs=options.overlays, max_voxels=options.max_pixels)
 
     def score(self, held: Claim) -> list[Outcome]:
         """Return one outcome for each of the claimed cases.
@@ -129,6 +135,7 @@ class SegmentationScorer:
             spacing_of(volume.affine),
             case.labels is not None,
             self._masks.write(held.run_id, image.image_index, labels, volume.affine),
+            self._planes.write(held.run_id, image.image_index, volume, labels, case.labels),
             tuple(self._segments(case, labels, within, box)),
             tag=case.tag,
         )

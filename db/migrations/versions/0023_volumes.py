@@ -18,7 +18,7 @@ def upgrade() -> None:
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("size_x", "size_y", "size_z")),
         *(sa.Column(name, sa.Double(), nullable=False) for name in ("spacing_x", "spacing_y", "spacing_z")),
         sa.Column("labelled", sa.Boolean(), nullable=False),
-        sa.Column("mask_path", sa.Text(), nullable=True),
+        *(sa.Column(name, sa.Text(), nullable=True) for name in ("mask_path", "planes_path")),
         sa.PrimaryKeyConstraint("run_id", "image_id", name="pk_volume_result"),
     )
     op.create_table(

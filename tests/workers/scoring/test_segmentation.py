@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import cv2
 import nibabel
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from db import evaluations, ledger
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.manifests import manifest_of
+from jobs.report.page import write_report
 from jobs.submit import Order, submit
+from workers.archive import RunPictures
 from workers.evaluation.figures import evaluate
-from workers.outputs.masks import Masks
 from workers.scoring.segmentation import SegmentationScorer
 
 CARD = {"standardization": "brain", "threshold": 0.6}
@@ -32,7 +34,7 @@ def score(database: Database, home: Path, manifest: str, **card: Any) -> int:
     scorer = SegmentationScorer(
         segmentation_card(**CARD | card),
         PointwiseEngine(3, middle=1.0),
-        masks=Masks(home / "heatmaps"),
+        outputs=home / "heatmaps",
         max_voxels=100_000,
     )
     for announced in ledger.take_pending(database, 100):
@@ -228,3 +230,40 @@ def test_the_same_file_under_a_classifier_is_another_manifest(
         ('{"Label": "a.nii.gz"}',),
         (None,),
     ]
+
+
+def test_the_report_shows_the_worst_cases_first_and_no_section_about_radiographs(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    lines = ["Image,Label"]
+    for number in range(4):
+        values = head(seed=number)
+        reference = label_of(values)
+        reference[: 9 + number] = 0
+        (volumes / f"case{number}.nii.gz").write_bytes(nifti(values))
+        (volumes / f"label{number}.nii.gz").write_bytes(nifti(reference))
+        lines.append(f"case{number}.nii.gz,label{number}.nii.gz")
+    run_id = score(sqlite, tmp_path, "\n".join(lines) + "\n")
+    with sqlite.write() as connection:
+        manifest_id = manifest_of(connection, run_id).manifest_id
+        due = evaluations.ask(connection, run_id, EvaluationRequest(manifest_id, "own"))
+    evaluate(sqlite, due, 60.0, lambda action: action())
+    settings = Settings(home=tmp_path)
+    page = tmp_path / "report.html"
+    write_report(sqlite, settings, run_id, page, RunPictures(sqlite, settings, run_id))
+    text_of_page = page.read_text(encoding="utf-8")
+    worst = rows(
+        sqlite,
+        "SELECT image_index FROM segments WHERE finding = 'edema' ORDER BY dice, image_index",
+    )
+    places = [text_of_page.index(f'alt="Case {row.image_index} in three planes') for row in worst]
+    assert places == sorted(places)
+    assert text_of_page.count("data:image/jpeg;base64,") == 4
+    assert "Mean Dice with its 95% interval: edema" in text_of_page
+    assert "AUROC" not in text_of_page.split("<body>")[1]
+    (picture,) = rows(sqlite, "SELECT planes_path FROM volumes WHERE image_index = 'case0.nii.gz'")[0]
+    drawn = cv2.imread(str(tmp_path / "heatmaps" / picture))
+    assert drawn is not None
+    blue, _, red = (drawn[..., channel].astype(int) for channel in range(3))
+    assert (red - blue > 40).any()  # the outline of what was found
+    assert (blue - red > 40).any()  # the outline of the label

@@ -14,7 +14,7 @@ def brain_box(values: NDArray[np.float32]) -> Box:
 
     A brain without its skull lies in zeros; of a whole head this is the whole volume.
     """
-    brain: NDArray[np.bool_] = values.any(axis=3)
+    brain = np.asarray(values.any(axis=3), dtype=np.bool_)
     sides = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
