@@ -346,7 +346,8 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")
     if place and (overlays := place.overlays / run_folder(ended.run_id)).is_dir():
-        say(f"overlays, one folder per finding: {overlays}")
+        what = "masks and pictures" if (overlays / "masks").is_dir() else "overlays, one folder per finding"
+        say(f"{what}: {overlays}")
     for sending in sendings.of_run(database, ended.run_id):
         if sending.message:
             warn(f"not sent to {sending.target}: {sending.message}")

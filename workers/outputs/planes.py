@@ -78,9 +78,8 @@ def render_planes(volume: Volume, found: Labels, label: Labels | None) -> NDArra
         across = [other for other in range(3) if other != axis]
         size = tuple(max(1, round(volume.shape[other] * spacing[other] * scale)) for other in across)
         plane = np.clip((_upright(grey, axis, place) - low) * (255 / max(high - low, 1e-6)), 0, 255)
-        picture = cv2.cvtColor(
-            cv2.resize(plane.astype(np.uint8), size, interpolation=cv2.INTER_LINEAR), cv2.COLOR_GRAY2BGR
-        )
+        resized = cv2.resize(plane.astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
+        picture = np.asarray(cv2.cvtColor(resized, cv2.COLOR_GRAY2BGR), dtype=np.uint8)
         if label is not None:
             lighter = [min(255, part + _LIGHTER) for part in _LABELLED]
             _outline(picture, _upright(label, axis, place), size, lighter, 2)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import Final, Self
 
 import numpy as np
@@ -22,6 +21,7 @@ from db.outcomes import Failed, Outcome
 from db.segmentations import Measures, Segment, Segmentation
 from jobs.sources.source import ImageSource, kept_source
 from jobs.tables.case_files import LABEL
+from workers.inference.volumes.engine import make_volume_engine
 from workers.inference.volumes.nifti import Scan, read_nifti
 from workers.inference.volumes.prepare import Box
 from workers.inference.volumes.volume import Labels, Volume, labels_of, stacked, volume_of
@@ -67,8 +67,7 @@ class SegmentationScorer:
     @classmethod
     def load(cls, model: Segmenter, options: ScorerOptions) -> Self:
         """Make the scorer of a model; ConfigError if the model is not what its card says."""
-        make = resolve_name("workers.inference.volumes.engine:make_volume_engine")
-        engine: VolumeEngine = make(options.engine, model, threads=options.threads)
+        engine = make_volume_engine(options.engine, model, threads=options.threads)
         return cls(model.card, engine, outputs=options.overlays, max_voxels=options.max_pixels)
 
     def score(self, held: Claim) -> list[Outcome]:

@@ -10,6 +10,7 @@ from db.database import Connection, Record
 from jobs.report import plots
 from jobs.report.pictures import case_pictures
 from jobs.report.rows import Content, in_order
+from jobs.report.words import MEASURES
 
 _PICTURES: Final = 12
 """How many cases are shown as pictures."""
@@ -50,7 +51,7 @@ def segments(connection: Connection, run_id: int, findings: Sequence[str], overl
     cases = _cases(rows, findings)
     return {
         "findings": [name for name in findings if any(row["finding"] == name for row in rows)],
-        "summary": in_order(summary, findings, lambda row: str(row["measure"])),
+        "summary": in_order(summary, findings, lambda row: [*MEASURES].index(row["measure"])),
         "plot": plots.dice_plot(dice, _dices(rows)) if any(row["cases"] for row in dice) else None,
         "mean_dice": [row for row in dice if row["mean"] is not None],
         "cases": cases[:_TABLE],
