@@ -111,6 +111,11 @@ def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
         ).all()
 
 
+def has_volumes(database: Database, run_id: int) -> bool:
+    """Return whether a run's model segments volumes; UnknownRunError where there is no such run."""
+    return model_card(database, run_id).get("kind") == "segmentation"
+
+
 def segment_table(database: Database, run_id: int) -> Sequence[SqlRow]:
     """Return the newest evaluation's rows of the view `segment_summary`, in the model's order."""
     with database.read() as connection:

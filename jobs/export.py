@@ -21,7 +21,7 @@ Format = Literal["csv", "parquet"]
 FORMATS: Final[Mapping[str, Format]] = {".csv": "csv", ".parquet": "parquet"}
 """By the ending of a file's name."""
 
-What = Literal["scores", "failures", "heatmaps", "auc"]
+What = Literal["scores", "failures", "heatmaps", "auc", "segments"]
 Row = tuple[SqlValue, ...]
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -102,6 +102,25 @@ EXPORTS: Final[Mapping[What, Export]] = {
             **dict.fromkeys(("model", "model_sha256"), "word"),
         },
         ("evaluation_id", "subgroup", "finding"),
+    ),
+    "segments": Export(
+        {
+            **_IMAGE,
+            "patient_id": "string",
+            **_NAMED,
+            "kind": "word",
+            **dict.fromkeys(("voxels", "components"), "int32"),
+            **dict.fromkeys(("ml", "largest_ml"), "double"),
+            **dict.fromkeys(("box_x0", "box_y0", "box_z0", "box_x1", "box_y1", "box_z1"), "int32"),
+            **dict.fromkeys(("centroid_x", "centroid_y", "centroid_z", "probability_max"), "double"),
+            "reference_voxels": "int32",
+            **dict.fromkeys(
+                ("dice", "soft_dice", "sensitivity", "specificity", "hd95_mm", "assd_mm"), "double"
+            ),
+            "reason": "word",
+            "mask_path": "string",
+        },
+        ("image_index", "finding"),
     ),
 }
 

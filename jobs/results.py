@@ -35,7 +35,7 @@ def print_figures(database: Database, run_id: int) -> None:
     """Print the newest figures of a run: its AUC table or, of volumes, how its segments agree with labels."""
     card = queries.model_card(database, run_id)
     title = f"run {run_id}, model {card['name']} ({card['sha256'][:12]})"
-    if card.get("kind") == "segmentation":
+    if queries.has_volumes(database, run_id):
         _print_segments(queries.segment_table(database, run_id), title)
     else:
         _print_auc(queries.auc_table(database, run_id), title)

@@ -5,6 +5,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from config.queues import LONGEST_BATCH_SECONDS
+
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -28,6 +30,9 @@ class Frozen(BaseModel):
 
     reads_images: ClassVar[bool] = True
     """Whether a run needs its images' files; they are then looked up before it is committed."""
+
+    longest_batch_seconds: ClassVar[int] = LONGEST_BATCH_SECONDS
+    """A process that works longer on one batch is taken for one that hangs."""
 
     batch_size: ClassVar[int | None] = None
     """Images of a batch where nobody asks for a number; None: it follows from the run's size."""

@@ -63,6 +63,9 @@ class SegmentationCard(Frozen):
     views: ClassVar[Views | None] = None
     """Volumes have no view position."""
 
+    longest_batch_seconds: ClassVar[int] = 7200
+    """The course's network takes ten seconds for a patch on two cores, and a head has up to 76."""
+
     batch_size: ClassVar[int | None] = 1
     """A case takes as long as a batch of radiographs."""
 

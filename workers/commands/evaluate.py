@@ -94,7 +94,7 @@ def evaluate(
             f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
             EXIT_USAGE,
         )
-    if queries.model_card(database, run).get("kind") == "segmentation" and (labels or boxes or sensitivity):
+    if queries.has_volumes(database, run) and (labels or boxes or sensitivity):
         fail(
             f"run {run} is of volumes, whose labels are compared while they are segmented; score them again "
             "with a manifest that has the other labels",

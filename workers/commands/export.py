@@ -58,7 +58,10 @@ def export(
             "a viewer draws on the film.",
         ),
     ] = None,
-    what: Annotated[What, typer.Option(help="The view whose rows are written.")] = "scores",
+    what: Annotated[
+        What | None,
+        typer.Option(help="The view whose rows are written. Default: scores, or segments for volumes."),
+    ] = None,
     wide: Annotated[
         bool, typer.Option("--wide", help="One row per image, with one column of probabilities per finding.")
     ] = False,
@@ -88,22 +91,23 @@ def export(
     Example: nightread export 7 --format dicom-sr -o reports
     """
     if format_ in KINDS:
-        if wide or for_spreadsheet or what != "scores":
+        if wide or for_spreadsheet or what is not None:
             fail("--what, --wide and --spreadsheet-safe are for CSV and Parquet", EXIT_USAGE)
         settings, database = existing()
         _export_objects(settings, database, run, format_, output, jobs)
         return
     format_ = cast(Format | None, format_)
-    output = output or Path(f"run-{run}{'' if what == 'scores' else f'-{what}'}.{format_ or 'csv'}")
     to_stdout = str(output) == "-"
-    if wide and what != "scores":
-        fail(f"--wide is for scores; {what} have rows of their own", EXIT_USAGE)
     if to_stdout and format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
+    _, database = existing()
+    what = what or ("segments" if queries.has_volumes(database, run) else "scores")
+    if wide and what != "scores":
+        fail(f"--wide is for scores; {what} have rows of their own", EXIT_USAGE)
+    output = output or Path(f"run-{run}{'' if what == 'scores' else f'-{what}'}.{format_ or 'csv'}")
     kind: Format = "csv" if to_stdout else _format_of(output, format_)
     if for_spreadsheet and kind == "parquet":
         fail("--spreadsheet-safe is for CSV; Parquet has no formulas", EXIT_USAGE)
-    _, database = existing()
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its rows so far")

@@ -85,6 +85,7 @@ def worker(
             f"--queues={SCORE_QUEUE},{CONTROL_QUEUE}",
             f"--hostname={worker_name(name)}",
             f"--loglevel={settings.log_level}",
+            f"--time-limit={card.longest_batch_seconds}",
             # The ledger says what there is to do; workers need not know about each other.
             "--without-mingle",
             "--without-gossip",

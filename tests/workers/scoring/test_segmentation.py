@@ -1,5 +1,6 @@
 """Cases of volumes become rows of the ledger: segments, measures and masks, or one failure with a reason."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from db import evaluations, ledger
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.manifests import manifest_of
+from jobs.export import write_csv, write_file
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
 from workers.archive import RunPictures
@@ -267,3 +269,21 @@ def test_the_report_shows_the_worst_cases_first_and_no_section_about_radiographs
     blue, _, red = (drawn[..., channel].astype(int) for channel in range(3))
     assert (red - blue > 40).any()  # the outline of what was found
     assert (blue - red > 40).any()  # the outline of the label
+
+
+def test_segments_are_exported_as_the_view_has_them(sqlite: Database, tmp_path: Path, volumes: Path) -> None:
+    (volumes / "a.nii.gz").write_bytes(nifti(head(), OBLIQUE))
+    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    assert write_file(sqlite, run_id, tmp_path / "a.parquet", "parquet", what="segments") == 6
+    with (tmp_path / "a.csv").open("w", encoding="utf-8") as stream:
+        write_csv(sqlite, run_id, stream, what="segments")
+    written = list(csv.DictReader((tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()))
+    for row, expected in zip(
+        written, rows(sqlite, "SELECT * FROM segments ORDER BY image_index, finding"), strict=True
+    ):
+        assert (row["finding"], float(row["ml"]), row["reason"]) == (
+            expected.finding,
+            expected.ml,
+            "no_label",
+        )
+        assert set(row) == set(expected._fields)
