@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from config.cards.classification import ClassificationCard
 from config.cards.model import find_model
+from config.cards.stub import StubCard
 from config.errors import ConfigError
 from config.settings import Settings
 
@@ -27,7 +28,7 @@ def entry_of(name: str, settings: Settings) -> Entry:
         return entry | {"error": str(error)}
     network = card if isinstance(card, ClassificationCard) else None
     return entry | {
-        "network": network.architecture if network else None,
+        "network": None if isinstance(card, StubCard) else card.architecture,
         "findings": list(card.findings),
         "trained": card.trained,
         "imported": network is not None and network.weights is not None and network.training is None,
