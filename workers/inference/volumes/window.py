@@ -55,12 +55,10 @@ def segment_volume(
     box = brain_box(values)
     brain = standardized_volume(values[box], card)
     shape = brain.shape[:3]
-    weights, most = _weights(card.patch, shape, card.overlap)
-    scale = (2**32 - 1) / (most + 1)
-    whole_weights = np.rint(weights * scale).astype(np.uint32)
+    starts = [_starts(*side, card.overlap) for side in zip(shape, card.patch, strict=True)]
+    weights = _weights(card.patch, starts)
     total = np.zeros(shape, dtype=np.uint32)
     sums = np.zeros((len(card.classes), *shape), dtype=np.uint32)
-    starts = [_starts(*side, card.overlap) for side in zip(shape, card.patch, strict=True)]
     corners = [*product(starts[0], starts[1], starts[2])]
     used = _used(brain, card.patch, order(corners))
     while group := [*islice(used, engine.batch)]:
@@ -71,7 +69,7 @@ def segment_volume(
         for corner, answer in zip(group, answers, strict=True):
             place = _place(corner, card.patch, shape)
             inside = tuple(slice(0, side.stop - side.start) for side in place)
-            weight = whole_weights[inside]
+            weight = weights[inside]
             total[place] += weight
             for index in range(len(card.classes)):
                 share = np.rint(answer[(*inside, index)].astype(np.float64) * weight)
@@ -101,21 +99,21 @@ def _starts(length: int, edge: int, overlap: float) -> list[int]:
     return [round(step * (length - edge) / steps) for step in range(steps + 1)]
 
 
-def _weights(
-    patch: tuple[int, int, int], shape: tuple[int, ...], overlap: float
-) -> tuple[NDArray[np.float64], float]:
-    """Return the weights of a patch's voxels, the middle's 1, and the largest sum that any voxel collects."""
+def _weights(patch: tuple[int, int, int], starts: Sequence[Sequence[int]]) -> NDArray[np.uint32]:
+    """Return the weights of a patch's voxels, a Gaussian in whole numbers.
+
+    They are as large as 32 bits hold the sum of where the most patches overlap. `starts`: of the patches,
+    along each axis.
+    """
     weights = np.ones((1, 1, 1))
-    covered = np.ones((1, 1, 1))
-    for axis, (edge, length) in enumerate(zip(patch, shape, strict=True)):
+    most = 1
+    for axis, (edge, firsts) in enumerate(zip(patch, starts, strict=True)):
         distance = np.arange(edge) - (edge - 1) / 2
         side = np.exp(-0.5 * (distance / (edge * _SIGMA)) ** 2)
-        along = [edge if other == axis else 1 for other in range(3)]
-        weights = weights * (side / side.max()).reshape(along)
-        starts = _starts(length, edge, overlap)
-        often = np.bincount(np.add.outer(starts, np.arange(edge)).ravel()).max()
-        covered = covered * often
-    return np.maximum(weights, _LEAST_WEIGHT), float(covered.item())
+        weights = weights * np.expand_dims(side / side.max(), [other for other in range(3) if other != axis])
+        most *= int(np.bincount(np.add.outer(firsts, np.arange(edge)).ravel()).max())
+    largest = (2**32 - 1) / (most + 1)
+    return np.rint(np.maximum(weights, _LEAST_WEIGHT) * largest).astype(np.uint32)
 
 
 def _used(
