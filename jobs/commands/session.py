@@ -4,11 +4,11 @@ import logging
 
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
-from db import receipts
+from db import queries, receipts
 from db.database import Database
 from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
-from jobs.console import warn
+from jobs.console import EXIT_USAGE, fail, warn
 from jobs.errors import InputError
 
 
@@ -45,6 +45,17 @@ def quiet_settings() -> Settings:
     if settings.log_format == "text":
         handler.addFilter(_says)
     return settings
+
+
+def require_scores(database: Database, *runs: int) -> None:
+    """End the command where a run is of volumes, which have segments and no scores of findings."""
+    for run in runs:
+        if queries.has_volumes(database, run):
+            fail(
+                f"run {run} is of volumes, which have no scores: its rows are in the view segments, and its "
+                f"cases in nightread report {run}",
+                EXIT_USAGE,
+            )
 
 
 def existing() -> tuple[Settings, Database]:

@@ -18,6 +18,7 @@ from db import evaluations, ledger
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.manifests import manifest_of
+from jobs.commands.session import require_scores
 from jobs.export import write_csv, write_file
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
@@ -287,3 +288,14 @@ def test_segments_are_exported_as_the_view_has_them(sqlite: Database, tmp_path: 
             "no_label",
         )
         assert set(row) == set(expected._fields)
+
+
+def test_what_is_about_scores_is_refused_with_the_way_on(
+    sqlite: Database, tmp_path: Path, volumes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (volumes / "a.nii.gz").write_bytes(nifti(head()))
+    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    with pytest.raises(SystemExit) as ended:
+        require_scores(sqlite, run_id)
+    assert ended.value.code == 2
+    assert f"nightread report {run_id}" in " ".join(capsys.readouterr().err.split())
