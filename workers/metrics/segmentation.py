@@ -106,8 +106,9 @@ def soft_dice(
 
     The loss that the course trains with is 1 minus the mean of the classes.
     """
-    y, p = reference.astype(np.float64), probabilities.astype(np.float64)
-    return _ratio(2 * float((y * p).sum()) + epsilon, float((y**2).sum() + (p**2).sum()) + epsilon)
+    y, p = reference.ravel(), probabilities.ravel()
+    both, of_y, of_p = (_dot(a, b) for a, b in ((y, p), (y, y), (p, p)))
+    return _ratio(2 * both + epsilon, of_y + of_p + epsilon)
 
 
 def sensitivity_specificity(reference: Mask, prediction: Mask) -> tuple[float | None, float | None]:
@@ -166,6 +167,11 @@ def spacing_of(affine: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the distances in mm between voxels along x, y and z."""
     x, y, z = np.linalg.norm(affine[:3, :3], axis=0).tolist()
     return x, y, z
+
+
+def _dot(a: NDArray[Any], b: NDArray[Any]) -> float:
+    """Return Σab in double precision, without a copy of a whole volume in it."""
+    return float(np.einsum("i,i->", a, b, dtype=np.float64))
 
 
 def _ratio(part: float, whole: float) -> float | None:
