@@ -81,6 +81,8 @@ class OpenVINOVolumeEngine:
         self._forward = forward_of(_filled(model))
         self._compiled: dict[tuple[int, ...], Any] = {}
         check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if half else GOLDEN_TOLERANCE)
+        # Each shape has buffers of its own, hundreds of megabytes for a large network.
+        self._compiled.clear()
 
     def segment(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (N, x, y, z, classes) of patches (N, x, y, z, channels)."""
