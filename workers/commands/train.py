@@ -1,10 +1,11 @@
 """The command `nightread train`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import typer
 from rich.progress import (
@@ -31,6 +32,7 @@ from jobs.tables.reading import ReadOptions
 from jobs.tables.spellings import key_of
 from workers.archive import picture_reader
 from workers.commands.duplicates import find_duplicates
+from workers.commands.train_volumes import VolumeOptions, VolumeOrder, refuse_foreign, train_on_volumes
 from workers.duplicates import Archive
 from workers.inference.statistics import sampled_statistics
 from workers.training.plan import Epoch, Plan, Reporter
@@ -39,6 +41,8 @@ from workers.training.state import STATE_FILE
 
 _LINE_SECONDS: Final = 60.0
 """Seconds between the lines of a log, which has no live bar."""
+
+_MEASURES: Final = {"val_auroc": "mean AUROC", "val_dice": "mean Dice"}
 
 app = typer.Typer()
 
@@ -55,6 +59,13 @@ def train_(
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="Name of the new model.")],
     read: ReadOptions,
+    kind: Annotated[
+        Literal["classification", "segmentation"],
+        typer.Option(
+            help="classification: findings of radiographs. segmentation: voxels of NIfTI volumes, whose "
+            "labels the column Label names; see docs/segmentation.md."
+        ),
+    ] = "classification",
     valid_images: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Folder of the validation images. Default: --images."),
@@ -87,12 +98,23 @@ def train_(
     epochs: Annotated[
         int, typer.Option(min=1, metavar="N", help="Passes over the training split, at most.")
     ] = 20,
-    batch_size: Annotated[int, typer.Option(min=1, metavar="N", help="Images per step, over all GPUs.")] = 16,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Images per step, over all GPUs. Default: 16, or 3 sub-volumes.",
+            show_default=False,
+        ),
+    ] = None,
     learning_rate: Annotated[
         float, typer.Option(min=0.0, metavar="RATE", help="Adam's learning rate at the beginning.")
     ] = 1e-3,
     patience: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Epochs without a better validation AUROC until it stops.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="Epochs without a better validation AUROC, or Dice, until it stops."
+        ),
     ] = 5,
     sensitivity: Annotated[
         float,
@@ -121,14 +143,96 @@ def train_(
         int, typer.Option(min=0, metavar="N", help="Seed of initial weights, order and flips.")
     ] = 0,
     description: Annotated[str, typer.Option(metavar="TEXT", help="Description for the card.")] = "",
+    sequences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Of volumes: the channels of a file in their order, or the columns that name one file each. "
+            "Default: FLAIR,T1,T1Gd,T2.",
+        ),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Of volumes: what the labels 1, 2, ... mean. Default: edema,non-enhancing,enhancing, with "
+            "the regions WT, TC and ET.",
+        ),
+    ] = None,
+    patch: Annotated[
+        str | None,
+        typer.Option(metavar="X,Y,Z", help="Of volumes: the sub-volumes, voxels. Default: 160,160,16."),
+    ] = None,
+    base: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=128, metavar="N", help="Of volumes: filters of the first level. Default: 32."
+        ),
+    ] = None,
+    standardization: Annotated[
+        Literal["plane", "brain"] | None,
+        typer.Option(
+            help="Of volumes: by what each channel is standardised, a patch's planes or the brain. Default: "
+            "plane."
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Sub-volumes of each volume in an epoch. Default: 1."),
+    ] = None,
+    max_background: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Sub-volumes with this share of background, or more, are not learned from. Default: 0.95.",
+        ),
+    ] = None,
 ) -> None:
-    """Train DenseNet-121 on a manifest; the result is a model folder for `nightread score --model`.
+    """Train a network on a manifest; the result is a model folder for `nightread score --model`.
+
+    Of radiographs it is DenseNet-121, of volumes (--kind segmentation) a 3-D U-Net.
 
     Stopped by Ctrl-C or a crash, it continues after its last whole epoch when the same command is run again.
 
     Example: nightread train train.csv --images images/ --valid valid.csv --name mine --epochs 10
+
+    Example: nightread train train.csv --images scans/ --valid valid.csv --name tumours --kind segmentation
     """
     settings = quiet_settings()
+    of_volumes = VolumeOptions(sequences, classes, patch, base, standardization, samples, max_background)
+    if kind == "segmentation":
+        order = VolumeOrder(
+            manifest=manifest,
+            images=images,
+            valid=valid,
+            valid_images=valid_images,
+            name=name,
+            read=read,
+            start=start,
+            options=of_volumes,
+            foreign={
+                "--findings": findings,
+                "--size": size,
+                "--channels": channels,
+                "--greyscale": greyscale,
+                "--flip": flip or None,
+                "--bits": bits,
+            },
+            epochs=epochs,
+            batch=batch_size,
+            learning_rate=learning_rate,
+            patience=patience,
+            half=half,
+            allow_leakage=allow_leakage,
+            restart=restart,
+            seed=seed,
+            description=description,
+        )
+        train_on_volumes(order, settings, lambda: _reporting(epochs))
+        return
+    refuse_foreign(of_volumes.given(), "volumes", kind)
     sources = [open_source(root) for root in (images, valid_images or images)]
     for source in sources:
         source.require()
@@ -189,7 +293,7 @@ def train_(
         final_relu=begin.card.final_relu if begin else True,
         start=begin,
         epochs=epochs,
-        batch=batch_size,
+        batch=batch_size or 16,
         learning_rate=learning_rate,
         patience=patience,
         flip=flip,
@@ -205,12 +309,8 @@ def train_(
     # It loads Matplotlib and scikit-learn, which a training that is refused does without.
     from workers.training.fit import train  # noqa: PLC0415
 
-    with _bar() as bar:
-        try:
-            model = train(plan, settings.models, folder.absolute(), _reporter(bar, epochs))
-        except KeyboardInterrupt:
-            bar.stop()
-            fail("stopped; the same command goes on after the last whole epoch", EXIT_INCOMPLETE)
+    with _reporting(epochs) as reporter:
+        model = train(plan, settings.models, folder.absolute(), reporter)
     for finding, auroc in (model.card.figures or {}).get("validation AUROC", {}).items():
         say(f"  {finding}: AUROC {auroc:.3f}")
     say(f"model {name}: {model.folder}")
@@ -264,6 +364,16 @@ def _new_pixels(size: int, channels: int, recipe: Recipe) -> Preprocessing:
     )
 
 
+@contextmanager
+def _reporting(epochs: int) -> Iterator[Reporter]:
+    """Show a training's progress; if a person stops it, say how it goes on, and end the command."""
+    try:
+        with _bar() as bar:
+            yield _reporter(bar, epochs)
+    except KeyboardInterrupt:
+        fail("stopped; the same command goes on after the last whole epoch", EXIT_INCOMPLETE)
+
+
 def _bar() -> Progress:
     return Progress(
         SpinnerColumn(),
@@ -296,9 +406,9 @@ def _reporter(bar: Progress, epochs: int) -> Reporter:
             note(f"{now.description}: {steps}, loss {loss:.4f}, {left} left")
 
     def end(epoch: int, figures: Epoch) -> None:
+        reached = " ".join(f"{_MEASURES[name]} {figures[name]:.4f}" for name in _MEASURES if name in figures)
         note(
-            f"epoch {epoch}: loss {figures['loss']:.4f}, validation loss {figures['val_loss']:.4f}, "
-            f"mean AUROC {figures['val_auroc']:.4f}"
+            f"epoch {epoch}: loss {figures['loss']:.4f}, validation loss {figures['val_loss']:.4f}, {reached}"
         )
 
     return Reporter(begin, step, end, note)

@@ -4,24 +4,26 @@ from collections.abc import Callable
 
 import keras
 
-from workers.training.plan import Epoch, Plan, Reporter
+from workers.training.plan import Epoch, Pace, Reporter
 from workers.training.state import State
-from workers.training.validation import Validated
 
 
 def make_callbacks(
-    plan: Plan,
+    plan: Pace,
     state: State,
     report: Reporter,
     network: keras.Model,
     steps: int,
-    validate: Callable[[], Validated],
+    validate: Callable[[], Epoch],
 ) -> list[keras.callbacks.Callback]:
-    """Return Keras' callbacks in the order in which the end of an epoch needs them."""
+    """Return Keras' callbacks in the order in which the end of an epoch needs them.
+
+    `validate` gives the validation split's figures, `val_loss` and the state's measure.
+    """
     plateau = keras.callbacks.ReduceLROnPlateau(
         monitor="val_loss", factor=0.3, patience=max(1, plan.patience // 2), min_lr=plan.learning_rate / 1000
     )
-    stopping = keras.callbacks.EarlyStopping(monitor="val_auroc", mode="max", patience=plan.patience)
+    stopping = keras.callbacks.EarlyStopping(monitor=state.measure, mode="max", patience=plan.patience)
     return [
         _Validation(validate),
         plateau,
@@ -36,14 +38,13 @@ def make_callbacks(
 class _Validation(keras.callbacks.Callback):
     """Puts the validation split's figures where the callbacks after it look for them."""
 
-    def __init__(self, validate: Callable[[], Validated]) -> None:
+    def __init__(self, validate: Callable[[], Epoch]) -> None:
         super().__init__()
         self._validate = validate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         del epoch
-        found = self._validate()
-        logs |= {"val_loss": found.loss, "val_auroc": found.mean_auroc()}
+        logs |= self._validate()
 
 
 class _Replay(keras.callbacks.Callback):
@@ -75,7 +76,7 @@ class _Saving(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float]) -> None:
         del epoch
-        figures = {name: float(logs[name]) for name in ("loss", "val_loss", "val_auroc")}
+        figures = {name: float(logs[name]) for name in ("loss", "val_loss", self._state.measure)}
         figures["next_learning_rate"] = float(self.model.optimizer.learning_rate)
         self._state.keep(self.model, self._network, figures)
 

@@ -35,7 +35,7 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Class
         raise ConfigError(f"{models_dir / plan.name} is there already; choose another --name or remove it")
     card = draft_card(plan)
     _require_measurable(plan.valid)
-    strategy = _distribution()
+    strategy = training_devices()
     import keras
 
     # These load Keras.
@@ -63,7 +63,7 @@ def train(plan: Plan, models_dir: Path, folder: Path, report: Reporter) -> Class
     if len(state.history) < plan.epochs:
         steps = -(-len(plan.train) // plan.batch)
         callbacks = make_callbacks(
-            plan, state, report, network, steps, lambda: validate(model, watched, loss)
+            plan, state, report, network, steps, lambda: validate(model, watched, loss).figures()
         )
         with warnings.catch_warnings():
             # How many images cannot be read is known only after the first epoch, and so is its length.
@@ -98,7 +98,7 @@ def _require_measurable(valid: Split) -> None:
         )
 
 
-def _distribution() -> Strategy:
+def training_devices() -> Strategy:
     """Load TensorFlow with the settings for training; returns the strategy that uses all GPUs."""
     # Read when TensorFlow is loaded. It leaves oneDNN off on processors without AVX-512, where a step of this
     # network took 1.5 times as long without it.

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from config.cards.card import Views
 from config.cards.classification import Preprocessing
@@ -15,6 +16,18 @@ Epoch = dict[str, float]
 """An epoch's figures by their names."""
 
 ReadPicture = Callable[[str], Picture]
+
+
+class Pace(Protocol):
+    """How long a training goes on, and how fast it learns; plans of all kinds have it."""
+
+    @property
+    def patience(self) -> int:
+        """Epochs without a better one until it stops."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Adam's, at the beginning."""
 
 
 @dataclass(frozen=True, slots=True)

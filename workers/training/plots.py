@@ -14,8 +14,15 @@ _ORANGE: Final = "#D55E00"
 _GREEN: Final = "#009E73"
 
 
-def plot_curve(history: Sequence[dict[str, float]], path: Path) -> None:
-    """Draw losses and mean validation AUROC by epoch; a picture of 1,200 x 450 pixels."""
+def plot_curve(
+    history: Sequence[dict[str, float]],
+    path: Path,
+    *,
+    loss: str = "weighted cross-entropy",
+    measure: str = "val_auroc",
+    measured: str = "mean AUROC, validation",
+) -> None:
+    """Draw losses and the figure that chose the best epoch; a picture of 1,200 x 450 pixels."""
     figure = Figure(figsize=(8, 3), dpi=150, layout="constrained")
     losses, areas = figure.subplots(1, 2)
     epochs = range(1, len(history) + 1)
@@ -28,10 +35,10 @@ def plot_curve(history: Sequence[dict[str, float]], path: Path) -> None:
         linestyle="--",
         label="validation",
     )
-    losses.set(xlabel="epoch", ylabel="weighted cross-entropy")
+    losses.set(xlabel="epoch", ylabel=loss)
     losses.legend()
-    areas.plot(epochs, [epoch["val_auroc"] for epoch in history], color=_GREEN, marker="o")
-    areas.set(xlabel="epoch", ylabel="mean AUROC, validation")
+    areas.plot(epochs, [epoch[measure] for epoch in history], color=_GREEN, marker="o")
+    areas.set(xlabel="epoch", ylabel=measured)
     for axes in (losses, areas):
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

@@ -97,7 +97,19 @@ class Overlap:
         return bool(self.patients or self.images)
 
 
-def overlap(train: Split, valid: Split) -> Overlap:
+class Patients(Protocol):
+    """A split of images of any kind: their names, and whose they are."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images."""
+
+    @property
+    def patients(self) -> tuple[str | None, ...]:
+        """Who is in them, None where the manifest does not say."""
+
+
+def overlap(train: Patients, valid: Patients) -> Overlap:
     """Count the patients that are in both splits, and the images of the validation split that are theirs."""
     shared = (set(train.patients) & set(valid.patients)) - {None}
     same = set(train.names)

@@ -19,9 +19,13 @@ _NEW_BEST: Final = "new-best.npz"
 class State:
     """What a training keeps on disk, so that it continues at the epoch where it was stopped."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Read what is there; ConfigError where it is another training's."""
+    def __init__(self, folder: Path, fingerprint: str, measure: str = "val_auroc") -> None:
+        """Read what is there; ConfigError where it is another training's.
+
+        `measure`: the figure of an epoch, whose greatest makes it the best.
+        """
         self.folder = folder
+        self.measure = measure
         self._fingerprint = fingerprint
         self.history: list[Epoch] = []
         path = folder / STATE_FILE
@@ -36,8 +40,8 @@ class State:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch, from 1, of the greatest mean AUROC on the validation split."""
-        return int(np.argmax([epoch["val_auroc"] for epoch in self.history])) + 1
+        """The epoch, from 1, of the greatest `measure` on the validation split."""
+        return int(np.argmax([epoch[self.measure] for epoch in self.history])) + 1
 
     @property
     def best_file(self) -> Path:

@@ -10,6 +10,7 @@ from sklearn.metrics import roc_curve
 
 from workers.inference.networks.network import KerasModel, Tensor
 from workers.metrics.auroc import delong
+from workers.training.plan import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class Validated:
         """Return the mean over the findings that have one, NaN where none has."""
         defined = [auroc for auroc in self.aurocs() if auroc is not None]
         return float(np.mean(defined)) if defined else float("nan")
+
+    def figures(self) -> Epoch:
+        """Return what an epoch is judged by."""
+        return {"val_loss": self.loss, "val_auroc": self.mean_auroc()}
 
     def thresholds(self, wanted_sensitivity: float) -> tuple[list[float], list[float]]:
         """Return each finding's threshold by Youden, and the highest that reaches the wanted sensitivity.

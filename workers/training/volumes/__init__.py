@@ -1,0 +1,1 @@
+"""Training of networks that segment volumes, on sub-volumes."""
