@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo demo-model test test-fast test-peers lint format bench storm clean
+.PHONY: install demo demo-model segmentation-demo-model test test-fast test-peers lint format bench storm clean
 
 install: $(STAMP)
 
@@ -20,6 +20,9 @@ demo: install
 
 demo-model: install
 	$(BIN)/python benchmarks/demo_model.py
+
+segmentation-demo-model: install
+	$(BIN)/python benchmarks/segmentation_demo_model.py
 
 # Three files at a time, one more than the cores of a small machine, as many tests wait for processes. The order is
 # that of tests/conftest.py: fast ones first, then the longest.

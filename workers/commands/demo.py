@@ -1,19 +1,21 @@
 """The demo: an archive of phantoms, scored like any other, and three queries of its database."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from textwrap import dedent
 from typing import Annotated, Final, Literal
 
 import typer
 from rich.syntax import Syntax
 
-from config.cards.model import find_model
+from config.cards.model import find_model, require_segmenter
 from db.answers import ask
 from db.database import Database
 from db.states import RunStatus
 from jobs.commands.options import ModelOption
 from jobs.commands.session import ready
-from jobs.console import err, out, print_table, say
+from jobs.console import EXIT_USAGE, err, fail, out, print_table, say
 from jobs.dispatch.follow import claimed, finish
 from jobs.phantoms.archive import plan_archive, write_archive
 from jobs.report.page import write_report
@@ -56,48 +58,109 @@ QUESTIONS: Final = (
     ),
 )
 
+VOLUME_QUESTIONS: Final = (
+    (
+        "How large is each tumour, and where?",
+        """
+        SELECT image_index, ml, components, ROUND(centroid_x) AS x_mm, ROUND(centroid_y) AS y_mm,
+               ROUND(centroid_z) AS z_mm
+        FROM segments
+        WHERE run_id = {run} AND finding = 'WT'
+        ORDER BY ml DESC
+        """,
+    ),
+    (
+        "How well do classes and regions agree with the labels?",
+        """
+        SELECT finding, cases, left_out, mean, low, high
+        FROM segment_summary
+        WHERE run_id = {run} AND measure = 'dice'
+        """,
+    ),
+    (
+        "Which segments are the worst?",
+        """
+        SELECT image_index, finding, dice, hd95_mm, voxels, reference_voxels, reason
+        FROM segments
+        WHERE run_id = {run} AND dice IS NOT NULL
+        ORDER BY dice
+        LIMIT 5
+        """,
+    ),
+)
+
+_FEWEST: Final = 28
+"""Phantoms of chests in which each finding occurs."""
+
+_DEFAULT: Final = {"classification": 112, "segmentation": 8}
+_VOLUME_MODEL: Final = "demo-volumes"
+
 
 @app.command()
 def demo(
     images: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=28, metavar="N", help="Number of phantoms to draw; from 28 on, each finding occurs."
+            min=1,
+            metavar="N",
+            help="Number of phantoms to draw: 28 chests or more, so that each finding occurs, or heads. "
+            "Default: 112, or 8 heads.",
         ),
-    ] = 112,
+    ] = None,
+    kind: Annotated[
+        Literal["classification", "segmentation"],
+        typer.Option(
+            help="classification: chests with findings. segmentation: heads with a tumour, as NIfTI volumes."
+        ),
+    ] = "classification",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another number draws other patients.")] = 0,
     folder: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where the archive is written. Default: home/demo.")
     ] = None,
     format_: Annotated[
-        Literal["png", "dicom"], typer.Option("--format", help="Format of the phantoms' files.")
+        Literal["png", "dicom"], typer.Option("--format", help="Format of the chests' files.")
     ] = "png",
     model: ModelOption = None,
 ) -> None:
     """Draw phantoms, score them, and ask the database three questions: two minutes on two cores.
 
-    The phantoms are drawings with NIH's 14 findings at known places: no patient is involved.
+    The phantoms are drawings with NIH's 14 findings at known places: no patient is involved. With --kind
+    segmentation they are heads with a tumour in four sequences of MRI, which is segmented.
 
     Example: nightread demo
 
     Example: nightread demo --format dicom
+
+    Example: nightread demo --kind segmentation
     """
+    count = _DEFAULT[kind] if images is None else images
+    if kind == "classification" and count < _FEWEST:
+        fail(f"--images: {_FEWEST} or more, so that each finding occurs", EXIT_USAGE)
     settings, database = ready()
-    find_model(model or settings.model, settings.models)  # before phantoms are drawn for it
-    archive = (folder or settings.home / "demo").absolute()
+    name = model or (settings.model if kind == "classification" else _VOLUME_MODEL)
+    found = find_model(name, settings.models)  # before phantoms are drawn for it
+    if kind == "segmentation":
+        require_segmenter(found)
+    archive = (folder or settings.home / ("demo" if kind == "classification" else _VOLUME_MODEL)).absolute()
     with err.status("drawing phantoms") as status:
-        manifest = write_archive(
-            archive,
-            plan_archive(images, seed, ending="dcm" if format_ == "dicom" else "png"),
-            progress=lambda done: status.update(f"drawing phantoms: {done}/{images}"),
-        )
-    say(f"{images} phantoms: {manifest}")
-    order = Order(manifest, archive / "images", model or settings.model)
+
+        def progress(done: int) -> None:
+            status.update(f"drawing phantoms: {done}/{count}")
+
+        if kind == "segmentation":
+            # By name: nibabel is loaded with it, for which a demo of chests does not wait.
+            write_volumes = resolve_name("jobs.phantoms.volumes.archive:write_volumes")
+            manifest: Path = write_volumes(archive, count, seed, progress=progress)
+        else:
+            plan = plan_archive(count, seed, ending="dcm" if format_ == "dicom" else "png")
+            manifest = write_archive(archive, plan, progress=progress)
+    say(f"{count} phantoms: {manifest}")
+    order = Order(manifest, archive if kind == "segmentation" else archive / "images", name)
     with claimed(database, settings) as place:
         run_id = submit(database, settings, order)
         ended = place.work_on(run_id)
     if ended.status == RunStatus.COMPLETE:
-        _ask(database, run_id)
+        _ask(database, run_id, VOLUME_QUESTIONS if kind == "segmentation" else QUESTIONS)
         write_report(
             database, settings, run_id, archive / "report.html", RunPictures(database, settings, run_id)
         )
@@ -105,8 +168,8 @@ def demo(
     finish(database, ended, place)
 
 
-def _ask(database: Database, run_id: int) -> None:
-    for question, query in QUESTIONS:
+def _ask(database: Database, run_id: int, questions: Sequence[tuple[str, str]]) -> None:
+    for question, query in questions:
         asked = dedent(query).strip().format(run=run_id)
         out.print(f"\n[bold]{question}[/]")
         out.print(Syntax(asked, "sql", background_color="default"))

@@ -617,7 +617,7 @@ def test_list_shows_whose_models_they_are_and_marks_a_broken_card(
     assert "handed-on" in done.stdout
 
     listed = {model["name"]: model for model in json.loads(command("list", "--json").stdout)}
-    assert listed.keys() == {"broken", "demo", "handed-on", "untrained"}
+    assert listed.keys() == {"broken", "demo", "demo-volumes", "handed-on", "untrained"}
     assert "card.yaml: description: Field required" in listed["broken"]["error"]
     assert listed["handed-on"]["sha256"] == card_of(folder).sha256
     assert listed["untrained"]["findings"] == list(FINDINGS)
