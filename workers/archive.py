@@ -1,17 +1,14 @@
 """The pictures of an archive for the numeric code, which knows neither sources nor manifests."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import make_card
-from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
 from config.failures import ImageUnusableError
 from config.films import Recipe
@@ -21,20 +18,14 @@ from db.database import Database
 from db.manifests import manifest_of
 from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.source import ImageSource, open_source
-from jobs.tables.case_files import LABEL
 from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture, as_bytes
 from workers.inference.region import visible_region
 from workers.inference.statistics import Statistics, sampled_statistics
-from workers.inference.volumes.nifti import Scan, read_nifti
-from workers.inference.volumes.volume import Labels, Volume, labels_of, stacked, volume_of
 from workers.models.home import HomeScores
 from workers.outputs.overlays import render
-
-MOST_BYTES: Final = 2**30
-"""Of one file of a case."""
 
 
 def picture_reader(
@@ -45,34 +36,6 @@ def picture_reader(
     `recipe`: what makes greys of DICOM films. `bits`: used in 16-bit pictures, None where nobody knows.
     """
     return partial(read_picture, source, max_pixels=max_pixels, bits=bits, recipe=recipe)
-
-
-def case_files_of(stored: str | None) -> dict[str, str]:
-    """Return a manifest row's files, by what they are."""
-    files: dict[str, str] = json.loads(stored) if stored else {}
-    return files
-
-
-def case_reader(
-    source: ImageSource, max_voxels: int, card: SegmentationCard, files: Mapping[str, Mapping[str, str]]
-) -> Callable[[str], tuple[Volume, Labels]]:
-    """Return the function from a case's name to its values and labels; it raises ImageUnusableError.
-
-    `files`: of each case, its label among them. `max_voxels`: of one channel.
-    """
-
-    def scan(name: str) -> Scan:
-        return read_nifti(source.read(name, MOST_BYTES).data, max_voxels)
-
-    def read(case: str) -> tuple[Volume, Labels]:
-        of_case = files[case]
-        if card.channels[0] in of_case:
-            volume = stacked({channel: scan(of_case[channel]) for channel in card.channels})
-        else:
-            volume = volume_of(scan(case), card.channels)
-        return volume, labels_of(scan(of_case[LABEL]), volume, card.classes)
-
-    return read
 
 
 class RunPictures:

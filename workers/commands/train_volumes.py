@@ -20,7 +20,7 @@ from jobs.sources.source import ImageSource, open_source
 from jobs.tables.case_files import LABEL
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
-from workers.archive import case_files_of, case_reader
+from workers.cases import case_files_of, case_reader
 from workers.training.plan import Reporter
 from workers.training.splits import overlap
 from workers.training.state import STATE_FILE

@@ -99,6 +99,11 @@ def _by_kind(layers: list[Layer]) -> tuple[list[Layer], list[Layer], list[Layer]
                 norms.append(layer)
             case ["bias", "kernel"], 2:
                 heads.append(layer)
+            case ["bias", "kernel"], 5:
+                raise ConfigError(
+                    f"its layer {layer.name} is a 3-D convolution: a network of volumes; --layout "
+                    "course-unet reads the course's U-Net"
+                )
             case ["bias", "kernel"], 4:
                 raise ConfigError(f"has a bias in {layer.name}; a DenseNet's convolutions have none")
             case roles, axes:

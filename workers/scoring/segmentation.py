@@ -4,7 +4,7 @@ A case is read while the one before it is segmented. What is wrong with one of i
 the file named, and no other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,17 +22,14 @@ from db.segmentations import Measures, Segment, Segmentation
 from jobs.sources.source import ImageSource, kept_source
 from jobs.tables.case_files import LABEL
 from workers.inference.volumes.engine import make_volume_engine
-from workers.inference.volumes.nifti import Scan, read_nifti
+from workers.inference.volumes.nifti import MOST_FILE_BYTES, Scan, read_nifti
 from workers.inference.volumes.prepare import Box
-from workers.inference.volumes.volume import Labels, Volume, labels_of, stacked, volume_of
+from workers.inference.volumes.volume import Labels, Volume, labels_of, read_volume
 from workers.inference.volumes.window import Probabilities, VolumeEngine, label_map, segment_volume
 from workers.metrics.segmentation import compare_masks, extent, spacing_of
 from workers.outputs.masks import Masks
 from workers.outputs.planes import Planes
 from workers.scoring.scorer import ScorerOptions
-
-_MOST_BYTES: Final = 2**30
-"""Of one file."""
 
 NO_LABEL: Final = "no_label"
 """Why a segment has no measures: its case has no label."""
@@ -95,7 +92,7 @@ class SegmentationScorer:
 
         def scan(what: str, name: str) -> Scan:
             try:
-                content = source.read(name, _MOST_BYTES)
+                content = source.read(name, MOST_FILE_BYTES)
                 tags.append(content.tag)
                 return read_nifti(content.data, self._max_voxels)
             except ImageUnusableError as error:
@@ -104,7 +101,7 @@ class SegmentationScorer:
                 raise ImageUnusableError(error.reason, f"{what}: {error.message}") from None
 
         try:
-            volume = self._volume(image, scan)
+            volume = read_volume(image.image_index, image.files, self.card.channels, scan)
             label = image.files.get(LABEL)
             labels = None if label is None else labels_of(scan(LABEL, label), volume, self.card.classes)
         except ImageUnusableError as error:
@@ -113,11 +110,6 @@ class SegmentationScorer:
             message = "reading it needs more memory than there is"
             return Failed(image.image_id, Stage.READ, Reason.TOO_LARGE, message, " ".join(tags) or None)
         return _Case(image, volume, labels, " ".join(tags))
-
-    def _volume(self, image: BatchImage, scan: Callable[[str, str], Scan]) -> Volume:
-        if self.card.channels[0] in image.files:
-            return stacked({what: scan(what, image.files[what]) for what in self.card.channels})
-        return volume_of(scan("the image", image.image_index), self.card.channels)
 
     def _outcome(self, held: Claim, case: _Case) -> Outcome:
         volume, image = case.volume, case.image

@@ -10,6 +10,7 @@ from unet_support import course_layout
 from config.cards.model import read_model, require_segmenter
 from config.errors import ConfigError
 from workers.models.add import add_folder, add_unet
+from workers.models.keras_files import read_keras
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,11 @@ def test_a_worker_takes_it_and_its_copy(file: Path, models: Path, tmp_path: Path
 def test_other_classes_have_names_of_their_own_and_no_regions(file: Path, models: Path) -> None:
     card = add_unet(file, models, classes=("liver", "spleen", "kidney")).card
     assert (card.name, card.classes, card.regions) == ("model_pretrained", ("liver", "spleen", "kidney"), {})
+
+
+def test_layout_of_radiographs_names_the_right_one(file: Path) -> None:
+    with pytest.raises(ConfigError, match="a network of volumes; --layout course-unet reads"):
+        read_keras(file)
 
 
 def test_numbers_that_do_not_fit_are_refused_and_nothing_is_left(file: Path, models: Path) -> None:

@@ -28,6 +28,9 @@ _SPACE: Final = 3
 _WIDEST: Final = 8
 """Bytes of a number."""
 
+MOST_FILE_BYTES: Final = 2**30
+"""Of a file as it is stored."""
+
 MOST_RATIO: Final = 200
 """A gzip stream that grows more than so many times, and beyond _SMALL, is a bomb."""
 

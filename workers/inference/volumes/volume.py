@@ -1,6 +1,6 @@
 """A case as a network of volumes sees it: its channels in the card's order, and its labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,20 @@ class Volume:
     def shape(self) -> tuple[int, int, int]:
         """Voxels along x, y and z."""
         return self.values.shape[0], self.values.shape[1], self.values.shape[2]
+
+
+ReadScan = Callable[[str, str], Scan]
+"""From what a file is, such as T1, and its name to its values."""
+
+
+def read_volume(image: str, files: Mapping[str, str], channels: Sequence[str], scan: ReadScan) -> Volume:
+    """Read a case: a file per channel where `files` has them by their names, else the image has all.
+
+    Raises ImageUnusableError where files do not belong together, and what `scan` raises.
+    """
+    if channels[0] in files:
+        return stacked({channel: scan(channel, files[channel]) for channel in channels})
+    return volume_of(scan("the image", image), channels)
 
 
 def volume_of(scan: Scan, channels: Sequence[str]) -> Volume:
