@@ -79,6 +79,16 @@ def test_leaking_splits_and_cases_without_label_are_refused(
     assert "1 of 2 cases have no label to learn from, such as other_" in " ".join(refused.stderr.split())
 
 
+def test_volumes_are_no_radiographs(nightread: Nightread, heads: Path) -> None:
+    told = command(heads)
+    place = told.index("--kind")
+    refused = nightread.run(*told[:place], "--epochs", "1")
+    assert refused.returncode == 2
+    assert "lists volumes, such as images/head_011_0001.nii.gz: say --kind segmentation" in " ".join(
+        refused.stderr.split()
+    )
+
+
 def test_options_for_volumes_are_for_volumes(nightread: Nightread, heads: Path) -> None:
     refused = nightread.run(
         *("train", heads / "train" / "manifest.csv", "--images", heads / "train"),

@@ -25,7 +25,7 @@ from jobs.commands.options import BitsOption, ImagesOption
 from jobs.commands.reading import reads_table, say_reading
 from jobs.commands.session import quiet_settings
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, err, fail, note, say
-from jobs.sources.depth import bits_remark, measured_bits
+from jobs.sources.depth import VOLUMES, bits_remark, measured_bits
 from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
@@ -242,6 +242,7 @@ def train_(
         Manifest(path, read, findings=wanted or FINDINGS, root=source.root)
         for path, source in zip((manifest, valid), sources, strict=True)
     ]
+    _require_pictures(tables)
     learned, watched = (read_split(table) for table in tables)
     for table in tables:
         say_reading(table)
@@ -315,6 +316,14 @@ def train_(
         say(f"  {finding}: AUROC {auroc:.3f}")
     say(f"model {name}: {model.folder}")
     say("Not for clinical use.")
+
+
+def _require_pictures(tables: Sequence[Manifest]) -> None:
+    """End the command where a manifest lists volumes: their labels are files, and no findings."""
+    for table in tables:
+        name = next(table.names(), "")
+        if name.endswith(VOLUMES):
+            fail(f"{table.path} lists volumes, such as {name}: say --kind segmentation", EXIT_USAGE)
 
 
 def _usual(word: str) -> str:
