@@ -130,7 +130,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "train": Entry(
         "workers.commands.train",
         PANEL_MODELS,
-        "Train DenseNet-121 on a manifest; the result is a model folder for `nightread score --model`.",
+        "Train a network on a manifest; the result is a model folder for `nightread score --model`.",
     ),
     "models": Entry(
         "workers.commands.models",
