@@ -32,5 +32,5 @@ def test_a_model_of_radiographs_segments_nothing(nightread: Nightread, tmp_path:
         *("demo", "--kind", "segmentation", "--model", "untrained", "--folder", tmp_path / "heads")
     )
     assert refused.returncode == 2
-    assert "a model of the kind segmentation is needed" in refused.stderr
+    assert "model untrained is of the kind classification; this is a demo of segmentation" in refused.stderr
     assert not (tmp_path / "heads").exists()

@@ -1,6 +1,7 @@
 """The demo: an archive of phantoms, scored like any other, and three queries of its database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from textwrap import dedent
@@ -9,7 +10,7 @@ from typing import Annotated, Final, Literal
 import typer
 from rich.syntax import Syntax
 
-from config.cards.model import find_model, require_segmenter
+from config.cards.model import find_model
 from db.answers import ask
 from db.database import Database
 from db.states import RunStatus
@@ -89,11 +90,48 @@ VOLUME_QUESTIONS: Final = (
     ),
 )
 
-_FEWEST: Final = 28
-"""Phantoms of chests in which each finding occurs."""
+Format = Literal["png", "dicom"]
 
-_DEFAULT: Final = {"classification": 112, "segmentation": 8}
-_VOLUME_MODEL: Final = "demo-volumes"
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A demo's phantoms, how many, where they lie, and with which model they are scored.
+
+    `draw`: from folder, number, seed, format and what is told the number drawn so far, to the manifest.
+    `images`: the folder below, that the manifest's names are relative to. `model`: None is the settings'.
+    """
+
+    draw: Callable[[Path, int, int, Format, Callable[[int], None]], Path]
+    count: int
+    fewest: int
+    folder: str
+    images: str
+    model: str | None
+    questions: tuple[tuple[str, str], ...]
+
+
+def _draw_chests(
+    folder: Path, count: int, seed: int, format_: Format, progress: Callable[[int], None]
+) -> Path:
+    plan = plan_archive(count, seed, ending="dcm" if format_ == "dicom" else "png")
+    return write_archive(folder, plan, progress=progress)
+
+
+def _draw_heads(
+    folder: Path, count: int, seed: int, format_: Format, progress: Callable[[int], None]
+) -> Path:
+    if format_ == "dicom":
+        fail("--format dicom is for chests; heads are NIfTI volumes", EXIT_USAGE)
+    # By name: nibabel is loaded with it, for which a demo of chests does not wait.
+    write_volumes = resolve_name("jobs.phantoms.volumes.archive:write_volumes")
+    manifest: Path = write_volumes(folder, count, seed, progress=progress)
+    return manifest
+
+
+_KINDS: Final = {
+    "classification": _Kind(_draw_chests, 112, 28, "demo", "images", None, QUESTIONS),
+    "segmentation": _Kind(_draw_heads, 8, 1, "demo-volumes", "", "demo-volumes", VOLUME_QUESTIONS),
+}
 
 
 @app.command()
@@ -115,11 +153,12 @@ def demo(
     ] = "classification",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Another number draws other patients.")] = 0,
     folder: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Where the archive is written. Default: home/demo.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Where the archive is written. Default: home/demo, or home/demo-volumes."
+        ),
     ] = None,
-    format_: Annotated[
-        Literal["png", "dicom"], typer.Option("--format", help="Format of the chests' files.")
-    ] = "png",
+    format_: Annotated[Format, typer.Option("--format", help="Format of the chests' files.")] = "png",
     model: ModelOption = None,
 ) -> None:
     """Draw phantoms, score them, and ask the database three questions: two minutes on two cores.
@@ -133,34 +172,31 @@ def demo(
 
     Example: nightread demo --kind segmentation
     """
-    count = _DEFAULT[kind] if images is None else images
-    if kind == "classification" and count < _FEWEST:
-        fail(f"--images: {_FEWEST} or more, so that each finding occurs", EXIT_USAGE)
+    shown = _KINDS[kind]
+    count = shown.count if images is None else images
+    if count < shown.fewest:
+        fail(f"--images: {shown.fewest} or more, so that each finding occurs", EXIT_USAGE)
     settings, database = ready()
-    name = model or (settings.model if kind == "classification" else _VOLUME_MODEL)
+    name = model or shown.model or settings.model
     found = find_model(name, settings.models)  # before phantoms are drawn for it
-    if kind == "segmentation":
-        require_segmenter(found)
-    archive = (folder or settings.home / ("demo" if kind == "classification" else _VOLUME_MODEL)).absolute()
+    if found.card.kind in _KINDS and found.card.kind != kind:
+        fail(f"model {name} is of the kind {found.card.kind}; this is a demo of {kind}", EXIT_USAGE)
+    archive = (folder or settings.home / shown.folder).absolute()
     with err.status("drawing phantoms") as status:
-
-        def progress(done: int) -> None:
-            status.update(f"drawing phantoms: {done}/{count}")
-
-        if kind == "segmentation":
-            # By name: nibabel is loaded with it, for which a demo of chests does not wait.
-            write_volumes = resolve_name("jobs.phantoms.volumes.archive:write_volumes")
-            manifest: Path = write_volumes(archive, count, seed, progress=progress)
-        else:
-            plan = plan_archive(count, seed, ending="dcm" if format_ == "dicom" else "png")
-            manifest = write_archive(archive, plan, progress=progress)
+        manifest = shown.draw(
+            archive,
+            count,
+            seed,
+            format_,
+            lambda done: status.update(f"drawing phantoms: {done}/{count}"),
+        )
     say(f"{count} phantoms: {manifest}")
-    order = Order(manifest, archive if kind == "segmentation" else archive / "images", name)
+    order = Order(manifest, archive / shown.images, name)
     with claimed(database, settings) as place:
         run_id = submit(database, settings, order)
         ended = place.work_on(run_id)
     if ended.status == RunStatus.COMPLETE:
-        _ask(database, run_id, VOLUME_QUESTIONS if kind == "segmentation" else QUESTIONS)
+        _ask(database, run_id, shown.questions)
         write_report(
             database, settings, run_id, archive / "report.html", RunPictures(database, settings, run_id)
         )
