@@ -23,7 +23,10 @@ from jobs.export import write_csv, write_file
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
 from workers.archive import RunPictures
+from workers.evaluation.comparison import compare_runs
+from workers.evaluation.drift import drift_of_runs, is_shifted
 from workers.evaluation.figures import evaluate
+from workers.evaluation.regression import is_loss
 from workers.scoring.segmentation import SegmentationScorer
 
 CARD = {"standardization": "brain", "threshold": 0.6}
@@ -299,3 +302,16 @@ def test_what_is_about_scores_is_refused_with_the_way_on(
         require_scores(sqlite, run_id)
     assert ended.value.code == 2
     assert f"nightread report {run_id}" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_schedules_checks_of_scores_find_nothing_to_test_in_runs_of_volumes(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    for number in range(3):
+        (volumes / f"{number}.nii.gz").write_bytes(nifti(head(seed=number)))
+    manifest = "Image,PatientId\n0.nii.gz,a\n1.nii.gz,b\n2.nii.gz,c\n"
+    first, second = score(sqlite, tmp_path, manifest), score(sqlite, tmp_path, manifest, threshold=0.7)
+    compared = compare_runs(sqlite, first, second, 1)
+    assert compared.images == 0
+    assert not any(is_loss(row, 0.0) for row in compared.rows)
+    assert not any(is_shifted(row) for row in drift_of_runs(sqlite, second, first))
