@@ -296,7 +296,7 @@ def _views(dialect: str) -> dict[str, str]:
         SELECT c.id AS comparison_id, c.compared_at, c.run_a, c.run_b, a.name AS model_a, b.name AS model_b,
                c.label_set, l.fingerprint AS labels_sha256, c.images, f.name AS finding,
                v.n_positive, v.n_negative, v.auroc_a, v.auroc_b, v.difference, v.ci_low, v.ci_high,
-               v.z, v.p, v.p_holm, v.reason, v.patients
+               v.z, v.p, v.p_holm, v.reason, v.patients, v.test
         FROM comparison_result v
         JOIN comparison c ON c.id = v.comparison_id
         JOIN finding f ON f.id = v.finding_id

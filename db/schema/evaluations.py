@@ -242,6 +242,7 @@ comparison_result = Table(
     ),
     Column("reason", Text),
     Column("patients", Integer),
+    Column("test", Text),
 )
 
 drift_check = Table(

@@ -33,8 +33,9 @@ def compare(
 ) -> None:
     """Test whether run A is better than run B, on the images that both have scored.
 
-    DeLong's paired test for each finding, Obuchowski's where patients have several images, corrected
-    for the number of findings by Holm's method. The result is kept in the view comparisons.
+    DeLong's paired test for each finding, Obuchowski's where patients have several images, with few
+    cases a permutation test; corrected for the number of findings by Holm's method. The result is kept
+    in the view comparisons.
 
     Example: nightread compare 8 7 --label-set radiologists
     """

@@ -38,7 +38,7 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
         labels = np.where(missing, np.int8(UNKNOWN), a.labels[:, column])
         found = asdict(compare_aurocs(labels, scores_a, scores_b, patients=patients.numbers))
         row = {"finding_id": finding.finding_id, "finding": finding.name}
-        row |= {"p": found["p"], "reason": found["reason"]}
+        row |= {name: found[name] for name in ("p", "test", "reason")}
         row["patients"] = patients[labels != UNKNOWN].count()
         rows.append(row | {name: found[name] for name in _COLUMNS})
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):

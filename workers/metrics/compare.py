@@ -1,30 +1,37 @@
 """Whether two models that scored the same images detect a finding equally well.
 
 The paired test of DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845, clustered by patient as by
-N. A. Obuchowski, Biometrics 53 (1997) 567-578, and the correction of S. Holm, "A simple sequentially
-rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979) 65-70.
+N. A. Obuchowski, Biometrics 53 (1997) 567-578, with few cases that by exchange of the two models' scores, and
+the correction of S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+Statistics 6 (1979) 65-70.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, isnan
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.stats import rankdata, t
 from statsmodels.stats.multitest import multipletests
 
 from workers.metrics.auroc import placements
+from workers.metrics.exchange import exchange_p
+from workers.metrics.interval import MANY_CASES
 from workers.metrics.patients import Clusters
 from workers.metrics.thresholds import known_images, missing_class
+
+Test = Literal["delong", "obuchowski", "exchange"]
+"""Which test gave the p of a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The difference of two AUROCs on the same images, a - b; what is not defined is None, see `reason`.
 
-    `variance`: of the difference. `p`: two-sided. Differences without variance have the p 1 if they are 0
-    (the two models rank alike), and none otherwise.
+    `variance`: of the difference, and `z`: in its standard errors, None if that is 0. `p`: two-sided, by the
+    `test`. A difference without variance has no interval, unless the two models rank all images alike.
     """
 
     n_positive: int
@@ -37,6 +44,7 @@ class Comparison:
     variance: float | None = None
     z: float | None = None
     p: float | None = None
+    test: Test | None = None
     reason: str | None = None
 
 
@@ -52,7 +60,8 @@ def compare_aurocs(
     `labels` are 1, 0, or -1 or NaN for unknown, left out. `patients` (N,): numbers from 0; without them, and
     where each has one image, the test is DeLong's. Where a patient has several it is Obuchowski's, with
     Student's t in place of the normal distribution, since patients may be few: their degrees of freedom are
-    Welch's, of the two classes. `confidence` is the coverage of the difference's interval, cut to [-1, 1].
+    Welch's, of the two classes. With fewer than MANY_CASES, as `Interval` counts them, p is by exchange.
+    `confidence` is the coverage of the difference's interval, cut to [-1, 1].
     Raises ValueError for other shapes, for another label, and for a confidence outside (0, 1).
     """
     if not 0 < confidence < 1:
@@ -70,42 +79,34 @@ def compare_aurocs(
     positive = np.rint(2 * n * (first.positive - second.positive)) * m
     negative = np.rint(2 * m * (first.negative - second.negative)) * n
     difference = float(positive.mean()) / unit
-    areas = {"auroc_a": float(first.positive.mean()), "auroc_b": float(second.positive.mean())}
+    auroc_a, auroc_b = float(first.positive.mean()), float(second.positive.mean())
+    found = Comparison(m, n, auroc_a, auroc_b, difference)
     if m == 1 or n == 1:
-        reason = "a class has a single image"
-        return Comparison(m, n, **areas, difference=difference, reason=reason)
-    known = (labels == 0) | (labels == 1)
-    clusters = Clusters.of(truth, np.arange(truth.size) if patients is None else patients[known])
+        return replace(found, reason="a class has a single image")
+    whose = np.arange(truth.size) if patients is None else patients[(labels == 0) | (labels == 1)]
+    clusters = Clusters.of(truth, whose)
     influence = clusters.influence(positive, negative)
     scaled = influence.variance()
     if scaled is None:
-        reason = "the images of a class are of one patient"
-        return Comparison(m, n, **areas, difference=difference, reason=reason)
+        return replace(found, reason="the images of a class are of one patient")
     # A sum that cancels may be a hair below 0.
-    variance = max(0.0, scaled) / unit**2
-    freedom = inf
-    if clusters.either < truth.size:
-        freedom = influence.freedom()
-    half_width = float(t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
-    z = difference / variance**0.5 if variance else None
-    p: float | None = None
-    if not variance:
-        z, p = (0.0, 1.0) if not difference else (None, None)
-        reason = None if not difference else "the difference has no variance"
-    elif z is not None:
-        p = float(2 * t.sf(abs(z), freedom))
-    return Comparison(
-        m,
-        n,
-        **areas,
-        difference=difference,
-        ci_low=max(-1.0, difference - half_width),
-        ci_high=min(1.0, difference + half_width),
-        variance=variance,
-        z=z,
-        p=p,
-        reason=reason,
-    )
+    error = max(0.0, scaled) ** 0.5 / unit
+    freedom = influence.freedom() if clusters.either < truth.size else inf
+    area = (auroc_a + auroc_b) / 2
+    test: Test
+    if not error or min(clusters.positive, clusters.negative) * min(area, 1 - area) < MANY_CASES:
+        test, p = "exchange", exchange_p(truth, of_a, of_b, whose)
+    else:
+        test = "delong" if freedom == inf else "obuchowski"
+        p = float(2 * t.sf(abs(difference) / error, freedom))
+    low = high = None
+    if error or np.array_equal(rankdata(of_a), rankdata(of_b)):
+        half_width = float(t.ppf((1 + confidence) / 2, freedom)) * error
+        low, high = max(-1.0, difference - half_width), min(1.0, difference + half_width)
+    else:
+        reason = "the difference has no variance: no interval"
+    z = difference / error if error else None
+    return replace(found, ci_low=low, ci_high=high, variance=error**2, z=z, p=p, test=test, reason=reason)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

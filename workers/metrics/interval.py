@@ -21,9 +21,10 @@ from workers.metrics.thresholds import missing_class
 
 Method = Literal["delong", "obuchowski", "score"]
 
-# In cases, see `Interval`. From the first number on an interval that is symmetric about the area covers; at
-# the second the variance of the data has half the weight, and a model's the other half.
-_ENOUGH: Final = 50
+MANY_CASES: Final = 50
+"""As `Interval` counts them: from so many on, an interval that is symmetric about the area covers."""
+
+# In cases, too: the variance of the data has half the weight, and a model's the other half.
 _HALF_TRUSTED: Final = 6
 # Two models of the scores err to different sides: what the first of them counts.
 _NORMAL: Final = 0.7
@@ -80,7 +81,7 @@ def auroc_interval(
     several = clusters.either < patients.size
     rarer = min(clusters.positive, clusters.negative)
     cases = rarer * min(area, 1 - area)
-    if cases < _ENOUGH:
+    if cases < MANY_CASES:
         model = _Model.of(truth, scores, clusters)
         low, high = _solved(area, variance, model, z)
         return Interval(area, low, high, "score", rarer, cases, influence=influence.total())

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from interval_coverage import false_alarms
 from numpy.typing import NDArray
+from scipy.stats import norm
 
 from workers.metrics.auroc import delong
 from workers.metrics.compare import Comparison, compare_aurocs, holm
@@ -83,7 +84,10 @@ def test_published_example(
     assert result.difference == pytest.approx(difference, abs=5e-5)
     assert result.z is not None
     assert result.z**2 == pytest.approx(chi_square, abs=5e-5)
-    assert result.p == pytest.approx(p, abs=5e-5)
+    # The manual's p is of the normal distribution; with so few cases the product exchanges scores.
+    assert 2 * norm.sf(abs(result.z)) == pytest.approx(p, abs=5e-5)
+    assert result.test == "exchange"
+    assert result.p == pytest.approx(p, abs=0.03)
 
 
 @given(pairs)
@@ -139,7 +143,7 @@ def test_interval_agrees_with_ten_thousand_bootstraps() -> None:
 
 
 def test_p_is_two_sided_and_the_interval_follows_the_confidence() -> None:
-    labels, a, b = simulated(400, 2)
+    labels, a, b = simulated(1200, 2)
     result, narrow = compare_aurocs(labels, a, b), compare_aurocs(labels, a, b, confidence=0.9)
     assert result.p is not None
     assert 0 < result.p < 0.05
@@ -151,15 +155,15 @@ def test_p_is_two_sided_and_the_interval_follows_the_confidence() -> None:
 
 
 def test_images_of_one_patient_count_together() -> None:
-    labels, a, b = simulated(300, 6)
+    labels, a, b = simulated(1200, 6)
     alone = compare_aurocs(labels, a, b)
-    assert compare_aurocs(labels, a, b, patients=np.arange(300)) == alone
+    assert compare_aurocs(labels, a, b, patients=np.arange(1200)) == alone
     thrice = np.repeat(labels, 3), np.repeat(a, 3), np.repeat(b, 3)
-    together = compare_aurocs(*thrice, patients=np.repeat(np.arange(300), 3))
+    together = compare_aurocs(*thrice, patients=np.repeat(np.arange(1200), 3))
     assert (together.difference, together.variance, together.z) == pytest.approx(
         (alone.difference, alone.variance, alone.z), rel=1e-9
     )
-    # Student's t of some 200 degrees of freedom, in place of the normal distribution.
+    # Student's t of some 800 degrees of freedom, in place of the normal distribution.
     assert together.p is not None
     assert alone.p is not None
     assert alone.p < together.p < alone.p + 0.01
@@ -191,17 +195,31 @@ def test_models_that_rank_alike_do_not_differ() -> None:
     labels, a, _ = simulated(300, 4)
     result = compare_aurocs(labels, a, np.exp(a))
     assert (result.difference, result.ci_low, result.ci_high) == (0, 0, 0)
-    assert (result.variance, result.z, result.p, result.reason) == (0, 0, 1, None)
+    assert (result.variance, result.z, result.p, result.reason) == (0, None, 1, None)
 
 
-def test_difference_without_variance_has_no_p() -> None:
+def test_difference_without_variance_has_a_p_and_no_interval() -> None:
     labels = np.array([0, 0, 0, 1, 1, 1])
-    result = compare_aurocs(labels, labels, -labels)
-    assert (result.difference, result.variance, result.z, result.p) == (1, 0, None, None)
-    assert result.reason == "the difference has no variance"
-    tied = compare_aurocs(labels, labels, np.zeros(6))
-    assert (tied.difference, tied.p, tied.reason) == (0.5, None, "the difference has no variance")
+    for other in (-labels, np.zeros(6)):
+        result = compare_aurocs(labels, labels, other)
+        assert (result.variance, result.z, result.ci_low, result.ci_high) == (0, None, None, None)
+        assert result.reason == "the difference has no variance: no interval"
+        # All six images take part in the difference: of 64 exchanges, two differ as much.
+        assert result.p == pytest.approx(2 / 64, abs=0.01)
+    apart = compare_aurocs(labels, labels + np.arange(6) / 10, labels - np.arange(6) / 10)
+    assert (apart.difference, apart.ci_low, apart.p) == (0, None, 1)
     assert compare_aurocs(labels, np.ones(6), np.zeros(6)).p == 1
+
+
+def test_the_test_is_named_and_follows_the_cases() -> None:
+    labels, a, b = simulated(2000, 8)
+    many = compare_aurocs(labels, a, b)
+    assert many.test == "delong"
+    assert many.z is not None
+    assert many.p == pytest.approx(2 * norm.sf(abs(many.z)))
+    assert compare_aurocs(labels, a, b, patients=np.arange(2000) // 2).test == "obuchowski"
+    few = compare_aurocs(labels[:150], a[:150], b[:150])
+    assert few.test == "exchange"
 
 
 @pytest.mark.parametrize(
