@@ -12,6 +12,7 @@ import io
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import hypot
 from typing import Final, Self
 
 import cv2
@@ -72,7 +73,9 @@ class Distances:
     def of(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the distance of each vector, (N,); 1 is usual."""
         off = (vectors.astype(np.float32) - self.mean) / self.scale
-        squares = np.einsum("nk,nk->n", off @ self.precision, off) / self.mean.size
+        # Not a product of matrices: threads of BLAS cost ten times what they save here.
+        turned = np.einsum("nk,kj->nj", off, self.precision)
+        squares = np.einsum("nj,nj->n", turned, off) / self.mean.size
         distances: NDArray[np.float32] = np.sqrt(np.maximum(squares, 0))
         return distances
 
@@ -90,6 +93,10 @@ class Measures:
     feature: float
     picture: float
     nearer: dict[Flag, float]
+
+    def of(self, limits: Self) -> tuple[float, float]:
+        """Return both distances, each as a share of its limit."""
+        return self.feature / limits.feature, self.picture / limits.picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +119,14 @@ class Known:
 class Gate:
     """A fitted gate.
 
-    `limits` are the largest measures that pass, the ranges are of all fitted pictures. `usual`: the picture
-    distance that a turned copy must reach to explain what is wrong.
+    `limits` are the largest measures that pass, the ranges are of all fitted pictures. `together`: the same
+    for both distances at once, each in its limits, as sides of a right angle. `usual`: the picture distance
+    that a turned copy must reach to explain what is wrong.
     """
 
     known: Known
     limits: Measures
+    together: float
     usual: float
     brightness: tuple[float, float]
     contrast: tuple[float, float]
@@ -148,7 +157,7 @@ class Gate:
         """Read what `to_bytes` wrote."""
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             limits = stored["limits"].tolist()
-            usual, *ranges = stored["ranges"].tolist()
+            together, usual, *ranges = stored["ranges"].tolist()
             features, greys = (
                 Distances(
                     stored[f"{part}_mean"],
@@ -158,13 +167,13 @@ class Gate:
                 for part in ("features", "greys")
             )
         passing = Measures(limits[0], limits[1], dict(zip(TURNS, limits[2:], strict=True)))
-        return cls(Known(features, greys), passing, usual, tuple(ranges[:2]), tuple(ranges[2:]))
+        return cls(Known(features, greys), passing, together, usual, tuple(ranges[:2]), tuple(ranges[2:]))
 
     def to_bytes(self) -> bytes:
         """Write it as an .npz; of a symmetric matrix the half is enough."""
         arrays: dict[str, NDArray[np.floating]] = {
             "limits": np.array([self.limits.feature, self.limits.picture, *self.limits.nearer.values()]),
-            "ranges": np.array([self.usual, *self.brightness, *self.contrast]),
+            "ranges": np.array([self.together, self.usual, *self.brightness, *self.contrast]),
         }
         for part, distances in (("features", self.known.features), ("greys", self.known.greys)):
             arrays[f"{part}_mean"] = distances.mean
@@ -179,8 +188,7 @@ class Gate:
         sight = look_at(picture)
         found = self.known.measure(sight, features)
         return Quality(
-            found.feature / self.limits.feature,
-            found.picture / self.limits.picture,
+            *found.of(self.limits),
             sight.brightness,
             sight.contrast,
             self._flag(sight, found),
@@ -191,7 +199,7 @@ class Gate:
         if turns:
             best = max(turns, key=lambda flag: found.nearer[flag])
             return best if found.picture - found.nearer[best] <= self.usual else Flag.UNLIKE
-        if found.feature > self.limits.feature or found.picture > self.limits.picture:
+        if max(found.of(self.limits)) > 1 or hypot(*found.of(self.limits)) > self.together:
             return Flag.UNLIKE
         low, high = self.brightness
         flat, hard = self.contrast

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from math import hypot
 from typing import Final
 
 import numpy as np
@@ -24,7 +25,8 @@ LEAST_PICTURES: Final = 300
 
 _PASSING: Final = 0.999
 _PASSING_MIRRORED: Final = 0.995  # left and right differ least
-"""Of the fitted pictures, by each of the limits: together they flag fewer than 2 of 100."""
+_PASSING_TOGETHER: Final = 0.995  # a lateral is far by both distances, and too far by none
+"""Of the fitted pictures, by each of the limits: with all of them fewer than 2 of 100 are flagged."""
 
 _USUAL: Final = 0.9
 
@@ -89,6 +91,7 @@ def fit(sights: list[Sight], features: NDArray[np.floating]) -> Gate:
     return Gate(
         _known(sights, features),
         limits,
+        together=_percentile([hypot(*measure.of(limits)) for measure in measures], _PASSING_TOGETHER),
         usual=_percentile(pictures, _USUAL),
         brightness=_range([sight.brightness for sight in sights]),
         contrast=_range([sight.contrast for sight in sights]),

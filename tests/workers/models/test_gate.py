@@ -3,6 +3,8 @@
 import csv
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from math import hypot
 from pathlib import Path
 
 import cv2
@@ -78,9 +80,22 @@ def test_a_picture_as_no_other_is_dark_is_told(gate: Gate, random: Random) -> No
     assert seen.picture_distance <= 1
 
 
+def test_a_picture_that_is_far_by_both_distances_is_told_though_too_far_by_none(
+    gate: Gate, random: Random
+) -> None:
+    values = chest(random)
+    seen = gate.judge(picture(values), features_of(values))
+    both = hypot(seen.feature_distance, seen.picture_distance)
+    assert (seen.flag, both < gate.together < 2**0.5) == (None, True)
+    assert max(seen.feature_distance, seen.picture_distance) < 1
+    for together, flag in ((1.01 * both, None), (0.99 * both, Flag.UNLIKE)):
+        assert replace(gate, together=together).judge(picture(values), features_of(values)).flag is flag
+
+
 def test_a_gate_is_read_as_it_was_written(gate: Gate, random: Random) -> None:
     values = chest(random)
     read = Gate.from_bytes(gate.to_bytes())
+    assert (read.limits, read.together, read.usual) == (gate.limits, gate.together, gate.usual)
     assert read.judge(picture(values), features_of(values)) == gate.judge(
         picture(values), features_of(values)
     )
