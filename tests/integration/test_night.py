@@ -120,12 +120,12 @@ class Nights:
     database: Database
     number: int = 0
 
-    def add_schedule(self) -> None:
+    def add_schedule(self, *options: str) -> None:
         half_a_day_ago = datetime.now(UTC) - timedelta(hours=12)  # no cron time comes while the test runs
         cron = f"{half_a_day_ago.minute} {half_a_day_ago.hour} * * *"
         times = ("--cron", cron, "--margin", "0.05")
         order = ("score", self.manifest, "--images", self.manifest.parent, "--model", "stub")
-        added = self.cluster.run("schedule", "add", "night", *times, *order, "--batch-size", "16")
+        added = self.cluster.run("schedule", "add", "night", *times, *order, "--batch-size", "16", *options)
         assert added.returncode == 0, added.stderr
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
@@ -138,6 +138,10 @@ class Nights:
     def pass_with(self, images: int, wrong: float) -> None:
         """Let a night pass, with so many images in the manifest and a share of their labels wrong."""
         write_labels(self.manifest, images, wrong)
+        self.pass_as_it_is()
+
+    def pass_as_it_is(self) -> None:
+        """Let a night pass."""
         let_a_day_pass(self.database)
         self.number += 1
         wait_for_night(self.cluster, self.database, self.number)
@@ -229,3 +233,48 @@ def assert_one_alert_was_raised_shown_and_posted(nights: Nights, posted: Sequenc
     logged = "".join(path.read_text() for path in nights.cluster.home.rglob("*.log"))
     assert logged.count(alert["message"]) == 1
     assert SECRET not in logged
+
+
+def test_a_schedule_tells_of_a_night_that_is_unlike_its_baseline(
+    nights: Nights, received: tuple[str, list[Any]]
+) -> None:
+    cluster, posted = nights.cluster, received[1]
+    nights.start_worker()
+    cluster.start("beat")
+
+    def write_ages(adults: int, children: int) -> None:
+        ages = [40 + number % 40 for number in range(adults)] + [number % 10 for number in range(children)]
+        rows = [f"{name_of(number)},{number},{age}" for number, age in enumerate(ages)]
+        nights.manifest.write_text("\n".join(["Image Index,Patient ID,Patient Age", *rows]) + "\n")
+
+    write_ages(adults=80, children=0)
+    submitted = cluster.run("submit", nights.manifest, "--images", nights.manifest.parent, "--model", "stub")
+    assert submitted.returncode == 0, submitted.stderr
+    eventually(
+        lambda: nights.sql("SELECT status FROM progress") == [{"status": "complete"}], 60, "a baseline"
+    )
+    nights.add_schedule("--baseline", "1")
+    write_ages(adults=160, children=0)
+    nights.pass_as_it_is()
+    assert nights.sql("SELECT * FROM alerts") == []
+    write_ages(adults=160, children=80)
+    nights.pass_as_it_is()
+    eventually(lambda: posted, 20, "the alert is posted")
+
+    (alert,) = nights.sql("SELECT kind, schedule, run_id, message FROM alerts")
+    assert (alert["kind"], alert["schedule"], alert["run_id"]) == ("drift", "night", 3)
+    assert "run 3 is not like its baseline, run 1; age_years 59.5 -> 4.5" in alert["message"]
+    (body,) = posted
+    assert (body["kind"], body["message"]) == ("drift", alert["message"])
+    measured = nights.sql("SELECT drift_id, run_id, measure, p_holm FROM drift WHERE p_holm < 0.01")
+    assert [(row["run_id"], row["measure"]) for row in measured] == [(3, "age_years")]
+    assert nights.sql("SELECT DISTINCT run_id, baseline_id, n FROM drift WHERE measure = 'age_years'") == [
+        {"run_id": run_id, "baseline_id": 1, "n": 80} for run_id in (2, 3)
+    ]
+
+    by_hand = cluster.run("drift", "3", "--baseline", "1", "--json")
+    assert by_hand.returncode == 0, by_hand.stderr
+    (age,) = [row for row in json.loads(by_hand.stdout) if row["measure"] == "age_years"]
+    assert age["p_holm"] == pytest.approx(measured[0]["p_holm"])
+    wrong = cluster.run("drift", "3", "--baseline", "3")
+    assert (wrong.returncode, "cannot be its own baseline" in wrong.stderr) == (2, True)
