@@ -1,4 +1,4 @@
-"""How often intervals of resampled patients, Brier score, mean IoU and calibration error hold the truth."""
+"""How often intervals of means, fixed points, kappas and resampled patients hold the truth."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,6 +11,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta, norm
 from simulated_archives import LAYOUTS, archive
 
+from workers.metrics.agreement import cohen_kappa, fleiss_kappa
 from workers.metrics.averages import brier_interval, mean_interval
 from workers.metrics.calibration import BINS
 from workers.metrics.fixed import LEVEL, Fixed, at_fixed
@@ -150,6 +151,46 @@ def fixed_points(measure: Measure, sets: int, seed: int) -> None:
     for fixed in fixes:
         print(f"\n90% {fixed}:")
         table(measure, partial(fixed_coverage, fixed=fixed, sets=sets, seed=seed), AREAS, (10, 30, 100, 300))
+
+
+def kappa_coverage(
+    readers: int, images: int, prevalence: float, *, error: float, sets: int, seed: int
+) -> float | None:
+    """Return how often the interval of Cohen's kappa of two readers, or Fleiss' of more, holds the truth.
+
+    Each reader errs in a share `error` of all images. None where most sets have no interval.
+    """
+    rng = np.random.default_rng([seed, readers, images, round(1000 * prevalence), round(1000 * error), 10])
+    agreeing, positive = 1 - 2 * error * (1 - error), prevalence + error * (1 - 2 * prevalence)
+    chance = positive**2 + (1 - positive) ** 2
+    truth = (agreeing - chance) / (1 - chance)
+    held = found = 0
+    for _ in range(sets):
+        read = (rng.random((images, 1)) < prevalence) ^ (rng.random((images, readers)) < error)
+        kappa = cohen_kappa(*read.T) if readers == 2 else fleiss_kappa(read.sum(axis=1), readers)
+        if kappa.ci_low is not None and kappa.ci_high is not None:
+            found += 1
+            held += kappa.ci_low <= truth <= kappa.ci_high
+    return held / found if found >= sets / 2 else None
+
+
+def kappas(measure: Measure, sets: int, seed: int) -> None:
+    """Print the coverage of the kappas' intervals, by the share of positive images and of errors."""
+    prevalences, wrong = (0.05, 0.2, 0.5), (0.02, 0.1, 0.2)
+    heads = " | ".join(f"{prevalence:.0%}, {error:.0%}" for prevalence in prevalences for error in wrong)
+    print(f"\n| kappa | images | {heads} |\n|---|---|{'---|' * len(prevalences) * len(wrong)}")
+    for readers, name in ((2, "Cohen's"), (3, "Fleiss', three readers")):
+        for images in (20, 50, 100, 300):
+            of = partial(_kappa_cell, readers, images, sets=sets, seed=seed)
+            held = measure(of, [(prevalence, error) for prevalence in prevalences for error in wrong])
+            cells = ("none" if share is None else f"{share:.3f}" for share in held)
+            print(f"| {name} | {images} | {' | '.join(cells)} |", flush=True)
+
+
+def _kappa_cell(
+    readers: int, images: int, cell: tuple[float, float], *, sets: int, seed: int
+) -> float | None:
+    return kappa_coverage(readers, images, cell[0], error=cell[1], sets=sets, seed=seed)
 
 
 def boots(measure: Measure, sets: int, seed: int) -> None:

@@ -13,7 +13,7 @@ from statistics import NormalDist, fmean
 from typing import Final
 
 import numpy as np
-from coverage_of_means import boots, briers, errors, fixed_points, overlaps
+from coverage_of_means import boots, briers, errors, fixed_points, kappas, overlaps
 from scipy.stats import norm
 from simulated_archives import LAYOUTS, archive
 
@@ -198,6 +198,7 @@ TABLES: Final[dict[str, Callable[..., None]]] = {
     "iou": overlaps,
     "ece": errors,
     "fixed": fixed_points,
+    "kappa": kappas,
 }
 
 
