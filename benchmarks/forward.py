@@ -11,7 +11,8 @@ from typing import cast
 import numpy as np
 
 from config.cards.model import SHIPPED, read_model, require_classifier
-from workers.inference.engine import EngineKind, make_engine
+from config.engines import EngineKind
+from workers.inference.engine import make_engine
 from workers.inference.pixels import prepare, test_pattern
 
 

@@ -1,10 +1,12 @@
-"""What a process makes of this machine: its GPUs, how many processes of how many threads, and itself."""
+"""What a process makes of this machine: GPUs, engine, how many processes of how many threads, and itself."""
 
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from config.engines import EngineKind
 from config.settings import Settings
 
 CHILD_BYTES: Final = 2 << 30
@@ -17,6 +19,17 @@ def gpu_ids() -> list[str]:
     if visible is not None:
         return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in {"", "-1"}]
     return [str(index) for index, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
+
+
+def engine_of(settings: Settings) -> EngineKind:
+    """Return the engine that runs networks here, without loading any.
+
+    Unless the settings name one, it is TensorFlow where there is a GPU, else OpenVINO where it is installed,
+    as it is faster on a CPU, starts in a quarter of the time and needs a third of the memory.
+    """
+    if settings.engine != "auto":
+        return settings.engine
+    return "openvino" if not gpu_ids() and find_spec("openvino") else "tensorflow"
 
 
 def cores() -> int:

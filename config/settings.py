@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.engines import EngineChoice
 from config.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "NIGHTREAD_"
@@ -101,12 +102,12 @@ class Settings(BaseSettings):
         Field(description="A worker's processes. Default: one per GPU, or one per core without a GPU."),
     ] = None
     engine: Annotated[
-        Literal["tensorflow", "openvino", "openvino-bf16"],
+        EngineChoice,
         Field(
-            description="What runs the network: tensorflow (CPU or GPU), or for CPUs openvino, which needs "
-            "the extra openvino; openvino-bf16 is faster and less exact."
+            description="What runs the network: tensorflow (CPU or GPU), or for CPUs openvino; openvino-bf16 "
+            "is less exact. auto: tensorflow where there is a GPU, else openvino where it is installed."
         ),
-    ] = "tensorflow"
+    ] = "auto"
     threads: Annotated[
         PositiveInt | None,
         Field(
@@ -166,6 +167,11 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """The folder of the user's own models."""
         return (self.models_dir or self.home / "models").absolute()
+
+    @cached_property
+    def graphs(self) -> Path:
+        """The folder in which exported networks are kept."""
+        return self.home.absolute() / "graphs"
 
     @property
     def embedded_database(self) -> bool:

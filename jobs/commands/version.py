@@ -4,6 +4,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from config.engines import EngineKind
+from config.machine import engine_of
 from config.settings import Settings, load_settings
 from db import upgrade
 from db.database import Database
@@ -16,12 +18,13 @@ def print_versions() -> None:
     say(f"nightread {version('nightread')}")
     say(f"Python {platform.python_version()}")
     settings = load_settings()
-    say(f"engine {settings.engine}: {_engine(settings)}")
+    engine = engine_of(settings)
+    say(f"engine {engine}: {_version(engine)}")
     say(f"database: {_revision(settings)}")
 
 
-def _engine(settings: Settings) -> str:
-    package = settings.engine.partition("-")[0]
+def _version(engine: EngineKind) -> str:
+    package = engine.partition("-")[0]
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:

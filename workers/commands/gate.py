@@ -12,6 +12,7 @@ from config.cards.classification import GatePolicy
 from config.cards.model import SHIPPED, find_model, require_classifier
 from config.errors import ConfigError
 from config.failures import ImageUnusableError
+from config.machine import engine_of
 from jobs.commands.session import ready
 from jobs.console import err, say, warn
 from jobs.sources.source import open_source
@@ -81,7 +82,9 @@ def fit_gate(
     from workers.models.gate import fit, install, see
 
     with err.status(f"loading model {name}"):
-        engine = make_engine(settings.engine, model, threads=settings.threads or 1, maps=False)
+        engine = make_engine(
+            engine_of(settings), model, threads=settings.threads or 1, maps=False, graphs=settings.graphs
+        )
     sights, features = see(pictures(), engine, model)
     if unusable:
         warn(f"images that cannot be used: {len(unusable):,}, the first: {unusable[0]}")

@@ -4,11 +4,12 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from config.cards.model import find_model
+from config.engines import EngineChoice
 from config.logs import configure_logging
 from config.machine import children_and_threads
 from config.queues import CONTROL_QUEUE, SCORE_QUEUE, worker_name
@@ -34,7 +35,7 @@ def worker(
         int | None, typer.Option(min=1, metavar="N", help="Threads of each process's network.")
     ] = None,
     engine: Annotated[
-        Literal["tensorflow", "openvino", "openvino-bf16"] | None,
+        EngineChoice | None,
         typer.Option(help="What runs the network. Default: NIGHTREAD_ENGINE."),
     ] = None,
     name: Annotated[

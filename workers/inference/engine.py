@@ -3,25 +3,26 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from config.cards.classification import ClassificationCard
-from config.cards.model import Classifier
+from config.cards.model import Classifier, Model, make_card, require_classifier
+from config.engines import EngineKind
 from config.errors import ConfigError
-from config.extras import install_command
 from workers.inference.devices import prepare_gpus
 from workers.inference.golden import expected_scores
+from workers.inference.graphs import Export, Graph, use_graph
 from workers.inference.networks.network import Tensor, TensorFunction, network_of
-from workers.inference.weights import load_weights
+from workers.inference.openvino_import import import_openvino
+from workers.inference.weights import load_weights, require_weights
 
 GOLDEN_TOLERANCE: Final = 1e-4
 GOLDEN_TOLERANCE_HALF: Final = 2e-2
 """The tolerance in float16 on a GPU, or in bfloat16."""
-
-EngineKind = Literal["tensorflow", "openvino", "openvino-bf16"]
 
 CPU_BATCH: Final = 8
 GPU_BATCH: Final = 32
@@ -70,29 +71,37 @@ class TensorFlowEngine:
 
 
 class OpenVINOEngine:
-    """The same network on OpenVINO, for CPUs: converted from TensorFlow's graph when the process starts."""
+    """The same network on OpenVINO, for CPUs: TensorFlow's graph, in a process without TensorFlow."""
 
-    def __init__(self, model: Classifier, *, threads: int = 1, maps: bool = True, half: bool = False) -> None:
-        """Convert and compile the network; `half`: in bfloat16, where the processor has it.
+    def __init__(
+        self,
+        model: Classifier,
+        *,
+        threads: int = 1,
+        maps: bool = True,
+        half: bool = False,
+        graphs: Path | None = None,
+    ) -> None:
+        """Compile the network; `half`: in bfloat16, where the processor has it.
 
+        `graphs`: the folder in which exported networks are kept; None: it is exported for this process alone.
         Raises ConfigError where OpenVINO is not installed, or the processor lacks bfloat16.
         """
-        try:
-            import openvino as ov
-        except ImportError as error:
-            raise ConfigError(
-                f"OpenVINO is not installed ({error}); run: {install_command('openvino')}; or unset "
-                "NIGHTREAD_ENGINE"
-            ) from error
-        load_tensorflow(threads)
+        ov = import_openvino()
         self.name = "openvino-bf16" if half else "openvino"
         self.batch = CPU_BATCH
         core = ov.Core()
         settings = openvino_settings(core, threads, half=half)
-        forward = _forward(model, self.batch, maps=maps, compiled=False)
-        converted = ov.convert_model(forward.get_concrete_function())
-        self._compiled = core.compile_model(converted, "CPU", settings)
-        check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if half else GOLDEN_TOLERANCE)
+
+        def compile_checked(graph: Graph) -> None:
+            network = core.read_model(graph.xml, graph.constants)
+            self._compiled = core.compile_model(network, "CPU", settings)
+            check_golden(self, model.card, GOLDEN_TOLERANCE_HALF if half else GOLDEN_TOLERANCE)
+
+        # Weights that are another model's are refused, though a graph of the right ones may be kept.
+        require_weights(model)
+        path = graphs / model.card.name / ("maps.graph" if maps else "scores.graph") if graphs else None
+        use_graph(path, _export_of(model, maps=maps), compile_checked)
 
     def infer(self, inputs: NDArray[np.float32]) -> Inference:
         """Score up to `batch` pictures; fewer are padded to the one shape that was compiled."""
@@ -102,11 +111,22 @@ class OpenVINOEngine:
         return _inferred(named, len(inputs))
 
 
-def make_engine(kind: EngineKind, model: Classifier, *, threads: int = 1, maps: bool = True) -> Engine:
-    """Make an engine of a kind; ConfigError where it cannot run here, or the model differs from its card."""
+def make_engine(
+    kind: EngineKind,
+    model: Classifier,
+    *,
+    threads: int = 1,
+    maps: bool = True,
+    graphs: Path | None = None,
+) -> Engine:
+    """Make an engine of a kind; ConfigError where it cannot run here, or the model differs from its card.
+
+    `graphs`: the folder in which OpenVINO's engines keep the networks that they have exported.
+    """
     if kind == "tensorflow":
         return TensorFlowEngine(model, threads=threads, maps=maps)
-    return OpenVINOEngine(model, threads=threads, maps=maps, half=kind == "openvino-bf16")
+    half = kind == "openvino-bf16"
+    return OpenVINOEngine(model, threads=threads, maps=maps, half=half, graphs=graphs)
 
 
 def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
@@ -128,9 +148,11 @@ def infer_views(engine: Engine, views: NDArray[np.float32]) -> Inference:
 
 def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> None:
     """Raise ConfigError unless the engine gives the card's golden scores for the test pattern and film."""
-    for what, views, expected in expected_scores(card):
-        found = infer_views(engine, views[None])
-        for name, ours, golden in zip(card.findings, found.probabilities[0], expected, strict=True):
+    expected = tuple(expected_scores(card))
+    # In one call: a batch has room for both.
+    found = infer_views(engine, np.stack([views for _, views, _ in expected]))
+    for (what, _, scores), probabilities in zip(expected, found.probabilities, strict=True):
+        for name, ours, golden in zip(card.findings, probabilities, scores, strict=True):
             # Written so that a NaN is a difference too.
             if not abs(float(ours) - golden) <= tolerance:
                 raise ConfigError(
@@ -141,9 +163,8 @@ def check_golden(engine: Engine, card: ClassificationCard, tolerance: float) -> 
 
 def openvino_settings(core: Any, threads: int, *, half: bool) -> dict[Any, Any]:  # noqa: ANN401
     """Return the settings to compile a network with; ConfigError where the processor lacks bfloat16."""
-    import openvino as ov
-    from openvino import properties
-
+    ov = import_openvino()
+    properties = ov.properties
     if half and "BF16" not in core.get_property("CPU", properties.device.capabilities()):
         raise ConfigError(
             "NIGHTREAD_ENGINE is openvino-bf16, but this processor has no bfloat16; set it to openvino"
@@ -156,6 +177,24 @@ def openvino_settings(core: Any, threads: int, *, half: bool) -> dict[Any, Any]:
         # If pinned, all children would run on the same core.
         properties.hint.enable_cpu_pinning(): False,
     }
+
+
+def _export_of(model: Classifier, *, maps: bool) -> Export:
+    """Say how a classifier's graph is made; the process that makes it may find another card in the folder."""
+    card = model.card.model_dump(mode="json")
+    arguments = {"folder": str(model.folder.absolute()), "card": card, "batch": CPU_BATCH, "maps": maps}
+    facts: dict[str, str | int] = {"card": model.card.fingerprint, "batch": CPU_BATCH, "maps": maps}
+    return Export(f"{__name__}:export_classifier", arguments, facts)
+
+
+def export_classifier(folder: str, card: dict[str, Any], batch: int, *, maps: bool) -> TensorFunction:
+    """Load TensorFlow and return a classifier's forward pass as its concrete function, to be exported.
+
+    Raises ConfigError where the weights are not the card's.
+    """
+    model = require_classifier(Model(Path(folder), make_card(card)))
+    load_tensorflow(threads=1)
+    return _forward(model, batch, maps=maps, compiled=False).get_concrete_function()
 
 
 def load_tensorflow(threads: int) -> int:

@@ -1,16 +1,18 @@
 """From a decoded picture to the network's input, prepared as the model card says."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.sparse import csr_array
 
 from config.cards.classification import Preprocessing
 from workers.inference.formats.picture import Picture, Values, is_grey
 from workers.inference.region import five_crops, middle, resized_shape, visible_region
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 _PILLOW: Final = {
     "nearest": Image.Resampling.NEAREST,
@@ -164,12 +166,14 @@ def _resize_by_weights(plane: Values, rows: _Axis, columns: _Axis, method: str) 
     return resized + outside
 
 
-def _weights(axis: _Axis, method: str) -> csr_array:
+def _weights(axis: _Axis, method: str) -> "csr_array":
     """Return the weights of an axis' pixels in each output that is kept: sparse, (count, length) float32.
 
     gaussian: after a Gaussian of (length / full - 1) / 2 pixels, with zeros beyond the border. For linear the
     border is a mirror; for tensor its last pixel goes on.
     """
+    from scipy.sparse import csr_array  # noqa: PLC0415  # most models do without, and it takes a while to load
+
     antialiased = method == "gaussian"
     step = axis.length / axis.full
     place = (np.arange(axis.start, axis.start + axis.count) + 0.5) * step - 0.5

@@ -35,17 +35,12 @@ def arrays_sha256(arrays: list[NDArray[np.float32]]) -> str:
 def load_weights(network: KerasModel, model: Classifier | Segmenter) -> None:
     """Fill a network of the card's architecture; ConfigError where hash, number or shapes do not fit."""
     card = model.card
-    path = weights_file(model)
+    path = require_weights(model)
     if path is None:
         arrays = network_of(card).seeded_weights(network, card.seed or 0)
         _compare(card.name, "its seeded weights", arrays_sha256(arrays), card.sha256)
         network.set_weights(arrays)
         return
-    try:
-        found = file_sha256(path)
-    except OSError as error:
-        raise ConfigError(f"model {card.name}: {path}: {error.strerror}") from error
-    _compare(card.name, path.name, found, card.sha256)
     arrays, outputs = read_arrays(card.name, path)
     for index, (stored, finding) in enumerate(zip(outputs, card.outputs, strict=False), start=1):
         if stored != finding:
@@ -54,6 +49,20 @@ def load_weights(network: KerasModel, model: Classifier | Segmenter) -> None:
                 f"finding {index} is {finding}; the card must name the outputs in their order"
             )
     fill(network, arrays, card, path.name)
+
+
+def require_weights(model: Classifier | Segmenter) -> Path | None:
+    """Return the file of a model's weights, None if a seed makes them; ConfigError if its hash is another."""
+    card = model.card
+    path = weights_file(model)
+    if path is None:
+        return None
+    try:
+        found = file_sha256(path)
+    except OSError as error:
+        raise ConfigError(f"model {card.name}: {path}: {error.strerror}") from error
+    _compare(card.name, path.name, found, card.sha256)
+    return path
 
 
 def fill(

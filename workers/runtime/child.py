@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.logs import about
+from config.machine import engine_of
 from config.settings import Settings
 from db import ledger, recovery
 from db.database import Database
@@ -171,7 +172,11 @@ class Child:
             log.info("loading model %s", name)
             self._scorer = None  # frees the other model's memory first
             options = ScorerOptions(
-                self._settings.engine, self._threads, self._settings.overlays, self._settings.max_image_pixels
+                engine_of(self._settings),
+                self._threads,
+                self._settings.overlays,
+                self._settings.max_image_pixels,
+                graphs=self._settings.graphs,
             )
             self._scorer = make_scorer(model, options)
             log.info("model %s is ready on %s", name, self._scorer.engine)

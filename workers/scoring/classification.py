@@ -81,7 +81,7 @@ class ClassificationScorer:
         cv2.setNumThreads(1)
         return cls(
             model.card,
-            make_engine(options.engine, model, threads=options.threads),
+            make_engine(options.engine, model, threads=options.threads, graphs=options.graphs),
             overlays=OUTPUTS["overlays"](options.overlays),
             max_pixels=options.max_pixels,
             gate=Gate.load(model),

@@ -5,7 +5,7 @@ from typing import Final
 
 from config.cards.model import find_model
 from config.errors import ConfigError
-from config.machine import children_and_threads
+from config.machine import children_and_threads, engine_of
 from jobs.doctor.verdict import Night, State, Verdict
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import ScorerOptions
@@ -17,7 +17,11 @@ def ask(night: Night) -> Iterator[Verdict]:
     """Load the model into this process, which takes as long as it takes a worker."""
     settings = night.settings
     options = ScorerOptions(
-        settings.engine, children_and_threads(settings)[1], settings.overlays, settings.max_image_pixels
+        engine_of(settings),
+        children_and_threads(settings)[1],
+        settings.overlays,
+        settings.max_image_pixels,
+        graphs=settings.graphs,
     )
     try:
         scorer = make_scorer(find_model(settings.model, settings.models), options)

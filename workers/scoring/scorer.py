@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Protocol
 
 from config.cards.model import Card
+from config.engines import EngineKind
 from db.ledger import Claim
 from db.outcomes import Outcome
-from workers.inference.engine import EngineKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +15,15 @@ class ScorerOptions:
     """The settings of a scorer besides its model.
 
     `engine`: what runs a network. `threads`: of one process's network. `overlays`: the folder that pictures
-    are written below. `max_pixels`: a picture of more is refused.
+    are written below. `max_pixels`: a picture of more is refused. `graphs`: the folder in which exported
+    networks are kept, None: they are not.
     """
 
     engine: EngineKind
     threads: int
     overlays: Path
     max_pixels: int
+    graphs: Path | None = None
 
 
 class Scorer(Protocol):

@@ -7,7 +7,6 @@ from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from config.cards import segmentation
 from config.cards.classification import ARCHITECTURES, ClassificationCard
@@ -92,6 +91,8 @@ def network_of(card: ClassificationCard | SegmentationCard) -> Network | VolumeN
 
 def probabilities_of(network: KerasModel, inputs: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return a filled Keras model's probabilities, (N, findings), for prepared pictures."""
+    from scipy.special import expit  # noqa: PLC0415  # no worker needs it, and it takes a while to load
+
     _, logits = network(inputs, training=False)
     probabilities: NDArray[np.float64] = expit(np.asarray(logits, dtype=np.float64))
     return probabilities
