@@ -13,4 +13,5 @@ def install_command(name: str) -> str:
     """
     marker = re.compile(rf"""^{name}\b|extra == ["']{name}["']""")
     wanted = [line.partition(";")[0].strip() for line in requires("nightread") or () if marker.search(line)]
-    return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+    # Several extras may name the same package.
+    return shlex.join([sys.executable, "-m", "pip", "install", *dict.fromkeys(wanted)])

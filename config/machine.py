@@ -10,7 +10,10 @@ from config.engines import EngineKind
 from config.settings import Settings
 
 CHILD_BYTES: Final = 2 << 30
-"""Memory of one child; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8."""
+"""Memory of one child; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8.
+
+With OpenVINO it is a third, but for the process that exports a network, once.
+"""
 
 
 def gpu_ids() -> list[str]:
@@ -32,6 +35,16 @@ def engine_of(settings: Settings) -> EngineKind:
     return "openvino" if not gpu_ids() and find_spec("openvino") else "tensorflow"
 
 
+def idle_gpu(engine: str) -> str | None:
+    """Say that there is a GPU which an engine, as the ledger names it, leaves idle; None if there is none.
+
+    The driver's GPU is seen before TensorFlow is loaded; only then does it show that NVIDIA's libraries lack.
+    """
+    if engine != "tensorflow" or not gpu_ids():
+        return None
+    return "there is a GPU, but TensorFlow does not see it and computes on the processor"
+
+
 def cores() -> int:
     """Count the cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -43,7 +56,7 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
     One child per GPU, or one per core without a GPU: two children of one thread were measured at 10.8
     images/s where one child of two threads reached 10.1. Fewer where the memory is too small for that many.
     """
-    gpus = gpu_ids()
+    gpus = gpu_ids() if engine_of(settings) == "tensorflow" else []
     if settings.children is not None:
         children = settings.children
     elif gpus:

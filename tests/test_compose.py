@@ -190,6 +190,9 @@ def test_who_submits_and_who_scores_see_the_same_folders_under_the_same_paths() 
         scores = _mounts(SERVICES[name])
         assert scores["/images"] == submits["/images"] == ("/archive", True)
         assert scores["/heatmaps"] == submits["/heatmaps"] == ("heatmaps", False)
+        assert (
+            scores["/var/lib/nightread/graphs"] == submits["/var/lib/nightread/graphs"] == ("graphs", False)
+        )
         assert (scores["/models"], submits["/models"]) == (("models", True), ("models", False))
         assert SERVICES[name]["environment"] == SERVICES["nightread"]["environment"]
     assert submits["/manifests"] == ("/lists", True)

@@ -103,7 +103,9 @@ class EmbeddedStack:
         return self
 
     def start(self, model: str) -> None:
-        """Start the server and a worker that has this model."""
+        """Start the server and a worker that has this model, unless they run already."""
+        if self._worker is not None:
+            return
         self._model = model
         self._undo.callback(lambda: _stop(self._valkey))
         self._start_valkey()

@@ -22,7 +22,7 @@ from rich.text import Text
 from config.cards.model import find_model, make_card
 from config.errors import ConfigError
 from config.files import run_folder
-from config.machine import children_and_threads
+from config.machine import children_and_threads, engine_of
 from config.settings import Settings
 from db import queries, sendings
 from db.database import Database
@@ -45,7 +45,9 @@ _LINE_SECONDS: Final = 15.0
 """The time between two lines about images alone, where there is no live bar."""
 _AWAY_SECONDS: Final = 2.0
 _LOAD_SECONDS: Final = 20
-"""TensorFlow and a compiled DenseNet-121: 18 to 25 s were measured with two processes on two cores."""
+"""To compile or export DenseNet-121: 18 to 25 s were measured with two processes on two cores."""
+_KEPT_LOAD_SECONDS: Final = 4
+"""The same network, exported before."""
 _RATE_SECONDS: Final = 30.0
 """The span from which the rate and the time left are computed."""
 
@@ -204,6 +206,11 @@ class Workplace:
         self.run_id: int | None = None
         """The run that is worked on, once there is one."""
 
+    def prepare(self, model: str) -> None:
+        """Start our own worker, where no broker is configured, before there is a run for it."""
+        if self._settings.broker_url is None:
+            self._stack.start(model)
+
     def work_on(self, run_id: int, *, detach: bool = False) -> queries.Progress:
         """Keep a run moving until it ends.
 
@@ -315,7 +322,9 @@ def starting(settings: Settings, model: str) -> str:
     processes = f"{children} worker{'s' if children != 1 else ''}"
     if not find_model(model, settings.models).card.reads_images:
         return f"starting {processes}"
-    return f"starting {processes}, loading model {model} (about {_LOAD_SECONDS} s)"
+    kept = engine_of(settings) != "tensorflow" and any(settings.graphs.glob(f"{model}/*.graph"))
+    seconds = _KEPT_LOAD_SECONDS if kept else _LOAD_SECONDS
+    return f"starting {processes}, loading model {model} (about {seconds} s)"
 
 
 def exit_code(database: Database, ended: queries.Progress) -> int:

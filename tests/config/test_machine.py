@@ -1,9 +1,12 @@
 """How many children a worker has and which GPUs, by stand-ins for the machine's cores, memory and GPUs."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from support import ROOT
 
 from config import machine as module
 from config.settings import Settings
@@ -51,6 +54,7 @@ def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
         (8, 64, "", {"children": 2}, (2, 4)),
         (8, 64, "0,1", {"children": 1}, (1, 8)),
         (8, 64, "", {"threads": 3}, (8, 3)),
+        (8, 64, "0,1", {"engine": "openvino"}, (8, 1)),
     ],
     ids=[
         "one child per core",
@@ -61,6 +65,7 @@ def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
         "as many as were asked for",
         "also with GPUs",
         "threads as asked for",
+        "OpenVINO uses no GPU",
     ],
 )
 def test_children_and_threads(
@@ -73,3 +78,51 @@ def test_children_and_threads(
 ) -> None:
     machine(monkeypatch, cores=cores, gib=gib, gpus=gpus)
     assert module.children_and_threads(Settings.model_validate(given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus", "installed", "expected"),
+    [
+        ("auto", "", True, "openvino"),
+        ("auto", "", False, "tensorflow"),
+        ("auto", "0", True, "tensorflow"),
+        ("tensorflow", "", True, "tensorflow"),
+        ("openvino", "0", False, "openvino"),
+        ("openvino-bf16", "0", True, "openvino-bf16"),
+    ],
+)
+def test_the_engine_suits_the_machine_unless_one_is_named(
+    monkeypatch: pytest.MonkeyPatch, engine: str, gpus: str, installed: bool, expected: str
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    monkeypatch.setattr(module, "find_spec", lambda _: object() if installed else None)
+    assert module.engine_of(Settings.model_validate({"engine": engine})) == expected
+
+
+@pytest.mark.processes
+def test_choosing_the_engine_loads_none() -> None:
+    program = (
+        "import sys; from config.machine import engine_of; from config.settings import load_settings; "
+        "engine_of(load_settings()); print({'tensorflow', 'keras', 'openvino', 'numpy'} & set(sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    ("engine", "gpus", "idle"),
+    [
+        ("tensorflow", "0", True),
+        ("tensorflow", "", False),
+        ("tensorflow-gpu", "0", False),
+        ("openvino", "0", False),
+        ("stub", "0", False),
+    ],
+)
+def test_a_gpu_that_tensorflow_does_not_see_is_told(
+    monkeypatch: pytest.MonkeyPatch, engine: str, gpus: str, idle: bool
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", gpus)
+    assert (module.idle_gpu(engine) is not None) == idle

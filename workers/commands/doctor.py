@@ -47,7 +47,10 @@ def doctor(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Do not load the model, which takes ten seconds or more.")
+        bool,
+        typer.Option(
+            "--quick", help="Do not load the model, which takes some seconds, and more the first time."
+        ),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, one object per line.")] = False,
 ) -> None:

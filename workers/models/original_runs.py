@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from workers.inference.openvino_import import import_openvino
 from workers.models.kinds import Kind, kind_of
 from workers.models.onnx_graphs import Graph, arrays_in_graph
 
@@ -185,14 +186,11 @@ def _channels_first(inputs: Pictures) -> NDArray[np.float32]:
 
 
 def _graph(source: Path) -> Graph:
-    import openvino as ov
-
-    return ov.Core().read_model(source)
+    return import_openvino().Core().read_model(source)
 
 
 def _run_onnx(source: Path, inputs: Pictures) -> tuple[object, set[str]]:
-    import openvino as ov
-
+    ov = import_openvino()
     graph = _graph(source)
     [entry] = graph.inputs
     _, second, *_ = entry.get_partial_shape()

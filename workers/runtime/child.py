@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.logs import about
-from config.machine import engine_of
+from config.machine import engine_of, idle_gpu
 from config.settings import Settings
 from db import ledger, recovery
 from db.database import Database
@@ -180,6 +180,8 @@ class Child:
             )
             self._scorer = make_scorer(model, options)
             log.info("model %s is ready on %s", name, self._scorer.engine)
+            if idle := idle_gpu(self._scorer.engine):
+                log.warning("%s", idle)
         if fingerprint not in {None, self._scorer.card.fingerprint}:
             raise WrongModelError(
                 f"the run was made with another model {name} than this worker has (weights or card differ); "

@@ -5,7 +5,7 @@ from typing import Final
 
 from config.cards.model import find_model
 from config.errors import ConfigError
-from config.machine import children_and_threads, engine_of
+from config.machine import children_and_threads, engine_of, idle_gpu
 from jobs.doctor.verdict import Night, State, Verdict
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import ScorerOptions
@@ -28,4 +28,10 @@ def ask(night: Night) -> Iterator[Verdict]:
     except ConfigError as error:
         yield Verdict(_NAME, State.FAULT, str(error), "mend or replace its folder, or set NIGHTREAD_MODEL")
         return
-    yield Verdict(_NAME, State.OK, f"{settings.model} gives its card's golden scores on {scorer.engine}")
+    seen = f"{settings.model} gives its card's golden scores on {scorer.engine}"
+    if idle := idle_gpu(scorer.engine):
+        yield Verdict(
+            _NAME, State.WARNING, f"{seen}; {idle}", "install the extra gpu, or set NIGHTREAD_ENGINE=openvino"
+        )
+        return
+    yield Verdict(_NAME, State.OK, seen)

@@ -24,7 +24,8 @@ def shown() -> list[str]:
     return done.output.splitlines()
 
 
-def test_each_version_has_a_line_and_no_database_is_made(home: Path) -> None:
+def test_each_version_has_a_line_and_no_database_is_made(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIGHTREAD_ENGINE", "tensorflow")
     nightread, python, engine, database = shown()
     assert nightread == f"nightread {version('nightread')}"
     assert python.startswith("Python 3.")
@@ -57,6 +58,12 @@ def test_a_server_that_is_away_is_named_on_one_line_without_its_password(
     assert lines[3].startswith("database: the database does not answer: ")
     assert "hunter2" not in lines[3]
     assert not home.exists()
+
+
+@pytest.mark.usefixtures("home")
+def test_the_engine_that_suits_the_machine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    assert shown()[2] == f"engine tensorflow: tensorflow {version('tensorflow')}"
 
 
 @pytest.mark.usefixtures("home")

@@ -151,6 +151,14 @@ def test_a_person_is_told_what_starts_and_how_long_it_takes(
     assert starting(Settings(home=tmp_path, children=children), model) == said
 
 
+@pytest.mark.parametrize(("engine", "seconds"), [("openvino", 4), ("tensorflow", 20)])
+def test_a_network_that_was_exported_before_is_loaded_soon(tmp_path: Path, engine: str, seconds: int) -> None:
+    settings = Settings.model_validate({"home": tmp_path, "children": 1, "engine": engine})
+    (settings.graphs / "demo").mkdir(parents=True)
+    (settings.graphs / "demo" / "maps.graph").touch()
+    assert starting(settings, "demo") == f"starting 1 worker, loading model demo (about {seconds} s)"
+
+
 @pytest.mark.parametrize(
     ("speed", "total", "completed", "shown"),
     [

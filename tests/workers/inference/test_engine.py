@@ -296,9 +296,13 @@ def demo() -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def openvino(engine: TensorFlowEngine, demo: Classifier) -> Engine:
-    assert engine.batch  # TensorFlow's settings are made first
-    return make_engine("openvino", demo, threads=1)
+def openvino(demo: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """An engine that read what another one had exported."""
+    graphs = tmp_path_factory.mktemp("graphs")
+    make_engine("openvino", demo, threads=1, graphs=graphs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("workers.inference.graphs._export", None)  # it is read
+        return make_engine("openvino", demo, threads=1, graphs=graphs)
 
 
 @pytest.fixture(scope="module")
@@ -307,6 +311,7 @@ def reference(engine: TensorFlowEngine, demo: Classifier) -> Engine:
     return make_engine("tensorflow", demo, threads=1)
 
 
+@pytest.mark.processes
 def test_openvino_gives_tensorflows_scores_and_maps_of_phantoms(
     openvino: Engine, reference: Engine, demo: Classifier
 ) -> None:
@@ -322,6 +327,7 @@ def test_openvino_gives_tensorflows_scores_and_maps_of_phantoms(
     assert np.array_equal(ours.probabilities, kept)
 
 
+@pytest.mark.processes
 def test_openvino_gives_tensorflows_scores_and_maps_of_real_radiographs(
     openvino: Engine, reference: Engine, demo: Classifier, real_data: Path
 ) -> None:
@@ -335,6 +341,7 @@ def test_openvino_gives_tensorflows_scores_and_maps_of_real_radiographs(
         assert np.abs(ours.maps - theirs.maps).max() <= 1e-3
 
 
+@pytest.mark.processes
 def test_openvino_leaves_its_thread_to_every_core(openvino: Engine, demo: Classifier) -> None:
     openvino.infer(of_phantoms(demo.card, 1))
     # Pinned, each child's thread would sit on the first core, and the children share it.
@@ -342,13 +349,13 @@ def test_openvino_leaves_its_thread_to_every_core(openvino: Engine, demo: Classi
     assert allowed == {True}
 
 
+@pytest.mark.processes
 def test_openvinos_golden_scores_are_checked_too(openvino: Engine, demo: Classifier) -> None:
     golden = list(demo.card.golden or ())
     golden[3] += 1e-3 if golden[3] < 0.5 else -1e-3
     assert f"the test pattern {FINDINGS[3]} is" in golden_refusal(openvino, changed(demo, golden=golden).card)
 
 
-@pytest.mark.tensorflow
 def test_bfloat16_is_refused_where_the_processor_lacks_it(
     demo: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +370,28 @@ def test_an_engine_that_is_not_installed_is_named(demo: Classifier, monkeypatch:
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(ConfigError, match="-m pip install 'openvino>="):
         make_engine("openvino", demo)
+
+
+@pytest.mark.processes
+def test_a_network_without_maps_is_kept_apart(demo: Classifier, tmp_path: Path) -> None:
+    engine = make_engine("openvino", demo, maps=False, graphs=tmp_path)
+    assert engine.infer(of_phantoms(demo.card, 2)).maps.size == 0
+    assert [path.name for path in tmp_path.glob("demo/*.graph")] == ["scores.graph"]
+
+
+def test_other_weights_are_refused_before_anything_is_exported(
+    demo: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.inference.graphs._export", None)
+    with pytest.raises(ConfigError, match=r"SHA-256 of weights.npz"):
+        make_engine("openvino", changed(demo, sha256="0" * 64))
+
+
+@pytest.mark.processes
+def test_a_model_that_the_export_refuses_is_refused_in_its_words(saved: Classifier) -> None:
+    other = changed(saved, architecture="densenet169")
+    with pytest.raises(ConfigError, match=r"^model untrained: "):
+        make_engine("openvino", other)
 
 
 # --- cards of other shapes ---------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ def test_a_model_that_answers_and_one_that_is_not_there(tmp_path: Path) -> None:
     assert "NIGHTREAD_MODEL" in gone.advice
 
 
-@pytest.mark.usefixtures("tensorflow")
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("change", "words"),
     [({"golden": [0.25] * 14}, "its card says 0.25"), ({"sha256": "0" * 64}, "SHA-256")],

@@ -1,0 +1,94 @@
+"""A worker's child with OpenVINO, started by `nightread score`: small, and without TensorFlow."""
+
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from support import Nightread, eventually
+
+from config.cards.model import SHIPPED, read_model, require_classifier
+from jobs.phantoms.archive import plan_archive, write_archive
+from workers.inference.engine import make_engine
+
+pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
+
+CHILD_MIB = 450
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_archive(folder, plan_archive(28, seed=5))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a home that has scored with the demo's model."""
+    folder = tmp_path_factory.mktemp("home") / "graphs"
+    engine = make_engine("openvino", require_classifier(read_model(SHIPPED / "demo")), graphs=folder)
+    assert engine.name == "openvino"
+    return folder
+
+
+def score(nightread: Nightread, phantoms: Path) -> psutil.Process:
+    nightread.environment |= {"NIGHTREAD_ENGINE": "openvino", "NIGHTREAD_CHILDREN": "1"}
+    run = nightread.start("score", phantoms / "manifest.csv", "--images", phantoms / "images")
+    return psutil.Process(run.pid)
+
+
+def processes(run: psutil.Process, words: str) -> Iterator[psutil.Process]:
+    """The processes below a run whose command has these words."""
+    with suppress(psutil.NoSuchProcess):
+        for process in run.children(recursive=True):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                if words in " ".join(process.cmdline()):
+                    yield process
+
+
+def loads_tensorflow(process: psutil.Process) -> bool:
+    return any("libtensorflow" in mapping.path for mapping in process.memory_maps())
+
+
+def test_a_warm_child_loads_no_tensorflow_and_stays_small(
+    nightread: Nightread, phantoms: Path, graphs: Path
+) -> None:
+    shutil.copytree(graphs, nightread.home / "graphs")
+    kept = (nightread.home / "graphs" / "demo" / "maps.graph").stat()
+    run = score(nightread, phantoms)
+    largest = 0
+    seen = set()
+    while run.is_running() and run.status() != psutil.STATUS_ZOMBIE:
+        assert not list(processes(run, "workers.inference.export"))
+        for child in processes(run, "billiard-fork"):
+            with suppress(psutil.NoSuchProcess):
+                largest = max(largest, child.memory_info().rss)
+                assert not loads_tensorflow(child)
+                seen.add(child.pid)
+    assert nightread.ends(nightread.started[0]) == 0, nightread.logs()
+    assert len(seen) == 1
+    assert largest <= CHILD_MIB << 20
+    assert nightread.sql("SELECT scored, engines FROM progress") == [{"scored": 28, "engines": "openvino"}]
+    assert (nightread.home / "graphs" / "demo" / "maps.graph").stat() == kept
+
+
+def test_a_killed_export_and_a_killed_child_cost_time_only(nightread: Nightread, phantoms: Path) -> None:
+    run = score(nightread, phantoms)
+    first = eventually(lambda: next(processes(run, "workers.inference.export"), None), 120)
+    first.send_signal(signal.SIGKILL)  # its child cannot start, and its worker starts again
+    second = eventually(
+        lambda: next((p for p in processes(run, "workers.inference.export") if p != first), None), 120
+    )
+    child = eventually(lambda: next(processes(run, "billiard-fork"), None), 10)
+    child.send_signal(signal.SIGKILL)  # a new one waits for nobody
+    assert nightread.ends(nightread.started[0], 500) == 0, nightread.logs()
+    assert nightread.sql("SELECT scored, engines FROM progress") == [{"scored": 28, "engines": "openvino"}]
+    assert sorted(path.name for path in (nightread.home / "graphs" / "demo").iterdir()) == [
+        "lock",
+        "maps.graph",
+    ]
+    assert not second.is_running()
