@@ -50,8 +50,8 @@ def processes(run: psutil.Process, words: str) -> Iterator[psutil.Process]:
                     yield process
 
 
-def loads_tensorflow(process: psutil.Process) -> bool:
-    return any("libtensorflow" in mapping.path for mapping in process.memory_maps())
+def loads(process: psutil.Process, library: str) -> bool:
+    return any(library in mapping.path for mapping in process.memory_maps())
 
 
 def test_a_warm_child_loads_no_tensorflow_and_stays_small(
@@ -66,8 +66,10 @@ def test_a_warm_child_loads_no_tensorflow_and_stays_small(
         assert not list(processes(run, "workers.inference.export"))
         for child in processes(run, "billiard-fork"):
             with suppress(psutil.NoSuchProcess):
-                largest = max(largest, child.memory_info().rss)
-                assert not loads_tensorflow(child)
+                resident = child.memory_info().rss
+                assert not loads(child, "libtensorflow")
+                # Whoever evaluates loads the statistics; looked at last, as they may have come meanwhile.
+                largest = largest if loads(child, "/pandas/") else max(largest, resident)
                 seen.add(child.pid)
     assert nightread.ends(nightread.started[0]) == 0, nightread.logs()
     assert len(seen) == 1

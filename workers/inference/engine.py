@@ -25,6 +25,8 @@ GOLDEN_TOLERANCE_HALF: Final = 2e-2
 """The tolerance in float16 on a GPU, or in bfloat16."""
 
 CPU_BATCH: Final = 8
+OPENVINO_BATCH: Final = 4
+"""As fast per picture as 8, with half of the memory that its activations take."""
 GPU_BATCH: Final = 32
 
 
@@ -89,7 +91,7 @@ class OpenVINOEngine:
         """
         ov = import_openvino()
         self.name = "openvino-bf16" if half else "openvino"
-        self.batch = CPU_BATCH
+        self.batch = OPENVINO_BATCH
         core = ov.Core()
         settings = openvino_settings(core, threads, half=half)
 
@@ -182,8 +184,8 @@ def openvino_settings(core: Any, threads: int, *, half: bool) -> dict[Any, Any]:
 def _export_of(model: Classifier, *, maps: bool) -> Export:
     """Say how a classifier's graph is made; the process that makes it may find another card in the folder."""
     card = model.card.model_dump(mode="json")
-    arguments = {"folder": str(model.folder.absolute()), "card": card, "batch": CPU_BATCH, "maps": maps}
-    facts: dict[str, str | int] = {"card": model.card.fingerprint, "batch": CPU_BATCH, "maps": maps}
+    arguments = {"folder": str(model.folder.absolute()), "card": card, "batch": OPENVINO_BATCH, "maps": maps}
+    facts: dict[str, str | int] = {"card": model.card.fingerprint, "batch": OPENVINO_BATCH, "maps": maps}
     return Export(f"{__name__}:export_classifier", arguments, facts)
 
 
