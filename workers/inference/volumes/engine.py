@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from config.cards.model import Segmenter
 from config.cards.segmentation import SegmentationCard
+from config.engines import EngineKind
 from config.errors import ConfigError
-from config.extras import install_command
 from workers.inference.engine import (
     GOLDEN_TOLERANCE,
     GOLDEN_TOLERANCE_HALF,
-    EngineKind,
     load_tensorflow,
     openvino_settings,
 )
 from workers.inference.networks.network import KerasModel, Tensor, TensorFunction, network_of
+from workers.inference.openvino_import import import_openvino
 from workers.inference.volumes.golden import golden_patch
 from workers.inference.volumes.window import VolumeEngine
 from workers.inference.weights import load_weights
@@ -64,13 +64,7 @@ class OpenVINOVolumeEngine:
         Raises ConfigError where OpenVINO is not installed, the processor lacks bfloat16, or the model is not
         the card's.
         """
-        try:
-            import openvino as ov  # noqa: PLC0415  # an extra
-        except ImportError as error:
-            raise ConfigError(
-                f"OpenVINO is not installed ({error}); run: {install_command('openvino')}; or unset "
-                "NIGHTREAD_ENGINE"
-            ) from error
+        ov = import_openvino()
         load_tensorflow(threads)
         self.name = "openvino-bf16" if half else "openvino"
         self.batch = 1
