@@ -24,7 +24,7 @@ from db.scores import ScoredFinding
 from workers.evaluation.drift import LEVEL, drift
 from workers.inference.engine import make_engine
 from workers.inference.formats.picture import Picture
-from workers.inference.gate import Gate
+from workers.inference.gate import Gate, look_at
 from workers.inference.pixels import prepare_views
 
 NIGHTS = 200
@@ -91,7 +91,7 @@ def judged(greys: Sequence[NDArray[np.uint8]]) -> tuple[NDArray[np.floating] | N
         inferred = engine.infer(np.stack([prepare_views(one, model.card.pixels)[0] for one in pictures]))
         probabilities += [*inferred.probabilities]
         for picture, features in zip(pictures, inferred.features, strict=True):
-            seen = gate.judge(picture, features)
+            seen = gate.judge(look_at(picture), features)
             measured.append([seen.feature_distance, seen.picture_distance, seen.brightness, seen.contrast])
             flagged.append(seen.flag is not None)
     return np.stack(probabilities), np.array(measured), np.array(flagged)

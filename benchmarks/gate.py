@@ -123,11 +123,12 @@ def look(
 
 def judge(gate: Gate, picture: Picture, features: NDArray[np.floating]) -> Judged:
     """Ask a gate, and measure how far from its limits it is: a ratio, or for a turned copy a difference."""
-    measured, limits = gate.known.measure(look_at(picture), features), gate.limits
+    sight = look_at(picture)
+    measured, limits = gate.known.measure(sight, features), gate.limits
     nearer = max(measured.nearer[flag] - limit for flag, limit in limits.nearer.items())
     together = hypot(*measured.of(limits)) / gate.together
     far = max(*measured.of(limits), together, 1 + nearer / limits.picture)
-    return Judged(gate.judge(picture, features).flag, far)
+    return Judged(gate.judge(sight, features).flag, far)
 
 
 def print_tables(found: dict[str, list[Judged]], nih: NDArray[np.bool_], strange: list[Judged]) -> None:
@@ -178,7 +179,7 @@ def print_cost(engine: Engine, gate: Gate, real: Kind, model: Classifier) -> Non
         engine.infer(inputs)
         between = time.process_time()
         for picture, own in zip(pictures, real.features[start : start + engine.batch], strict=True):
-            gate.judge(picture, own)
+            gate.judge(look_at(picture), own)
         spent["network"] += between - before
         spent["gate"] += time.process_time() - between
     network, gates = (1000 * seconds / TIMED for seconds in spent.values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import AfterValidator, ByteSize, Field, PositiveFloat, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.engines import EngineChoice
@@ -82,6 +82,19 @@ class Settings(BaseSettings):
         Path | None,
         Field(description="Folder of model folders. Default: home/models, beside the shipped ones"),
     ] = None
+    cache_dir: Annotated[
+        Path | None,
+        Field(
+            description="Folder where prepared pixels are kept for the next model or run. Default: nowhere"
+        ),
+    ] = None
+    cache_bytes: Annotated[
+        ByteSize,
+        Field(
+            gt=0,
+            description="Size of that folder, such as 100GB; what was not used for longest goes first.",
+        ),
+    ] = ByteSize(20 * 10**9)
     lease_seconds: Annotated[
         PositiveFloat,
         Field(description="Seconds after which a worker that did not renew its lease has lost its batch."),

@@ -57,6 +57,9 @@ SOURCE = """
             if name not in self._shelf:
                 raise ImageUnusableError(Reason.MISSING, "it is not on the shelf")
             return Content(self._shelf[name], name)
+
+        def tag(self, name):
+            return name
 """
 
 FORMAT = """

@@ -1,5 +1,6 @@
 """What the tests of training share: splits, plans and pictures drawn for them, and the course's loss."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,24 @@ from PIL import Image
 
 from config.cards.classification import Preprocessing
 from config.findings import FINDINGS
+from config.settings import Settings
 from jobs.sources.folder import FolderSource
-from workers.archive import picture_reader
+from workers.archive import picture_reader, prepared_reader
 from workers.inference.formats.picture import Picture
-from workers.training.plan import Plan, ReadPicture
+from workers.training.plan import Plan, ReadPrepared
 from workers.training.splits import Overlap, Split
 
 LIMIT = 64_000_000
 
 
-def reader(folder: Path) -> ReadPicture:
+def pictures_of(folder: Path) -> Callable[[str], Picture]:
     """The function from a name in a folder to its picture."""
     return picture_reader(FolderSource(folder), LIMIT, "window")
+
+
+def reader(folder: Path, shape: Preprocessing | None = None) -> ReadPrepared:
+    """The function from a name in a folder to its picture, prepared."""
+    return prepared_reader(FolderSource(folder), shape or pixels(), Settings())
 
 
 def pixels(size: int = 32, channels: int = 1, **fields: Any) -> Preprocessing:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from config.cache import cache_of
 from config.cards.classification import ClassificationCard, Preprocessing
 from config.cards.model import make_card
 from config.errors import ConfigError
@@ -22,10 +23,12 @@ from jobs.tables.manifest import Manifest
 from jobs.tables.scores import read_scores
 from workers.inference.formats.decode import read_picture
 from workers.inference.formats.picture import Picture, as_bytes
+from workers.inference.prepared import Prepared
 from workers.inference.region import visible_region
 from workers.inference.statistics import Statistics, sampled_statistics
 from workers.models.home import HomeScores
 from workers.outputs.overlays import render
+from workers.prepared.pictures import Preparation, PreparedPictures
 
 
 def picture_reader(
@@ -36,6 +39,21 @@ def picture_reader(
     `recipe`: what makes greys of DICOM films. `bits`: used in 16-bit pictures, None where nobody knows.
     """
     return partial(read_picture, source, max_pixels=max_pixels, bits=bits, recipe=recipe)
+
+
+def prepared_reader(
+    source: ImageSource,
+    pixels: Preprocessing,
+    settings: Settings,
+    bits: int | None = None,
+) -> Callable[[str], Prepared]:
+    """Return the function from an image's name to its picture as a card's `pixels` have it.
+
+    What the settings' cache has is neither read nor decoded. The function raises ImageUnusableError.
+    """
+    wanted = Preparation((pixels,), settings.max_image_pixels, bits)
+    pictures = PreparedPictures(source, wanted, cache_of(settings))
+    return lambda name: pictures.get(name)[0]
 
 
 class RunPictures:

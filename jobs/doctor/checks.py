@@ -10,6 +10,7 @@ from jobs.doctor.verdict import Check, Night, State, Verdict
 CHEAP: Final[Mapping[str, str]] = {
     "home": "jobs.doctor.home:ask",
     "disk space": "jobs.doctor.disk:ask",
+    "cache": "jobs.doctor.cache:ask",
     "descriptors": "jobs.doctor.limits:descriptors",
     "memory": "jobs.doctor.limits:memory",
 }

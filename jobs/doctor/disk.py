@@ -42,9 +42,9 @@ def ask(night: Night) -> Iterator[Verdict]:
 
 def _verdict(place: Path, need: int, images: int | None) -> Verdict:
     free = shutil.disk_usage(place).free
-    seen = f"{_size(free)} free at {place}"
+    seen = f"{in_words(free)} free at {place}"
     if images is not None:
-        seen += f"; {images:,} images need about {_size(need)}"
+        seen += f"; {images:,} images need about {in_words(need)}"
     if free < max(need, _LEAST):
         state = State.FAULT
     elif free < max(need * _ROOM, _PLENTY):
@@ -59,5 +59,6 @@ def _verdict(place: Path, need: int, images: int | None) -> Verdict:
     )
 
 
-def _size(count: int) -> str:
+def in_words(count: int) -> str:
+    """Return bytes as a person reads them."""
     return f"{count / _GB:,.1f} GB" if count >= _GB else f"{1000 * count / _GB:,.0f} MB"

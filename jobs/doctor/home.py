@@ -15,17 +15,25 @@ def sqlite_file(settings: Settings) -> Path | None:
     return Path(file) if file else None
 
 
+def unwritable(folder: Path) -> str | None:
+    """Say why no file can be written where a folder is, or will be made; None where one can."""
+    try:
+        with tempfile.TemporaryFile(dir=existing(folder)) as file:
+            file.write(b"\0")
+    except OSError as error:
+        return f"cannot be written: {error.strerror or error}"
+    return None
+
+
 def ask(night: Night) -> Iterator[Verdict]:
     """Write an unnamed file where the home is, or will be made, and look at the kind of its disk."""
     home = night.settings.home.absolute()
-    try:
-        with tempfile.TemporaryFile(dir=existing(home)) as file:
-            file.write(b"\0")
-    except OSError as error:
+    refused = unwritable(home)
+    if refused:
         yield Verdict(
             "home",
             State.FAULT,
-            f"{home} cannot be written: {error.strerror or error}",
+            f"{home} {refused}",
             "let this user write there, or set NIGHTREAD_HOME to another folder",
         )
     else:

@@ -56,7 +56,15 @@ class FolderSource:
             if size > max_bytes:
                 raise ImageUnusableError(Reason.TOO_LARGE, f"the file has {size:,} bytes")
             # Not more, should it grow.
-            return Content(file.read(size), f"{size}-{status.st_mtime_ns}")
+            return Content(file.read(size), _tag(status))
+
+    def tag(self, name: str) -> str | None:
+        """Return the tag of a file that can be opened, None of any other."""
+        try:
+            with self.opened(name) as file:
+                return _tag(os.fstat(file.fileno()))
+        except ImageUnusableError:
+            return None
 
     @contextmanager
     def opened(self, name: str) -> Iterator[BinaryIO]:
@@ -117,6 +125,10 @@ def _refuse_away(root: Path, error: OSError) -> None:
     """Raise SourceAwayError for what is not one file's own."""
     if error.errno in _AWAY:
         raise SourceAwayError(f"{root}: the folder of images cannot be read now: {error.strerror}") from None
+
+
+def _tag(status: os.stat_result) -> str:
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _outside() -> ImageUnusableError:

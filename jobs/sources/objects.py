@@ -21,6 +21,8 @@ from jobs.sources.lookup import UP, Lookup, found_below, near, sampled, use_root
 from jobs.sources.stores import NOTHING, is_odd_key, open_store, outline, redirected_to
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
+
     from jobs.sources.stores import Store
 
 _ROOT: Final = re.compile(r"(s3|gs|az)://([A-Za-z0-9][A-Za-z0-9._-]*)(?:/(.+))?")
@@ -125,8 +127,17 @@ class ObjectSource:
             raise ImageUnusableError(Reason.TOO_LARGE, f"the object has {size:,} bytes")
         if len(data) != size:
             raise SourceAwayError(f"{self.root}: the connection to it breaks")
-        tag = answer.meta["e_tag"] or answer.meta["version"] or f"{size}-{answer.meta['last_modified']}"
-        return Content(data, tag.replace('"', ""))
+        return Content(data, _tag(answer.meta))
+
+    def tag(self, name: str) -> str | None:
+        """Ask for an object's tag; None where the store does not tell it: reading says why."""
+        import obstore  # noqa: PLC0415
+
+        self._refuse_redirect()
+        try:
+            return _tag(obstore.head(self._store(), self._key(name)))
+        except Exception:  # noqa: BLE001
+            return None
 
     def listed(self) -> Iterator[StoredObject]:
         """Yield the objects below the root; SourceError for one that the library cannot name."""
@@ -285,6 +296,11 @@ class ObjectSource:
         except Exception as error:  # noqa: BLE001
             return is_odd_key(error)
         return True
+
+
+def _tag(meta: "ObjectMeta") -> str:
+    tag = meta["e_tag"] or meta["version"] or f"{meta['size']}-{meta['last_modified']}"
+    return tag.replace('"', "")
 
 
 def _is_key(text: str) -> bool:

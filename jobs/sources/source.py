@@ -42,6 +42,13 @@ class ImageSource(Protocol):
         would fare so now.
         """
 
+    def tag(self, name: str) -> str | None:
+        """Return the tag that `read` would give, without reading the image.
+
+        None where only reading tells, and of an image that cannot be read. May raise SourceAwayError, or
+        SourceError, where `read` would.
+        """
+
 
 SOURCES: Final[dict[str, str]] = {
     "file": "jobs.sources.folder:FolderSource",

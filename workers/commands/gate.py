@@ -19,7 +19,7 @@ from jobs.sources.source import open_source
 from jobs.tables.manifest import Manifest
 from workers.archive import picture_reader
 from workers.inference.formats.picture import Picture
-from workers.inference.plausible import require_plausible
+from workers.inference.plausible import extent_of, require_plausible
 
 ENOUGH: Final = 5_000
 """Images; the limits of more would be the same."""
@@ -71,7 +71,7 @@ def fit_gate(
         for image in track(names, "looking at images", console=err, disable=not err.is_terminal):
             try:
                 picture = read(image)
-                require_plausible(picture, model.card.pixels)
+                require_plausible(extent_of(picture), model.card.pixels)
             except ImageUnusableError as error:
                 unusable.append(f"{image}: {error.reason}")
             else:

@@ -30,7 +30,7 @@ from jobs.sources.source import ImageSource, open_source
 from jobs.tables.manifest import Manifest
 from jobs.tables.reading import ReadOptions
 from jobs.tables.spellings import key_of
-from workers.archive import picture_reader
+from workers.archive import picture_reader, prepared_reader
 from workers.commands.duplicates import find_duplicates
 from workers.commands.train_volumes import VolumeOptions, VolumeOrder, refuse_foreign, train_on_volumes
 from workers.duplicates import Archive
@@ -268,11 +268,9 @@ def train_(
     bits = bits or _measured(sources[0], learned, settings.max_image_pixels)
     begin = require_classifier(find_model(start, settings.models)) if start else None
     recipe = greyscale or (begin.card.pixels.greyscale if begin else "window")
-    picture, valid_picture = (
-        picture_reader(source, settings.max_image_pixels, recipe, bits) for source in sources
-    )
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1, recipe)
+        picture = picture_reader(sources[0], settings.max_image_pixels, recipe, bits)
         mean, std = sampled_statistics(learned.names, picture, pixels)
         pixels = Preprocessing.model_validate(pixels.model_dump() | {"mean": mean, "std": std})
     else:
@@ -281,6 +279,7 @@ def train_(
         pixels = begin.card.pixels.model_copy(update=changes)
         if channels not in {None, pixels.channels}:
             fail(f"--channels: model {start} takes {pixels.channels}, and its weights with it", EXIT_USAGE)
+    prepared, valid_prepared = (prepared_reader(source, pixels, settings, bits) for source in sources)
     plan = Plan(
         name=name,
         train=learned,
@@ -288,8 +287,8 @@ def train_(
         shared=shared,
         images=sources[0].root,
         valid_images=sources[1].root,
-        read=picture,
-        read_valid=valid_picture,
+        read=prepared,
+        read_valid=valid_prepared,
         pixels=pixels,
         final_relu=begin.card.final_relu if begin else True,
         start=begin,

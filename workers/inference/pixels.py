@@ -9,7 +9,7 @@ from PIL import Image
 
 from config.cards.classification import Preprocessing
 from workers.inference.formats.picture import Picture, Values, is_grey
-from workers.inference.region import five_crops, middle, resized_shape, visible_region
+from workers.inference.region import CROPS, five_crops, middle, resized_shape, visible_region
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -35,7 +35,7 @@ def prepare(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
 
     Of a card with ten crops it is the middle.
     """
-    return _prepared(_as_channels(picture, pixels), pixels, None)
+    return _scaled(_resize(_as_channels(picture, pixels), pixels, None), pixels)
 
 
 def prepare_views(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32]:
@@ -43,15 +43,31 @@ def prepare_views(picture: Picture, pixels: Preprocessing) -> NDArray[np.float32
 
     It is the only one, or ten: the middle and the four corners, then those of the picture's mirror image.
     """
-    if not pixels.ten_crops:
-        return prepare(picture, pixels)[None]
+    return scaled_views(resized_views(picture, pixels), pixels)
+
+
+def resized_views(picture: Picture, pixels: Preprocessing) -> Values:
+    """Return the views as they are resized: (views, size, size), of a colour picture (views, size, size, 3).
+
+    Those of the mirror image are not mirrored yet. Values are 0-255, and uint8 where the picture's are and
+    the method rounds.
+    """
     values = _as_channels(picture, pixels)
+    if not pixels.ten_crops:
+        return _resize(values, pixels, None)[None]
     across, down = resized_shape(pixels, picture.width, picture.height)
     places = five_crops(pixels.size, across, down)
-    seen = [_prepared(values, pixels, place) for place in places]
     # Not the mirror image of each: where the middle is not whole pixels from the sides, it is another one.
-    seen += [_prepared(values, pixels, (across - pixels.size - left, top))[:, ::-1] for left, top in places]
-    return np.stack(seen)
+    places += [(across - pixels.size - left, top) for left, top in places]
+    return np.stack([_resize(values, pixels, place) for place in places])
+
+
+def scaled_views(views: Values, pixels: Preprocessing) -> NDArray[np.float32]:
+    """Make the network's input of what `resized_views` gives: (views, size, size, channels)."""
+    scaled = [_scaled(view, pixels) for view in views]
+    if not pixels.ten_crops:
+        return scaled[0][None]
+    return np.stack([*scaled[:CROPS], *(view[:, ::-1] for view in scaled[CROPS:])])
 
 
 def _as_channels(picture: Picture, pixels: Preprocessing) -> Values:
@@ -66,17 +82,15 @@ def _as_channels(picture: Picture, pixels: Preprocessing) -> Values:
     return values
 
 
-def _prepared(values: Values, pixels: Preprocessing, place: tuple[int, int] | None) -> NDArray[np.float32]:
-    """Resize values and scale the part at a `place`, (left, top), or in the middle."""
-    resized = _resize(values, pixels, place)
+def _scaled(resized: Values, pixels: Preprocessing) -> NDArray[np.float32]:
     scale = np.float32(pixels.factor) / np.asarray(pixels.std, dtype=np.float32)
     shift = np.asarray(pixels.mean, dtype=np.float32) / np.asarray(pixels.std, dtype=np.float32)
-    prepared = np.empty((pixels.size, pixels.size, pixels.channels), dtype=np.float32)
+    scaled = np.empty((pixels.size, pixels.size, pixels.channels), dtype=np.float32)
     for channel in range(pixels.channels):
         # Plane by plane: NumPy's loop over an innermost axis of three takes three times as long.
         plane = resized if is_grey(resized) else resized[..., channel]
-        np.subtract(plane * scale[channel], shift[channel], out=prepared[..., channel])
-    return _standardised(prepared) if pixels.standardize else prepared
+        np.subtract(plane * scale[channel], shift[channel], out=scaled[..., channel])
+    return _standardised(scaled) if pixels.standardize else scaled
 
 
 def _standardised(prepared: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -101,22 +115,21 @@ class _Axis:
         return slice(self.start, self.start + self.count)
 
 
-def _resize(values: Values, pixels: Preprocessing, place: tuple[int, int] | None) -> NDArray[np.float32]:
+def _resize(values: Values, pixels: Preprocessing, place: tuple[int, int] | None) -> Values:
+    """Resize values, and keep the part at a `place`, (left, top), or in the middle."""
     height, width = values.shape[:2]
     across, down = resized_shape(pixels, width, height)
     left, top = place or middle(pixels.size, across, down)
     rows, columns = _Axis(height, down, top, pixels.size), _Axis(width, across, left, pixels.size)
     if (height, width) == (down, across):
-        values = values[rows.kept, columns.kept]
-    elif pixels.resize in _PILLOW:
+        return values[rows.kept, columns.kept]
+    if pixels.resize in _PILLOW:
         # Grey is resized once, not three times; float32 goes through Pillow's mode F.
-        values = _resize_as_pillow(values, rows, columns, _PILLOW[pixels.resize])
-    elif is_grey(values):
-        values = _resize_plane(values, rows, columns, pixels.resize)
-    else:
-        planes = np.moveaxis(values, -1, 0)
-        values = np.dstack([_resize_plane(plane, rows, columns, pixels.resize) for plane in planes])
-    return values.astype(np.float32, copy=False)
+        return _resize_as_pillow(values, rows, columns, _PILLOW[pixels.resize])
+    if is_grey(values):
+        return _resize_plane(values, rows, columns, pixels.resize)
+    planes = np.moveaxis(values, -1, 0)
+    return np.dstack([_resize_plane(plane, rows, columns, pixels.resize) for plane in planes])
 
 
 def _resize_as_pillow(values: Values, rows: _Axis, columns: _Axis, method: Image.Resampling) -> Values:

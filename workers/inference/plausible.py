@@ -1,6 +1,6 @@
 """Pictures that decode and are no radiographs all the same: a network would score them like any other."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -12,21 +12,35 @@ _SAMPLE: Final = 256
 """Rows and columns that the contrast is measured on, evenly spread."""
 
 
-def require_plausible(picture: Picture, pixels: Preprocessing) -> None:
-    """Raise ImageUnusableError for a picture that is smaller or flatter than the card allows.
+class Extent(NamedTuple):
+    """How large a picture is, in pixels, and from which grey to which it goes, of 0 to 255.
 
-    The contrast is the span from the 1st to the 99th percentile, so that a letter burnt into a black picture
-    does not count.
+    The greys are the 1st and the 99th percentile, so that a letter burnt into a black picture does not count.
     """
-    if min(picture.width, picture.height) < pixels.least_side:
-        message = f"{picture.width} x {picture.height} pixels; a side needs {pixels.least_side} or more"
-        raise ImageUnusableError(Reason.TOO_SMALL, message)
+
+    width: int
+    height: int
+    darkest: float
+    brightest: float
+
+
+def extent_of(picture: Picture) -> Extent:
+    """Measure a picture; its greys on a sample of its pixels."""
     down, across = max(1, picture.height // _SAMPLE), max(1, picture.width // _SAMPLE)
     sample = picture.values[::down, ::across].astype(np.float32)
     grey = sample if is_grey(sample) else sample.mean(axis=-1)
-    darkest, brightest = np.percentile(grey, (1, 99))
-    if brightest - darkest < pixels.least_contrast:
+    darkest, brightest = np.percentile(grey, (1, 99)).tolist()
+    return Extent(picture.width, picture.height, darkest, brightest)
+
+
+def require_plausible(extent: Extent, pixels: Preprocessing) -> None:
+    """Raise ImageUnusableError for a picture that is smaller or flatter than the card allows."""
+    if min(extent.width, extent.height) < pixels.least_side:
+        message = f"{extent.width} x {extent.height} pixels; a side needs {pixels.least_side} or more"
+        raise ImageUnusableError(Reason.TOO_SMALL, message)
+    if extent.brightest - extent.darkest < pixels.least_contrast:
         message = (
-            f"nearly all of it is of one grey: {darkest:.0f} to {brightest:.0f} of 0 (black) to 255 (white)"
+            f"nearly all of it is of one grey: {extent.darkest:.0f} to {extent.brightest:.0f} of 0 (black) "
+            "to 255 (white)"
         )
         raise ImageUnusableError(Reason.NO_CONTRAST, message)

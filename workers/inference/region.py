@@ -1,8 +1,12 @@
 """The part of a picture that a network sees, and that its maps cover."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from config.cards.classification import Preprocessing
+
+CROPS: Final = 5
+"""The middle and the four corners."""
 
 
 @dataclass(frozen=True, slots=True)

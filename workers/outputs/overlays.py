@@ -9,14 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.files import run_folder, write_whole
-from workers.inference.formats.picture import Picture, as_bytes, is_grey
+from workers.inference.backdrop import Backdrop, backdrop_of
+from workers.inference.formats.picture import Picture, is_grey
 from workers.inference.region import Region
 from workers.outputs.drawing import Drawing
 
 log = logging.getLogger(__name__)
-
-STORED_SIDE: Final = 512
-"""The longer side, pixels, of the overlays that a run writes; `nightread heatmap` gives the full size."""
 
 _JPEG_QUALITY: Final = 85
 _STRONGEST_COLOUR: Final = 0.5
@@ -40,15 +38,18 @@ def render(
     """Lay one map (h, w), values 0-1, over a picture in OpenCV's `inferno`: (height, width, 3) uint8, BGR.
 
     `region` is the part of the picture that the map covers; without it the whole.
+    """
+    whole = Region(0, 0, picture.width, picture.height)
+    return lay(map_, backdrop_of(picture, longest_side), region or whole)
+
+
+def lay(map_: NDArray[np.float32], backdrop: Backdrop, region: Region) -> NDArray[np.uint8]:
+    """Lay one map over the backdrop of its picture, as `render` does.
 
     The colour's opacity grows with the map, so that what the network did not look at stays as it is.
     """
-    base = as_bytes(picture.values)
-    scale = 1.0 if longest_side is None else min(1.0, longest_side / max(picture.width, picture.height))
-    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-    if scale < 1.0:
-        base = np.asarray(cv2.resize(base, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    heat = spread(map_, size, region or Region(0, 0, picture.width, picture.height), scale)
+    base, scale = backdrop
+    heat = spread(map_, (base.shape[1], base.shape[0]), region, scale)
     level = (heat * 255).astype(np.uint8)
     share = cv2.LUT(level, _KEPT)
     if is_grey(base):  # it becomes three colours after the product, which is a third of the work
@@ -102,7 +103,7 @@ class Overlays:
         """Write one overlay; returns its path below the folder, or None if the disk refuses it."""
         path = overlay_path(drawing.run_id, drawing.image_index, drawing.finding)
         try:
-            overlay = render(drawing.picture, drawing.map, STORED_SIDE, drawing.region)
+            overlay = lay(drawing.map, drawing.backdrop, drawing.region)
             write_overlay(self._folder / path, overlay)
         except OSError as error:
             # The scores and the map are kept: `nightread heatmap` can draw it later.

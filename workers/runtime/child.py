@@ -10,6 +10,7 @@ from functools import partial
 from math import inf
 from typing import Final, TypeVar
 
+from config.cache import cache_of
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.logs import about
@@ -177,6 +178,7 @@ class Child:
                 self._settings.overlays,
                 self._settings.max_image_pixels,
                 graphs=self._settings.graphs,
+                cache=cache_of(self._settings),
             )
             self._scorer = make_scorer(model, options)
             log.info("model %s is ready on %s", name, self._scorer.engine)

@@ -4,6 +4,7 @@ Images are read and decoded, and overlays drawn, in threads while the network co
 be read becomes a failure with its reason and does not affect the others.
 """
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,26 +15,28 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from config.cache import Cache
 from config.cards.classification import ClassificationCard
 from config.cards.model import Classifier
-from config.content import Content
 from config.failures import ImageUnusableError, Reason, Stage
 from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, Outcome
 from jobs.sources.source import ImageSource, kept_source
 from workers.inference.engine import Engine, Inference, infer_views, make_engine
-from workers.inference.formats.decode import most_bytes, picture_of
-from workers.inference.formats.picture import Picture
+from workers.inference.formats.decode import most_bytes
 from workers.inference.gate import Gate
 from workers.inference.peak import locate
-from workers.inference.pixels import prepare_views
-from workers.inference.plausible import require_plausible
+from workers.inference.pixels import scaled_views
+from workers.inference.prepared import Prepared
 from workers.inference.region import visible_region
 from workers.outputs.drawing import Drawing
 from workers.outputs.output import OUTPUTS, Output
+from workers.prepared.pictures import Preparation, PreparedPictures, Reading
 from workers.scoring.read_ahead import ReadAhead
 from workers.scoring.scorer import ScorerOptions
+
+log = logging.getLogger(__name__)
 
 _GROUPS_BEHIND: Final = 2
 """The number of calls whose pictures may wait for their overlays: a slow disk must not fill the memory."""
@@ -46,7 +49,8 @@ _MOST_READERS: Final = 64
 class _Decoded:
     image: BatchImage
     tag: str
-    picture: Picture
+    kept: bool
+    prepared: Prepared
     views: NDArray[np.float32]
 
 
@@ -61,6 +65,7 @@ class ClassificationScorer:
         overlays: Output,
         max_pixels: int,
         gate: Gate | None = None,
+        cache: Cache | None = None,
         threads: int = 2,
     ) -> None:
         """Take an engine that is ready; `threads` decode pictures ahead of it and draw overlays behind it."""
@@ -70,6 +75,7 @@ class ClassificationScorer:
         self._overlays = overlays
         self._max_pixels = max_pixels
         self._gate = gate
+        self._cache = cache
         self._refuses = card.gate is not None and card.gate.policy == "refuse"
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
         self._readers = ThreadPoolExecutor(_MOST_READERS, thread_name_prefix="readers")
@@ -85,6 +91,7 @@ class ClassificationScorer:
             overlays=OUTPUTS["overlays"](options.overlays),
             max_pixels=options.max_pixels,
             gate=Gate.load(model),
+            cache=options.cache,
             # A GPU's child has cores to itself, and needs them to read pictures as fast as it scores them.
             threads=max(2, options.threads),
         )
@@ -97,10 +104,12 @@ class ClassificationScorer:
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()
+        kept = 0
         for decoded in self._decode(kept_source(held.root), held):
             if isinstance(decoded, Failed):
                 outcomes.append(decoded)
                 continue
+            kept += decoded.kept
             waiting.append(decoded)
             if len(waiting) == self._engine.batch:
                 behind.append(self._infer(held, waiting))
@@ -111,25 +120,36 @@ class ClassificationScorer:
             behind.append(self._infer(held, waiting))
         for group in behind:
             outcomes += group.result()
+        if self._cache:
+            log.info(
+                "run %d, batch %d/%d: prepared pixels of %d of %d images were kept",
+                *(held.run_id, held.number, held.batches, kept, len(held.images)),
+            )
         return outcomes
 
     def _decode(self, source: ImageSource, held: Claim) -> Iterator[_Decoded | Failed]:
         names = (image.image_index for image in held.images)
-        reads = ReadAhead(self._readers, source, names, most_bytes(self._max_pixels))
+        wanted = Preparation(
+            (self.card.pixels,),
+            self._max_pixels,
+            held.bits,
+            sight=self._gate is not None,
+            backdrop=held.heatmaps != "none",
+        )
+        pictures = PreparedPictures(source, wanted, self._cache)
+        reads = ReadAhead(self._readers, pictures, names, most_bytes(self._max_pixels))
 
-        def decode(image: BatchImage, read: Future[Content]) -> _Decoded | Failed:
+        def decode(image: BatchImage, read: Future[Reading]) -> _Decoded | Failed:
             tag = None
             try:
-                content = read.result()
-                tag = content.tag
+                reading = read.result()
+                tag = reading.tag
                 try:
-                    picture = picture_of(
-                        content.data, self._max_pixels, held.bits, self.card.pixels.greyscale
-                    )
+                    (prepared,) = pictures.prepare(image.image_index, reading)
                 finally:
-                    reads.free(content)
-                require_plausible(picture, self.card.pixels)
-                return _Decoded(image, tag, picture, prepare_views(picture, self.card.pixels))
+                    reads.free(reading)
+                views = scaled_views(prepared.views, self.card.pixels)
+                return _Decoded(image, tag, bool(reading.kept), prepared, views)
             except ImageUnusableError as error:
                 return Failed(image.image_id, Stage.READ, error.reason, error.message, tag)
             except MemoryError:
@@ -166,30 +186,32 @@ class ClassificationScorer:
         maps: NDArray[np.float32],
         features: NDArray[np.float32],
     ) -> Outcome:
-        image_id, picture = decoded.image.image_id, decoded.picture
+        image_id, prepared = decoded.image.image_id, decoded.prepared
+        extent = prepared.extent
         if not (np.isfinite(probabilities).all() and np.isfinite(maps).all()):
             message = "the network gave a score that is no number"
             return Failed(image_id, Stage.SCORE, Reason.NOT_FINITE, message, decoded.tag)
-        quality = self._gate.judge(picture, features) if self._gate else None
+        quality = self._gate.judge(prepared.sight, features) if self._gate and prepared.sight else None
         if quality and quality.flag and self._refuses:
             message = f"{quality.flag}: it is not like the pictures that the model's gate was fitted on"
             return Failed(image_id, Stage.SCORE, Reason.UNLIKE, message, decoded.tag)
         found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
-        if held.heatmaps == "none":
+        backdrop = prepared.backdrop
+        if held.heatmaps == "none" or backdrop is None:
             scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
             return Classification(
                 image_id,
-                picture.width,
-                picture.height,
+                extent.width,
+                extent.height,
                 scores,
-                film=picture.film,
+                film=prepared.film,
                 quality=quality,
                 tag=decoded.tag,
             )
-        region = visible_region(self.card.pixels, picture.width, picture.height)
+        region = visible_region(self.card.pixels, extent.width, extent.height)
         scores = tuple(
             self._located(
-                Drawing(held.run_id, decoded.image.image_index, finding, picture, maps[:, :, index], region),
+                Drawing(held.run_id, decoded.image.image_index, finding, backdrop, maps[:, :, index], region),
                 probability,
                 shown=held.heatmaps == "all" or probability >= threshold,
             )
@@ -197,12 +219,12 @@ class ClassificationScorer:
         )
         return Classification(
             image_id,
-            picture.width,
-            picture.height,
+            extent.width,
+            extent.height,
             scores,
             maps=maps.astype("<f2").tobytes(),
             map_shape=(maps.shape[0], maps.shape[1]),
-            film=picture.film,
+            film=prepared.film,
             quality=quality,
             tag=decoded.tag,
         )

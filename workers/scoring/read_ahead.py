@@ -4,16 +4,36 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition
-from typing import Final
-
-from config.content import Content
-from jobs.sources.source import ImageSource
+from typing import Final, Generic, Protocol, TypeVar
 
 AHEAD_BYTES: Final = 256 * 2**20
 """Bytes that may be read and not yet decoded, in one process."""
 
 
-class ReadAhead:
+class Sized(Protocol):
+    """What a read gives."""
+
+    @property
+    def data(self) -> bytes:
+        """The image's bytes, as far as they were read."""
+
+
+ReadT = TypeVar("ReadT", bound=Sized)
+ReadT_co = TypeVar("ReadT_co", bound=Sized, covariant=True)
+
+
+class Readable(Protocol[ReadT_co]):
+    """Where images are read: a source, or what stands before one."""
+
+    @property
+    def readers(self) -> int:
+        """How many reads at once pay."""
+
+    def read(self, name: str, max_bytes: int) -> ReadT_co:
+        """Read an image of at most `max_bytes`."""
+
+
+class ReadAhead(Generic[ReadT]):
     """The contents of a batch's images in their order, read by threads ahead of who takes them.
 
     As many reads are under way as pay for the source. Whoever has decoded a content gives its bytes back with
@@ -22,7 +42,7 @@ class ReadAhead:
     """
 
     def __init__(
-        self, pool: ThreadPoolExecutor, source: ImageSource, names: Iterable[str], max_bytes: int
+        self, pool: ThreadPoolExecutor, source: Readable[ReadT], names: Iterable[str], max_bytes: int
     ) -> None:
         """`max_bytes`: of one image; a larger one is unusable."""
         self._pool = pool
@@ -34,9 +54,9 @@ class ReadAhead:
         self._largest = 0
         self._changed = Condition()
 
-    def __iter__(self) -> Iterator[Future[Content]]:
+    def __iter__(self) -> Iterator[Future[ReadT]]:
         """Yield each image's read, which may be under way still."""
-        waiting: deque[Future[Content]] = deque()
+        waiting: deque[Future[ReadT]] = deque()
         try:
             while True:
                 while len(waiting) < self._source.readers and self._has_room(wait=not waiting):
@@ -53,7 +73,7 @@ class ReadAhead:
             for read in waiting:
                 read.cancel()
 
-    def free(self, content: Content) -> None:
+    def free(self, content: ReadT) -> None:
         """Give back the bytes of a content that is decoded."""
         with self._changed:
             self._held -= len(content.data)
@@ -69,7 +89,7 @@ class ReadAhead:
         expected = self._held + (self._under_way + 1) * self._largest
         return expected <= AHEAD_BYTES or self._held == self._under_way == 0
 
-    def _read(self, name: str) -> Content:
+    def _read(self, name: str) -> ReadT:
         size = 0
         try:
             content = self._source.read(name, self._max_bytes)

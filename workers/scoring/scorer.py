@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from config.cache import Cache
 from config.cards.model import Card
 from config.engines import EngineKind
 from db.ledger import Claim
@@ -16,7 +17,7 @@ class ScorerOptions:
 
     `engine`: what runs a network. `threads`: of one process's network. `overlays`: the folder that pictures
     are written below. `max_pixels`: a picture of more is refused. `graphs`: the folder in which exported
-    networks are kept, None: they are not.
+    networks are kept, None: they are not. `cache`: where prepared pictures are kept.
     """
 
     engine: EngineKind
@@ -24,6 +25,7 @@ class ScorerOptions:
     overlays: Path
     max_pixels: int
     graphs: Path | None = None
+    cache: Cache | None = None
 
 
 class Scorer(Protocol):

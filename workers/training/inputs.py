@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError
-from workers.inference.formats.picture import Picture
-from workers.inference.pixels import prepare
-from workers.inference.plausible import require_plausible
+from workers.inference.pixels import scaled_views
+from workers.inference.prepared import Prepared
 from workers.training.splits import Split
 
 _CACHED_SHARE: Final = 0.25
@@ -22,9 +21,9 @@ _CACHED_SHARE: Final = 0.25
 class Inputs:
     """Makes a split's dataset and keeps count of the pictures that could not be read."""
 
-    def __init__(self, read: Callable[[str], Picture], pixels: Preprocessing) -> None:
-        """`read` gives the picture that the manifest names, or raises ImageUnusableError."""
-        self._picture = read
+    def __init__(self, read: Callable[[str], Prepared], pixels: Preprocessing) -> None:
+        """`read` gives the picture of a name, as `pixels` has it, or raises ImageUnusableError."""
+        self._prepared = read
         self._pixels = pixels
         self._shape = (pixels.size, pixels.size, pixels.channels)
         self.unusable: dict[str, str] = {}
@@ -61,12 +60,11 @@ class Inputs:
     def _read(self, name: bytes) -> tuple[np.bool_, NDArray[np.float32]]:
         text = name.decode()
         try:
-            picture = self._picture(text)
-            require_plausible(picture, self._pixels)
+            prepared = self._prepared(text)
         except ImageUnusableError as error:
             self.unusable[text] = error.reason
             return np.False_, np.zeros(self._shape, dtype=np.float32)
-        return np.True_, prepare(picture, self._pixels)
+        return np.True_, scaled_views(prepared.views, self._pixels)[0]
 
 
 def _memory() -> int:

@@ -9,13 +9,13 @@ from typing import Protocol
 from config.cards.card import Views
 from config.cards.classification import Preprocessing
 from config.cards.model import Classifier
-from workers.inference.formats.picture import Picture
+from workers.inference.prepared import Prepared
 from workers.training.splits import Overlap, Split
 
 Epoch = dict[str, float]
 """An epoch's figures by their names."""
 
-ReadPicture = Callable[[str], Picture]
+ReadPrepared = Callable[[str], Prepared]
 
 
 class Pace(Protocol):
@@ -35,7 +35,7 @@ class Plan:
     """What to train, on what, and how.
 
     `images` and `valid_images` name the sources of the two splits' pictures, which `read` and `read_valid`
-    give by the manifests' names, or raise ImageUnusableError.
+    give as `pixels` has them, by the manifests' names, or raise ImageUnusableError.
     """
 
     name: str
@@ -44,8 +44,8 @@ class Plan:
     shared: Overlap
     images: str
     valid_images: str
-    read: ReadPicture
-    read_valid: ReadPicture
+    read: ReadPrepared
+    read_valid: ReadPrepared
     pixels: Preprocessing
     final_relu: bool = True
     start: Classifier | None = None

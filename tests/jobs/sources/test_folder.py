@@ -76,6 +76,16 @@ def test_file_of_more_bytes_than_allowed_is_not_read(images: Path) -> None:
     assert FolderSource(images).read("good.png", len(CONTENT)).data == CONTENT
 
 
+def test_the_tag_is_known_without_reading_and_is_that_of_reading(images: Path) -> None:
+    source = FolderSource(images)
+    (images / "empty.png").touch()
+    tag = source.tag("good.png")
+    assert tag == source.read("good.png", LIMIT).tag
+    assert [source.tag(name) for name in ("absent.png", "empty.png", "../elsewhere/secret.png")] == [None] * 3
+    os.utime(images / "good.png", ns=(0, 1))
+    assert source.tag("good.png") not in {tag, None}
+
+
 def test_picture_in_a_folder_below_the_root_is_read(images: Path) -> None:
     (images / "a" / "b").mkdir(parents=True)
     (images / "a" / "b" / "deep.png").write_bytes(CONTENT)

@@ -75,7 +75,10 @@ def test_the_tag_changes_with_the_bytes_and_not_without(bucket: Bucket) -> None:
     for content in (CONTENT, CONTENT, CONTENT[::-1]):
         bucket.put("images/a.png", content)
         tags.append(source.read("a.png", LIMIT).tag)
+        assert source.tag("a.png") == tags[-1], "nothing is read for it"
     assert tags[0] == tags[1] != tags[2]
+    assert source.tag("absent.png") is None
+    assert source.tag("../a.png") is None
 
 
 @pytest.mark.processes

@@ -7,7 +7,7 @@ from support import CLASSIFIER_CARD
 from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError
 from workers.inference.formats.picture import Picture, Values
-from workers.inference.plausible import require_plausible
+from workers.inference.plausible import extent_of, require_plausible
 
 PIXELS = Preprocessing.model_validate(CLASSIFIER_CARD["pixels"])
 SLOPE = np.tile(np.linspace(40, 200, 64), (48, 1)).astype(np.uint8)
@@ -17,7 +17,7 @@ LETTER[5:20, 5:20] = 255
 
 def reason_of(values: Values, pixels: Preprocessing = PIXELS) -> str:
     with pytest.raises(ImageUnusableError) as caught:
-        require_plausible(Picture(values), pixels)
+        require_plausible(extent_of(Picture(values)), pixels)
     return caught.value.reason
 
 
@@ -39,12 +39,12 @@ def test_a_picture_under_a_sides_limit_is_too_small() -> None:
 
 @pytest.mark.parametrize("values", [SLOPE, SLOPE[:32, :32], np.dstack([SLOPE] * 3), SLOPE.astype(np.float32)])
 def test_a_small_but_varied_picture_is_let_through(values: Values) -> None:
-    require_plausible(Picture(values), PIXELS)
+    require_plausible(extent_of(Picture(values)), PIXELS)
 
 
 def test_the_card_sets_the_limits() -> None:
     none = PIXELS.model_copy(update={"least_side": 1, "least_contrast": 0.0})
-    require_plausible(Picture(np.array([[7]], dtype=np.uint8)), none)
+    require_plausible(extent_of(Picture(np.array([[7]], dtype=np.uint8))), none)
     high = PIXELS.model_copy(update={"least_side": 49})
     assert reason_of(SLOPE, high) == "too_small"
     assert reason_of(SLOPE, PIXELS.model_copy(update={"least_contrast": 200.0})) == "no_contrast"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from training_support import LIMIT, drawn_pictures, pixels, reader, write_pictures
+from training_support import LIMIT, drawn_pictures, pictures_of, pixels, write_pictures
 
 from config.errors import ConfigError
 from workers.archive import archive_statistics
@@ -66,7 +66,7 @@ def listing(folder: Path, names: list[str]) -> Path:
 def test_unreadable_images_of_the_sample_are_passed_over(images: Path) -> None:
     (images / "text.png").write_text("no picture")
     manifest = listing(images, ["missing.png", "0.png", "text.png", "1.png"])
-    expected = pixel_statistics([reader(images)(name) for name in ("0.png", "1.png")], pixels())
+    expected = pixel_statistics([pictures_of(images)(name) for name in ("0.png", "1.png")], pixels())
     assert archive_statistics(manifest, str(images), pixels(), LIMIT) == expected
     with pytest.raises(ConfigError, match="none of the sampled images could be read"):
         archive_statistics(listing(images, ["missing.png", "text.png"]), str(images), pixels(), LIMIT)
@@ -75,7 +75,7 @@ def test_unreadable_images_of_the_sample_are_passed_over(images: Path) -> None:
 def test_the_sample_is_drawn_with_a_seed(images: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SAMPLE", 3)
     names = [f"{number}.png" for number in range(12)]
-    drawn = [sampled_statistics(names, reader(images), pixels(), seed) for seed in (0, 0, 1)]
+    drawn = [sampled_statistics(names, pictures_of(images), pixels(), seed) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1]
     assert drawn[0] != drawn[2]
 
@@ -83,7 +83,7 @@ def test_the_sample_is_drawn_with_a_seed(images: Path, monkeypatch: pytest.Monke
 def test_real_radiographs_have_pillows_mean_and_std(real_data: Path) -> None:
     paths = sorted((real_data / "nih" / "images").glob("*.png"))[:4]
     shape = pixels(64)
-    pictures = [reader(path.parent)(path.name) for path in paths]
+    pictures = [pictures_of(path.parent)(path.name) for path in paths]
     values = [
         np.asarray(Image.open(path).convert("L").resize((64, 64), Image.Resampling.BILINEAR))
         for path in paths

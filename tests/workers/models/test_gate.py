@@ -34,7 +34,7 @@ def gate_of(values: list[Grey]) -> Gate:
 
 
 def flag_of(gate: Gate, values: Grey) -> Flag | None:
-    return gate.judge(picture(values), features_of(values)).flag
+    return gate.judge(look_at(picture(values)), features_of(values)).flag
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_another_picture_does_not_pass(gate: Gate, random: Random, kind: str) ->
 
 def test_a_picture_as_no_other_is_dark_is_told(gate: Gate, random: Random) -> None:
     dark = (chest(random) * np.float32(0.4)).astype(np.uint8)
-    seen = gate.judge(picture(dark), features_of(chest(random)))
+    seen = gate.judge(look_at(picture(dark)), features_of(chest(random)))
     assert seen.flag is Flag.CONTRAST
     assert seen.picture_distance <= 1
 
@@ -84,21 +84,21 @@ def test_a_picture_that_is_far_by_both_distances_is_told_though_too_far_by_none(
     gate: Gate, random: Random
 ) -> None:
     values = chest(random)
-    seen = gate.judge(picture(values), features_of(values))
+    sight = (look_at(picture(values)), features_of(values))
+    seen = gate.judge(*sight)
     both = hypot(seen.feature_distance, seen.picture_distance)
     assert (seen.flag, both < gate.together < 2**0.5) == (None, True)
     assert max(seen.feature_distance, seen.picture_distance) < 1
     for together, flag in ((1.01 * both, None), (0.99 * both, Flag.UNLIKE)):
-        assert replace(gate, together=together).judge(picture(values), features_of(values)).flag is flag
+        assert replace(gate, together=together).judge(*sight).flag is flag
 
 
 def test_a_gate_is_read_as_it_was_written(gate: Gate, random: Random) -> None:
     values = chest(random)
     read = Gate.from_bytes(gate.to_bytes())
     assert (read.limits, read.together, read.usual) == (gate.limits, gate.together, gate.usual)
-    assert read.judge(picture(values), features_of(values)) == gate.judge(
-        picture(values), features_of(values)
-    )
+    seen = (look_at(picture(values)), features_of(values))
+    assert read.judge(*seen) == gate.judge(*seen)
 
 
 def test_a_colour_picture_is_seen_as_its_greys(random: Random) -> None:

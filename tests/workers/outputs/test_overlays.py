@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from config.cards.model import Classifier
+from workers.inference.backdrop import STORED_SIDE
 from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
 from workers.inference.region import Region, visible_region
@@ -55,7 +56,7 @@ def test_overlay_has_the_pictures_own_size() -> None:
 def test_longest_side_is_kept_and_the_proportions_with_it(
     shape: tuple[int, int], expected: tuple[int, int]
 ) -> None:
-    found = overlays.render(Picture(np.zeros(shape, dtype=np.uint8)), one_place(0, 0), overlays.STORED_SIDE)
+    found = overlays.render(Picture(np.zeros(shape, dtype=np.uint8)), one_place(0, 0), STORED_SIDE)
     assert found.shape == (*expected, 3)
 
 

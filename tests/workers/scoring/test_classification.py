@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from support import CLASSIFIER_CARD, claim_of
 
+from config.cache import Cache
 from config.cards.classification import ClassificationCard, GateCard, GatePolicy
 from config.content import Content
 from config.films import Recipe
@@ -34,7 +35,7 @@ from workers.inference.gate import look_at
 from workers.inference.pixels import prepare_views
 from workers.models.gate import LEAST_PICTURES, fit
 from workers.outputs.overlays import Overlays
-from workers.scoring import classification
+from workers.prepared import pictures
 from workers.scoring.classification import ClassificationScorer
 
 FINDINGS = ("Mass", "Nodule", "Edema")
@@ -212,7 +213,7 @@ def test_picture_that_does_not_fit_into_memory_costs_only_itself(
             raise MemoryError
         return picture_of(content, max_pixels, bits, recipe)
 
-    monkeypatch.setattr(classification, "picture_of", decoded)
+    monkeypatch.setattr(pictures, "picture_of", decoded)
     found = by_image(scorer(tmp_path).score(claim(archive, [name_of(0), name_of(15), name_of(30)])))
     failed = found[101]
     assert isinstance(failed, Failed)
@@ -393,6 +394,69 @@ def test_image_in_a_folder_has_its_overlay_in_a_folder(archive: Path, tmp_path: 
     (archive / "sub" / "folder" / "x.png").write_bytes((archive / name_of(255)).read_bytes())
     scorer(tmp_path).score(claim(archive, ["sub/folder/x.png"], "all"))
     assert "run-000007/Mass/sub/folder/x.png.jpg" in files(tmp_path)
+
+
+# --- prepared pictures that are kept -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with three pictures and a film, and two that fail."""
+    root = tmp_path_factory.mktemp("chests")
+    random = np.random.default_rng(3)
+    for number in range(3):
+        assert cv2.imwrite(str(root / f"{number}.png"), cv2.resize(chest(random), (700, 650)))
+    words = np.arange(60 * 70, dtype=np.uint16).reshape(60, 70)
+    (root / "film.dcm").write_bytes(film(words, BitsStored=13, HighBit=12))
+    (root / "cut.png").write_bytes((root / "0.png").read_bytes()[:-20])
+    return root
+
+
+@pytest.mark.parametrize("heatmaps", ["none", "positive", "all"])
+def test_outcomes_and_overlays_are_the_same_with_a_cache_and_the_second_time_nothing_is_read(
+    chests: Path,
+    tmp_path: Path,
+    heatmaps: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    random = np.random.default_rng(4)
+    known = [look_at(picture(chest(random))) for _ in range(LEAST_PICTURES)]
+    gate = fit(known, random.normal(1, 0.1, (len(known), 4)))
+    held = claim(chests, ["0.png", "cut.png", "1.png", "film.dcm", "absent.png", "2.png"], heatmaps)
+    reading, read = FolderSource.read, []
+
+    def remembered(source: FolderSource, name: str, max_bytes: int) -> Content:
+        read.append(name)
+        return reading(source, name, max_bytes)
+
+    monkeypatch.setattr(FolderSource, "read", remembered)
+    kept = Cache(tmp_path / "cache", 1 << 30)
+    passes = []
+    for folder, cache in (("without", None), ("first", kept), ("second", kept)):
+        read.clear()
+        ours = ClassificationScorer(
+            CARD,
+            FakeEngine(),
+            overlays=Overlays(tmp_path / folder),
+            max_pixels=1_000_000,
+            gate=gate,
+            cache=cache,
+        )
+        with caplog.at_level(logging.INFO):
+            passes.append(by_image(ours.score(held)))
+    assert sorted(read) == ["absent.png", "cut.png"]
+    assert passes[0] == passes[1] == passes[2]
+    assert sum(isinstance(outcome, Classification) for outcome in passes[2].values()) == 4
+    drawn = files(tmp_path / "without")
+    assert bool(drawn) is (heatmaps != "none")
+    for folder in ("first", "second"):
+        assert files(tmp_path / folder) == drawn
+        for path in drawn:
+            assert (tmp_path / folder / path).read_bytes() == (tmp_path / "without" / path).read_bytes()
+    assert [record.message for record in caplog.records if "kept" in record.message] == [
+        f"run 7, batch 1/1: prepared pixels of {count} of 6 images were kept" for count in (0, 4)
+    ]
 
 
 # --- pictures that are not what they seem ------------------------------------------------------------------

@@ -59,7 +59,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 @pytest.fixture
-def reads(pool: ThreadPoolExecutor) -> Callable[[GatedSource, Collection[str]], ReadAhead]:
+def reads(pool: ThreadPoolExecutor) -> Callable[[GatedSource, Collection[str]], ReadAhead[Content]]:
     return lambda source, names: ReadAhead(pool, source, names, SIZE)
 
 
@@ -67,7 +67,7 @@ NAMES = [f"{number:03d}" for number in range(50)]
 
 
 def test_contents_come_in_their_order_and_as_many_are_read_at_once_as_pay(
-    reads: Callable[[GatedSource, Collection[str]], ReadAhead],
+    reads: Callable[[GatedSource, Collection[str]], ReadAhead[Content]],
 ) -> None:
     source = GatedSource(8, is_open=False)
     ahead = reads(source, NAMES)
@@ -81,7 +81,7 @@ def test_contents_come_in_their_order_and_as_many_are_read_at_once_as_pay(
 
 
 def test_an_image_that_cannot_be_read_costs_itself_and_takes_up_no_room(
-    reads: Callable[[GatedSource, Collection[str]], ReadAhead], monkeypatch: pytest.MonkeyPatch
+    reads: Callable[[GatedSource, Collection[str]], ReadAhead[Content]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "AHEAD_BYTES", SIZE)
     ahead = reads(GatedSource(4), ["000", "absent", "absent", "001"])
@@ -96,7 +96,7 @@ def test_an_image_that_cannot_be_read_costs_itself_and_takes_up_no_room(
 
 
 def test_no_more_bytes_wait_than_may(
-    reads: Callable[[GatedSource, Collection[str]], ReadAhead], monkeypatch: pytest.MonkeyPatch
+    reads: Callable[[GatedSource, Collection[str]], ReadAhead[Content]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "AHEAD_BYTES", 3 * SIZE)
     source = GatedSource(8)
@@ -112,7 +112,7 @@ def test_no_more_bytes_wait_than_may(
 
 
 def test_one_content_larger_than_all_that_may_wait_is_read_all_the_same(
-    reads: Callable[[GatedSource, Collection[str]], ReadAhead], monkeypatch: pytest.MonkeyPatch
+    reads: Callable[[GatedSource, Collection[str]], ReadAhead[Content]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(read_ahead, "AHEAD_BYTES", SIZE - 1)
     ahead = reads(GatedSource(2), NAMES)
@@ -124,7 +124,7 @@ def test_one_content_larger_than_all_that_may_wait_is_read_all_the_same(
 
 
 def test_once_nobody_takes_more_no_further_read_is_begun(
-    reads: Callable[[GatedSource, Collection[str]], ReadAhead],
+    reads: Callable[[GatedSource, Collection[str]], ReadAhead[Content]],
 ) -> None:
     source = GatedSource(4, is_open=False)
     read = iter(reads(source, ["away", *NAMES]))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from training_support import SCALED, pixels, reader, split_of, write_pictures
+from training_support import SCALED, pictures_of, pixels, reader, split_of, write_pictures
 
 from workers.inference.pixels import prepare
 from workers.training.splits import Split
@@ -57,13 +57,13 @@ def test_a_datasets_pictures_are_what_scoring_prepares_in_the_manifests_order(
 
     shape = pixels(channels=channels, mean=(90.0,) * channels, std=(40.0,) * channels)
     split = twelve()
-    inputs = Inputs(reader(images), shape)
+    inputs = Inputs(reader(images, shape), shape)
     dataset = inputs.dataset(split, 5)
     assert [len(labels) for _, labels in dataset] == [5, 5, 2]
     pictures, order = collected(dataset)
     assert order == list(range(12))
     assert pictures.dtype == np.float32
-    expected = np.stack([prepare(reader(images)(name), shape) for name in split.names])
+    expected = np.stack([prepare(pictures_of(images)(name), shape) for name in split.names])
     assert np.array_equal(pictures, expected)
     assert inputs.unusable == {}
 
