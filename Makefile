@@ -5,7 +5,7 @@ PEERS := .venv-peers
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo demo-model segmentation-demo-model test test-fast test-peers lint format bench storm clean
+.PHONY: install demo demo-model segmentation-demo-model test test-fast test-peers lint format bench bench-gpu storm clean
 
 install: $(STAMP)
 
@@ -56,6 +56,10 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/bench.py
+
+# All that a machine with GPUs is to be asked, in one table; without one, the processor's part.
+bench-gpu: install
+	$(BIN)/python benchmarks/bench_gpu.py --output bench-gpu.md
 
 # A hundred faults in one run; each seed is a different storm: make storm SEED=7
 SEED := 1

@@ -71,8 +71,8 @@ def pipes(process: "subprocess.Popen[str]") -> tuple[IO[str], IO[str]]:
     return process.stdin, process.stdout
 
 
-def forward(engine: str, seconds: float, children: int, threads: int) -> Forward:
-    """Measure the forward pass in processes that run together."""
+def forward(engine: str, seconds: float, children: int, threads: int, gpus: Sequence[str] = ()) -> Forward:
+    """Measure the forward pass in processes that run together, each on one of the GPUs if there are any."""
     processes = [
         subprocess.Popen(
             [sys.executable, HERE / "forward.py", str(seconds), str(threads), engine],
@@ -80,8 +80,9 @@ def forward(engine: str, seconds: float, children: int, threads: int) -> Forward
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=os.environ | ({"CUDA_VISIBLE_DEVICES": gpus[number % len(gpus)]} if gpus else {}),
         )
-        for _ in range(children)
+        for number in range(children)
     ]
     ends = [pipes(process) for process in processes]
     for _, output in ends:
@@ -156,13 +157,21 @@ def rate_of_run(run_id: str, **environment: str) -> float:
     return rate
 
 
-def end_to_end(images: int, engine: str, *, heatmaps: str = "positive", workers: int = 1) -> float:
+def end_to_end(
+    images: int,
+    engine: str,
+    *,
+    heatmaps: str = "positive",
+    workers: int = 1,
+    batch_size: str = "",
+    **environment: str,
+) -> float:
     """Return the images/s of `nightread score`: PNG to committed rows, all maps, overlays of positives.
 
-    With `workers` above 1, each has one child; a single worker has one child per core.
+    With `workers` above 1, each has one child; a single worker has one child per core, or per GPU.
     """
     with tempfile.TemporaryDirectory(prefix="nightread-bench-") as folder, ExitStack() as undo:
-        settings = {"NIGHTREAD_HOME": f"{folder}/home", "NIGHTREAD_ENGINE": engine}
+        settings = {"NIGHTREAD_HOME": f"{folder}/home", "NIGHTREAD_ENGINE": engine} | environment
         if workers > 1:
             settings = undo.enter_context(servers()) | {"NIGHTREAD_ENGINE": engine}
             run("db", "upgrade", **settings)
@@ -170,7 +179,8 @@ def end_to_end(images: int, engine: str, *, heatmaps: str = "positive", workers:
                 undo.callback(stop, start_worker(settings, f"w{number}", children=1))
         manifest = archive(Path(folder) / "archive", images)
         pictures = manifest.parent / "images"
-        run("score", manifest, "--images", pictures, "--heatmaps", heatmaps, **settings)
+        sized = ("--batch-size", batch_size) if batch_size else ()
+        run("score", manifest, "--images", pictures, "--heatmaps", heatmaps, *sized, **settings)
         return rate_of_run("1", **settings)
 
 
