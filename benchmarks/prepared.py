@@ -31,8 +31,9 @@ from support import claim_of  # noqa: E402
 from config.cache import Cache  # noqa: E402
 from config.cards.classification import ClassificationCard  # noqa: E402
 from config.cards.model import SHIPPED, Classifier, Model, read_model, require_classifier  # noqa: E402
+from config.engines import EngineKind  # noqa: E402
 from jobs.phantoms.archive import draw, plan_archive  # noqa: E402
-from workers.inference.engine import Engine, EngineKind, Inference, make_engine  # noqa: E402
+from workers.inference.engine import Engine, Inference, make_engine  # noqa: E402
 from workers.inference.gate import Gate  # noqa: E402
 from workers.inference.pixels import prepare, test_pattern  # noqa: E402
 from workers.outputs.overlays import Overlays  # noqa: E402
