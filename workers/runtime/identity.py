@@ -7,6 +7,7 @@ from celery.utils.collections import AttributeDict
 from celery.worker.control import inspect_command
 
 from config.cards.model import Card
+from config.machine import engine_of
 from config.queues import IDENTITY
 from config.settings import Settings
 
@@ -19,7 +20,7 @@ def remember(settings: Settings, card: Card) -> None:
         version=version("nightread"),
         model=card.name,
         card_sha256=card.fingerprint,
-        engine=settings.engine,
+        engine=engine_of(settings),
     )
 
 
