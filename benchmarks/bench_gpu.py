@@ -50,29 +50,31 @@ CHILDREN: Final = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Machine:
-    """What there is: the GPUs by their identifiers, and each in the driver's words."""
+    """What there is before anything is measured: the GPUs by their identifiers, and lines about all of it."""
 
     gpus: tuple[str, ...]
-    words: tuple[str, ...]
+    lines: tuple[str, ...]
 
     @classmethod
     def here(cls) -> "Machine":
         """Look at this machine."""
         gpus = tuple(gpu_ids())
-        return cls(gpus, _driver() if gpus else ())
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+        libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
+        devices = (_driver() or (f"GPUs: {', '.join(gpus)}",)) if gpus else ("no GPU",)
+        return cls(
+            gpus,
+            (
+                f"{now}, {cores()} cores of {_processor()}, load {os.getloadavg()[0]:.1f}",
+                *devices,
+                f"Python {platform.python_version()}, {libraries}",
+            ),
+        )
 
     @property
     def places(self) -> int:
         """Return on how many devices a child may compute: GPUs, or cores where there is none."""
         return len(self.gpus) or cores()
-
-    def lines(self) -> Iterator[str]:
-        """Describe it."""
-        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-        yield f"{now}, {cores()} cores of {_processor()}, load {os.getloadavg()[0]:.1f} before"
-        yield from self.words or ([f"GPUs: {', '.join(self.gpus)}"] if self.gpus else ["no GPU"])
-        libraries = ", ".join(f"{name} {version(name)}" for name in ("tensorflow", "keras", "numpy"))
-        yield f"Python {platform.python_version()}, {libraries}"
 
 
 def _driver() -> tuple[str, ...]:
@@ -192,7 +194,7 @@ def decode_rows(seconds: float, rounds: int) -> Iterator[Row]:
 
 def page(machine: Machine, rows: Sequence[Row]) -> str:
     """Write the table."""
-    lines = ["# Nightread on this machine", "", *(f"- {line}" for line in machine.lines()), ""]
+    lines = ["# Nightread on this machine", "", *(f"- {line}" for line in machine.lines), ""]
     lines += ["| figure | measured | wanted | reached |", "|---|---|---|---|"]
     words = {None: "", True: "yes", False: "**no**"}
     lines += [f"| {row.what} | {row.value} | {row.wanted} | {words[row.reached]} |" for row in rows]
@@ -209,8 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of turns between numbers of threads")
     options = parser.parse_args(arguments)
     machine = Machine.here()
-    for line in machine.lines():
-        print(line)
+    print("\n".join(machine.lines))
     if not machine.gpus:
         print("no GPU: the processor's part is measured")
     images = (options.images or (4_000 if machine.gpus else 320)) * machine.places
