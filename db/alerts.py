@@ -15,7 +15,7 @@ from db.schedules import DueTime
 from db.schema.evaluations import evaluation
 from db.schema.runs import model, run
 from db.schema.schedules import alert, schedule, schedule_due
-from db.states import EvaluationState
+from db.states import GONE, EvaluationState
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,7 @@ def predecessor(
             evaluation.c.schedule_id == schedule_id,
             evaluation.c.state == EvaluationState.DONE,
             evaluation.c.id < evaluation_id,
+            run.c.status.not_in(GONE),
         )
         .order_by(evaluation.c.id.desc())
         .limit(1)

@@ -194,6 +194,27 @@ class Database:
                 connection.exec_driver_sql("PRAGMA analysis_limit=1000")
             connection.exec_driver_sql("ANALYZE")
 
+    def vacuum(self, tables: Iterable[str]) -> None:
+        """Free the space of deleted rows: PostgreSQL's tables take new rows there, SQLite's file shrinks.
+
+        SQLite writes the whole file again, for which it needs as much space, and nobody else writes
+        meanwhile.
+        """
+        # Neither database does it in a transaction, and by its driver none is begun.
+        with self._explained(), self.engine.connect() as connection:
+            driver = driver_of(connection)
+            if self.dialect == "sqlite":
+                driver.execute("VACUUM")
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                return
+            connection.rollback()
+            driver.autocommit = True
+            try:
+                for table in tables:
+                    driver.execute(f"VACUUM (ANALYZE) {table}")
+            finally:
+                driver.autocommit = False
+
     @contextmanager
     def _explained(self, *, asked_to_write: bool = True) -> Iterator[None]:
         """Sort the driver's errors: DatabaseAwayError, DatabaseError, and DriverError for all others."""

@@ -16,7 +16,7 @@ from db.errors import UnknownRunError
 from db.schema.archives import archive, finding, image, manifest
 from db.schema.base import State, UtcDateTime
 from db.schema.runs import image_result, model, model_finding, run
-from db.states import ImageStatus, RunStatus
+from db.states import GONE, ImageStatus, RunStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,10 @@ def progress(database: Database, run_id: int) -> Progress:
 
 
 def all_progress(database: Database) -> list[Progress]:
-    """Return every run's progress, newest first."""
+    """Return every run's progress, newest first, but for those that are deleted."""
+    there = _PROGRESS.where(_PROGRESS_VIEW.c.status != RunStatus.DELETED)
     with database.read() as connection:
-        rows = connection.execute(_PROGRESS.order_by(_PROGRESS_VIEW.c.run_id.desc()))
+        rows = connection.execute(there.order_by(_PROGRESS_VIEW.c.run_id.desc()))
         return [Progress(*row) for row in rows]
 
 
@@ -76,7 +77,7 @@ def newest_run(database: Database, name: str | None = None) -> int:
 
     A manifest's name is its file's, with or without its ending. Raises UnknownRunError.
     """
-    runs = all_progress(database)
+    runs = [found for found in all_progress(database) if found.status not in GONE]
     for found in runs:
         file = PurePath(found.manifest).name
         if name is None or name in {found.model, file, file.split(".", maxsplit=1)[0]}:
@@ -89,6 +90,14 @@ def newest_run(database: Database, name: str | None = None) -> int:
     raise UnknownRunError(
         f"there is no run {name!r}: a run is a number, last, or a model's or manifest's name{hint}"
     )
+
+
+def require_there(database: Database, run_id: int) -> None:
+    """Raise UnknownRunError for a run that is deleted; one that never was is for others to say."""
+    with database.read() as connection:
+        status = connection.execute(select(run.c.status).where(run.c.id == run_id)).scalar_one_or_none()
+    if status in GONE:
+        raise UnknownRunError(f"run {run_id} is deleted; see: nightread status")
 
 
 def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:

@@ -165,7 +165,11 @@ def _why_nothing_is_scored(connection: Connection, run_id: int) -> str | None:
         scored = (
             scored.join(run, run.c.id == image_result.c.run_id)
             .join(manifest_row, manifest_row.c.image_id == image_result.c.image_id)
-            .where(run.c.model_id == model_id, manifest_row.c.manifest_id == manifest_id)
+            .where(
+                run.c.model_id == model_id,
+                run.c.status != RunStatus.DELETING,
+                manifest_row.c.manifest_id == manifest_id,
+            )
         )
     else:
         scored = scored.where(image_result.c.run_id == run_id)

@@ -177,7 +177,11 @@ def unscored_rows(connection: Connection, manifest_id: int, model_id: int) -> li
         select(image_result.c.image_id)
         .distinct()
         .join(run, run.c.id == image_result.c.run_id)
-        .where(run.c.model_id == model_id, image_result.c.status == ImageStatus.SCORED)
+        .where(
+            run.c.model_id == model_id,
+            run.c.status != RunStatus.DELETING,
+            image_result.c.status == ImageStatus.SCORED,
+        )
         .subquery()
     )
     # An outer join and not NOT IN, for which PostgreSQL would compare every row with every other where its

@@ -14,6 +14,7 @@ from db.database import SqlRow, SqlValue, driver_of
 from db.errors import UnknownRunError
 from db.schema.archives import finding, image, manifest, manifest_finding, manifest_row
 from db.schema.runs import model_finding, run
+from db.states import GONE
 
 UNKNOWN: Final = -1
 """The label of an image that nobody looked at for a finding."""
@@ -144,7 +145,9 @@ def _probabilities(
 ) -> NDArray[np.float32]:
     runs = [source.id]
     if source.only_new and not own:
-        before = select(run.c.id).where(run.c.model_id == source.model_id, run.c.id <= source.id)
+        before = select(run.c.id).where(
+            run.c.model_id == source.model_id, run.c.id <= source.id, run.c.status.not_in(GONE)
+        )
         runs = [row.id for row in connection.execute(before.order_by(run.c.id))]
     here = connection.execute(
         select(manifest.c.archive_id).where(manifest.c.id == label_manifest_id)

@@ -25,10 +25,20 @@ class RunStatus(StrEnum):
     BROKEN = "broken"
     """An outcome is missing or the evaluation was given up; `run.message` says which."""
 
+    DELETING = "deleting"
+    """Its rows are being deleted: no view shows them, and whoever reconciles next goes on with it."""
+
+    DELETED = "deleted"
+    """Its rows are gone. It stays as a record, for its number is given once, and others may name it."""
+
     @property
     def settled(self) -> bool:
         """Whether nothing more happens to the run by itself."""
         return self not in {RunStatus.RUNNING, RunStatus.EVALUATING}
+
+
+GONE: Final = (RunStatus.DELETING, RunStatus.DELETED)
+"""States of the runs that have nothing to show any more."""
 
 
 class BatchState(StrEnum):

@@ -11,15 +11,17 @@ _SECONDS: Final = {
     "postgresql": "CAST(EXTRACT(EPOCH FROM ({end} - {start})) AS DOUBLE PRECISION)",
 }
 
-_NAMES: Final = {"sqlite": "GROUP_CONCAT(DISTINCT engine)", "postgresql": "STRING_AGG(DISTINCT engine, ',')"}
+_NAMES: Final = {"sqlite": "GROUP_CONCAT(engine)", "postgresql": "STRING_AGG(engine, ',')"}
 
 
 def _progress(dialect: str) -> str:
+    # In two steps, as PostgreSQL sorts all of a run's batches for a DISTINCT among them.
     seconds = _SECONDS[dialect].format(start="b.started_at", end="b.last_finished_at")
     return f"""
         SELECT run.id AS run_id, run.status, run.images,
                COALESCE(b.scored, 0) AS scored, COALESCE(b.failed, 0) AS failed,
-               run.images - COALESCE(b.scored, 0) - COALESCE(b.failed, 0) AS pending,
+               CASE WHEN run.status IN ('deleting', 'deleted') THEN 0
+                    ELSE run.images - COALESCE(b.scored, 0) - COALESCE(b.failed, 0) END AS pending,
                b.started_at, run.finished_at,
                (b.scored + b.failed) / NULLIF({seconds}, 0.0) AS images_per_second,
                model.name AS model, model.sha256 AS model_sha256, manifest.path AS manifest,
@@ -29,20 +31,25 @@ def _progress(dialect: str) -> str:
         JOIN model ON model.id = run.model_id
         JOIN manifest ON manifest.id = run.manifest_id
         LEFT JOIN schedule ON schedule.id = run.schedule_id
-        LEFT JOIN (SELECT run_id, SUM(scored) AS scored, SUM(failed) AS failed,
+        LEFT JOIN (SELECT run_id,
+                     CAST(SUM(scored) AS BIGINT) AS scored, CAST(SUM(failed) AS BIGINT) AS failed,
                      MIN(started_at) AS started_at, MAX(finished_at) AS last_finished_at,
                      {_NAMES[dialect]} AS engines
-              FROM batch GROUP BY run_id) b ON b.run_id = run.id
+              FROM (SELECT run_id, engine, SUM(scored) AS scored, SUM(failed) AS failed,
+                           MIN(started_at) AS started_at, MAX(finished_at) AS finished_at
+                    FROM batch GROUP BY run_id, engine) by_engine
+              GROUP BY run_id) b ON b.run_id = run.id AND run.status <> 'deleting'
         """  # noqa: S608  # made of constants
 
 
 def _views(dialect: str) -> dict[str, str]:
+    # Of a run that is being deleted, no view shows the rows that are still there.
     return {
         "scores": f"""
         SELECT s.run_id, i.image_index, r.patient_id, r.view_position, r.sex, r.age_years,
                f.name AS finding, s.probability, {_LABEL} AS label, r.follow_up, m.threshold, s.calibrated
         FROM score s
-        JOIN run ON run.id = s.run_id
+        JOIN run ON run.id = s.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = s.image_id
         JOIN finding f ON f.id = s.finding_id
         JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
@@ -66,12 +73,14 @@ def _views(dialect: str) -> dict[str, str]:
         "failures": """
         SELECT t.run_id, i.image_index, t.stage, t.reason, t.message, t.tag
         FROM image_result t
+        JOIN run ON run.id = t.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = t.image_id
         WHERE t.status = 'failed'
         """,
         "earlier_failures": """
         SELECT e.run_id, i.image_index, e.stage, e.reason, e.message, e.retried_at, e.tag
         FROM earlier_failure e
+        JOIN run ON run.id = e.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = e.image_id
         """,
         "agreement": """
@@ -83,7 +92,7 @@ def _views(dialect: str) -> dict[str, str]:
         "left_out": """
         SELECT run.id AS run_id, l.image_index, l.view_position, l.reason
         FROM image_left_out l
-        JOIN run ON run.manifest_id = l.manifest_id
+        JOIN run ON run.manifest_id = l.manifest_id AND run.status NOT IN ('deleting', 'deleted')
         """,
         "progress": _progress(dialect),
         "heatmaps": """
@@ -93,7 +102,7 @@ def _views(dialect: str) -> dict[str, str]:
                s.box_width * t.spacing_across AS box_width_mm, s.box_height * t.spacing_down AS box_height_mm,
                t.spacing
         FROM score s
-        JOIN run ON run.id = s.run_id
+        JOIN run ON run.id = s.run_id AND run.status <> 'deleting'
         JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
         JOIN image_result t ON t.run_id = s.run_id AND t.image_id = s.image_id
         JOIN image i ON i.id = s.image_id
@@ -104,6 +113,7 @@ def _views(dialect: str) -> dict[str, str]:
         SELECT t.run_id, i.image_index, t.width, t.height, t.greyscale, t.padded,
                t.spacing_down, t.spacing_across, t.spacing
         FROM image_result t
+        JOIN run ON run.id = t.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = t.image_id
         WHERE t.padded IS NOT NULL
         """,
@@ -120,17 +130,19 @@ def _views(dialect: str) -> dict[str, str]:
                        (SELECT e.tag
                         FROM run r
                         CROSS JOIN image_result e
-                        WHERE r.id < t.run_id AND e.run_id = r.id AND e.image_id = t.image_id
-                          AND e.tag IS NOT NULL
+                        WHERE r.id < t.run_id AND r.status <> 'deleting'
+                          AND e.run_id = r.id AND e.image_id = t.image_id AND e.tag IS NOT NULL
                         ORDER BY r.id DESC LIMIT 1)) AS earlier_tag
               FROM image_result t
               WHERE t.tag IS NOT NULL) c
+        JOIN run ON run.id = c.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = c.image_id
         """,
         "quality": """
         SELECT t.run_id, i.image_index, t.flag, t.feature_distance, t.picture_distance,
                t.brightness, t.contrast
         FROM image_result t
+        JOIN run ON run.id = t.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = t.image_id
         WHERE t.feature_distance IS NOT NULL
         """,
@@ -151,7 +163,7 @@ def _views(dialect: str) -> dict[str, str]:
                            CUME_DIST() OVER (PARTITION BY s.run_id, s.finding_id
                                              ORDER BY s.probability) AS percentile
                     FROM score s
-                    JOIN run ON run.id = s.run_id
+                    JOIN run ON run.id = s.run_id AND run.status <> 'deleting'
                     JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id) q) w
         JOIN image i ON i.id = w.image_id
         JOIN finding f ON f.id = w.finding_id
@@ -262,7 +274,7 @@ def _views(dialect: str) -> dict[str, str]:
                s.dice, s.soft_dice, s.sensitivity, s.specificity, s.hd95_mm, s.assd_mm, s.reason, v.mask_path
         FROM segment s
         JOIN volume_result v ON v.run_id = s.run_id AND v.image_id = s.image_id
-        JOIN run ON run.id = s.run_id
+        JOIN run ON run.id = s.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = s.image_id
         JOIN finding f ON f.id = s.finding_id
         JOIN manifest_row r ON r.manifest_id = run.manifest_id AND r.image_id = s.image_id
@@ -281,6 +293,7 @@ def _views(dialect: str) -> dict[str, str]:
         SELECT v.run_id, i.image_index, v.size_x, v.size_y, v.size_z, v.spacing_x, v.spacing_y, v.spacing_z,
                v.labelled, v.mask_path, v.planes_path
         FROM volume_result v
+        JOIN run ON run.id = v.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = v.image_id
         """,
         "localisation": """
@@ -317,6 +330,7 @@ def _views(dialect: str) -> dict[str, str]:
         SELECT d.run_id, i.image_index, d.kind, NULLIF(d.finding, '') AS finding, d.target, d.state,
                d.status, d.sop_instance_uid, d.attempts, d.created_at, d.tried_at, d.sent_at
         FROM delivery d
+        JOIN run ON run.id = d.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = d.image_id
         """,
         "sendings": """

@@ -139,6 +139,8 @@ image_result = Table(
         sqlite_where=text(f"status = '{ImageStatus.FAILED}'"),
         postgresql_where=text(f"status = '{ImageStatus.FAILED}'"),
     ),
+    # For each batch that is deleted PostgreSQL looks whether an image refers to it.
+    Index("ix_image_result_batch_id", "batch_id"),
 )
 
 earlier_failure = Table(

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from jobs.archive import Archive, is_archive
-from jobs.commands.runs import find_run
+from jobs.commands.runs import find_any_run, find_run
 from jobs.submit import Heatmaps
 
 RunArgument = Annotated[
@@ -20,7 +20,7 @@ SomeRunArgument = Annotated[
     int | None,
     typer.Argument(
         metavar="[RUN]",
-        parser=find_run,
+        parser=find_any_run,
         help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
     ),
 ]

@@ -158,6 +158,15 @@ def add_score(
     send_to: SendToOption = None,
     formats: FormatsOption = None,
     tls: TlsOption = False,
+    keep_last: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="When a night begins, delete the schedule's runs but its last N complete ones, as "
+            "`nightread runs delete` does without --force. Default: all are kept.",
+        ),
+    ] = None,
 ) -> None:
     """Score what is new in a manifest, a folder or a PACS each time it is due, and evaluate the whole of it.
 
@@ -183,6 +192,7 @@ def add_score(
         max_missing=max_missing,
         bits=bits,
         receiver=receiver,
+        keep_last=keep_last,
         **read.told(),
     )
     require_order(settings, action.order)

@@ -11,6 +11,7 @@ from db import evaluations, ledger, recovery, sendings
 from db.database import Database
 from db.ledger import Announcement
 from db.watch import leases_may_expire
+from jobs.deletion import sweep
 from jobs.dispatch.broker import Broker, BrokerAwayError
 from jobs.schedules import schedule as schedules
 from jobs.schedules import webhook as alerts
@@ -22,8 +23,8 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     """Take back expired leases, find lost messages, close finished runs, and announce what is due.
 
     The ledger is brought forward even if the broker is away: then BrokerAwayError is raised at the end, and
-    the next call sends. The schedules come last, so that nothing waits for their manifests and webhook; the
-    next call announces what they start.
+    the next call sends. The schedules come last, so that nothing waits for their manifests and webhook, and
+    then the runs that are being deleted; the next call announces what the schedules start.
     """
     expired = 0
     if leases_may_expire(database, settings.lease_seconds):
@@ -52,6 +53,7 @@ def reconcile(database: Database, broker: Broker, settings: Settings) -> None:
     now = datetime.now(UTC)
     schedules.tick(database, settings, now)
     alerts.deliver(database, settings, now)
+    sweep(database, settings)
     if away is not None:
         raise away
 

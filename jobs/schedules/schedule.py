@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from config.cards.model import find_model
 from config.errors import ConfigError
 from config.settings import Settings
-from db import alerts, evaluations, schedules
+from db import alerts, deletion, evaluations, schedules
 from db.database import Connection, Database
 from db.errors import DatabaseError
 from db.manifests import manifest_of
@@ -54,6 +54,7 @@ class Score(ReadOptions, _Action):
     """Score the images of a manifest that its model has not scored yet; the paths are absolute.
 
     `archive`: what a manifest is made of each time. `receiver`: who gets the results of each run.
+    `keep_last`: how many complete runs are kept when another one begins; None keeps all.
     """
 
     do: Literal["score"] = "score"
@@ -66,6 +67,7 @@ class Score(ReadOptions, _Action):
     bits: int | None = None
     max_missing: float = 0.01
     receiver: Receiver | None = None
+    keep_last: int | None = None
 
     @property
     def order(self) -> Order:
@@ -175,11 +177,12 @@ def _act(database: Database, settings: Settings, held: DueClaim, now: datetime) 
     Its file is read and its images are looked up before, so that nobody waits for a slow folder to write, and
     under a lease, so that nobody else does the same meanwhile.
     """
+    action = read_action(held.action)
     what = f"schedule {held.name}, due at {held.due.due_at.isoformat()}"
     renew = partial(schedules.renew, database, held, settings.lease_seconds)
     try:
         with LeaseKeeper(renew, settings.lease_seconds, what):
-            begin = _prepare(database, settings, held.due, read_action(held.action), now)
+            begin = _prepare(database, settings, held.due, action, now)
     except AwayError as error:
         reason = " ".join(str(error).split())
         log.log(logging.DEBUG if held.waits_for else logging.WARNING, "%s: waiting: %s", what, reason)
@@ -199,6 +202,9 @@ def _act(database: Database, settings: Settings, held: DueClaim, now: datetime) 
             alerts.raise_failed(connection, held.due, f"schedule {held.name}: {_without_cells(error)}")
         schedules.settle(connection, held.due, settled, now)
     log.info("%s: %s", what, settled.state)
+    if isinstance(action, Score) and action.keep_last is not None:
+        deleted = deletion.mark_superfluous(database, held.due.schedule_id, action.keep_last)
+        log.info("%s: the last %d runs are kept, %d are deleted", what, action.keep_last, len(deleted))
 
 
 def _without_cells(error: Exception) -> str:

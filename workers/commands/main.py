@@ -167,6 +167,11 @@ COMMANDS: Final[Mapping[str, Entry]] = {
         PANEL_MANY,
         "Check everything that a night's work depends on, one line each, with what to do about it.",
     ),
+    "runs": Entry(
+        "jobs.commands.deletion",
+        PANEL_MANY,
+        "Delete runs that are over.",
+    ),
     "db": Entry(
         "jobs.commands.db",
         PANEL_MANY,
