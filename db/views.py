@@ -70,11 +70,12 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN run ON run.id = e.run_id
         JOIN model ON model.id = run.model_id
         """,
+        # By a LEFT JOIN, though each has an image: who asks for no names does not pay for them.
         "failures": """
         SELECT t.run_id, i.image_index, t.stage, t.reason, t.message, t.tag
         FROM image_result t
         JOIN run ON run.id = t.run_id AND run.status <> 'deleting'
-        JOIN image i ON i.id = t.image_id
+        LEFT JOIN image i ON i.id = t.image_id
         WHERE t.status = 'failed'
         """,
         "earlier_failures": """

@@ -131,11 +131,13 @@ image_result = Table(
         f" OR (status = '{ImageStatus.FAILED}' AND reason IS NOT NULL)",
         name="status",
     ),
-    # A run's failures are few, and its rows are wide with maps.
+    # A run's failures are few, and its rows are wide with maps: reasons are counted in the index alone.
     Index(
         "ix_image_result_failed",
         "run_id",
         "image_id",
+        "stage",
+        "reason",
         sqlite_where=text(f"status = '{ImageStatus.FAILED}'"),
         postgresql_where=text(f"status = '{ImageStatus.FAILED}'"),
     ),

@@ -117,7 +117,8 @@ def _delete(database: Database, settings: Settings, run: Deletion, *, force: boo
             gone = Gone(*(sum(pair) for pair in zip(gone, step, strict=True)))
             bar.update(task, completed=gone.images)
     overlays = f" and {gone.overlays:,} overlays ({_size(gone.overlay_bytes)})" if gone.overlays else ""
-    say(f"run {run.run_id} is deleted: rows of {gone.images:,} images{overlays}")
+    # Not what was counted here: beat's ticks may have helped.
+    say(f"run {run.run_id} is deleted: {run.images:,} images{overlays}")
 
 
 def _space(database: Database, total: int, about: int, *, vacuumed: bool) -> str:

@@ -1,5 +1,6 @@
-"""Runs that are deleted, and an index by which their batches are."""
+"""Runs that are deleted, an index by which their batches are, and the reasons in that of failures."""
 
+import sqlalchemy as sa
 from alembic import op
 
 revision = "0025"
@@ -16,6 +17,14 @@ def upgrade() -> None:
             "status IN ('running','evaluating','complete','failed','cancelled','broken',"
             "'deleting','deleted')",
         )
+    op.drop_index("ix_image_result_failed", "image_result")
+    op.create_index(
+        "ix_image_result_failed",
+        "image_result",
+        ["run_id", "image_id", "stage", "reason"],
+        sqlite_where=sa.text("status = 'failed'"),
+        postgresql_where=sa.text("status = 'failed'"),
+    )
     op.create_index("ix_image_result_batch_id", "image_result", ["batch_id"])
 
 

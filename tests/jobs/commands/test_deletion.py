@@ -30,7 +30,7 @@ def test_a_run_is_deleted_and_the_space_is_said(runs: Nightread) -> None:
     done = runs.call("runs", "delete", "1", "--yes")
     assert done.returncode == 0, done.stderr
     assert "run 1: 10 images" in done.stderr
-    assert "run 1 is deleted: rows of 10 images" in done.stdout
+    assert "run 1 is deleted: 10 images" in done.stdout
     assert "free for new rows" in done.stdout
     assert runs.sql("SELECT run_id FROM scores GROUP BY run_id") == [{"run_id": 2}]
     again = runs.call("runs", "delete", "1", "--yes")
@@ -107,7 +107,7 @@ def test_a_command_that_is_killed_in_the_middle_ends_when_it_is_repeated(
     assert nightread.sql(f"SELECT COUNT(*) AS rows FROM scores WHERE run_id = {run_id}") == [{"rows": 0}]
     done = nightread.call("runs", "delete", str(run_id), "--yes")
     assert done.returncode == 0, done.stderr
-    assert "rows of 100 images" in done.stdout
+    assert f"run {run_id} is deleted" in done.stdout
     with postgresql.read() as connection:
         counts = connection.exec_driver_sql(
             "SELECT run_id, COUNT(*) FROM score GROUP BY run_id UNION ALL "
