@@ -161,7 +161,7 @@ def demo(
     format_: Annotated[Format, typer.Option("--format", help="Format of the chests' files.")] = "png",
     model: ModelOption = None,
 ) -> None:
-    """Draw phantoms, score them, and ask the database three questions: two minutes on two cores.
+    """Draw phantoms, score them, and ask the database three questions: half a minute on two cores.
 
     The phantoms are drawings with NIH's 14 findings at known places: no patient is involved. With --kind
     segmentation they are heads with a tumour in four sequences of MRI, which is segmented.

@@ -35,7 +35,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "demo": Entry(
         "workers.commands.demo",
         PANEL_RUN,
-        "Draw phantoms, score them, and ask the database three questions: two minutes on two cores.",
+        "Draw phantoms, score them, and ask the database three questions: half a minute on two cores.",
     ),
     "import-scores": Entry(
         "workers.commands.import_scores",
