@@ -39,6 +39,7 @@ from db.outcomes import Failed
 from jobs.phantoms.archive import plan_archive, write_archive
 from jobs.sources.source import open_source
 from workers.inference.engine import Inference
+from workers.inference.ensemble import Ensemble
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
 from workers.scoring.read_ahead import ReadAhead
@@ -76,7 +77,10 @@ def _load(network: bool) -> None:
         _scorer = ClassificationScorer.load(model, ScorerOptions("openvino", 1, nowhere, _PIXELS))
     else:
         _scorer = ClassificationScorer(
-            model.card, _NoNetwork(), overlays=Overlays(nowhere), max_pixels=_PIXELS
+            model.card,
+            Ensemble.alone(model.card, _NoNetwork()),
+            overlays=Overlays(nowhere),
+            max_pixels=_PIXELS,
         )
 
 

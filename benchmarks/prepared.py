@@ -34,6 +34,7 @@ from config.cards.model import SHIPPED, Classifier, Model, read_model, require_c
 from config.engines import EngineKind  # noqa: E402
 from jobs.phantoms.archive import draw, plan_archive  # noqa: E402
 from workers.inference.engine import Engine, Inference, make_engine  # noqa: E402
+from workers.inference.ensemble import Ensemble  # noqa: E402
 from workers.inference.gate import Gate  # noqa: E402
 from workers.inference.pixels import prepare, test_pattern  # noqa: E402
 from workers.outputs.overlays import Overlays  # noqa: E402
@@ -111,7 +112,12 @@ def scorer_of(model: Classifier, engine: Engine, folder: Path, cache: Cache | No
     overlays = Overlays(folder / "overlays")
     gate = Gate.load(model)
     return ClassificationScorer(
-        model.card, engine, overlays=overlays, max_pixels=LIMIT, gate=gate, cache=cache
+        model.card,
+        Ensemble.alone(model.card, engine),
+        overlays=overlays,
+        max_pixels=LIMIT,
+        gate=gate,
+        cache=cache,
     )
 
 

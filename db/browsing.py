@@ -230,7 +230,7 @@ def _has_label(wanted: Wanted) -> list[ColumnElement[bool]]:
 def described(connection: Connection, of: Subject, image_ids: Sequence[int]) -> Rows:
     """Return what is known of these images of a run, in this order, without maps; others are left out.
 
-    `scores`: finding's id -> probability.
+    `scores`: finding's id -> probability. `spreads`: the same -> that of an ensemble's members, or None.
     """
     asked = select(
         *(image.c.id, image.c.image_index),
@@ -252,15 +252,16 @@ def described(connection: Connection, of: Subject, image_ids: Sequence[int]) -> 
         )
     )
     rows: dict[int, Record] = {
-        row["id"]: {**row, "scores": {}}
+        row["id"]: {**row, "scores": {}, "spreads": {}}
         for row in connection.execute(asked.where(image.c.id.in_(image_ids))).mappings()
     }
-    scored = select(score.c.image_id, score.c.finding_id, score.c.probability).where(
+    scored = select(score.c.image_id, score.c.finding_id, score.c.probability, score.c.spread).where(
         score.c.run_id == of.run_id, score.c.image_id.in_(image_ids)
     )
-    for image_id, finding_id, probability in connection.execute(scored):
+    for image_id, finding_id, probability, spread in connection.execute(scored):
         if image_id in rows:
             rows[image_id]["scores"][finding_id] = probability
+            rows[image_id]["spreads"][finding_id] = spread
     return [rows[number] for number in image_ids if number in rows]
 
 

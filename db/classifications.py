@@ -16,13 +16,17 @@ from db.states import ImageStatus
 
 @dataclass(frozen=True, slots=True)
 class FindingScore:
-    """A finding's probability and, in pixels of the original image, its map's peak and box (x, y, w, h)."""
+    """A finding's probability and, in pixels of the original image, its map's peak and box (x, y, w, h).
+
+    `spread`: how far an ensemble's members are apart; None of one network.
+    """
 
     finding: str
     probability: float
     peak: tuple[int, int] | None = None
     box: tuple[int, int, int, int] | None = None
     overlay_path: str | None = None
+    spread: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,7 @@ class Classification:
                 "box_width",
                 "box_height",
                 "overlay_path",
+                "spread",
             ),
             (
                 (
@@ -114,6 +119,7 @@ class Classification:
                     *(value.peak or nowhere[:2]),
                     *(value.box or nowhere),
                     value.overlay_path,
+                    value.spread,
                 )
                 for classification in outcomes
                 for value in classification.scores

@@ -8,13 +8,15 @@ from typing import Final, Literal, NamedTuple, Self
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from config.cards.classification import ClassificationCard
+from config.cards.member import Member
 from config.cards.model import Card
 from db.database import Database, bulk_insert
 from db.errors import UnknownRunError
 from db.manifests import find_or_write_findings
 from db.receipts import write_once
 from db.schema.archives import manifest, manifest_row
-from db.schema.runs import batch, image_result, model, model_finding, run
+from db.schema.runs import batch, image_result, model, model_finding, model_member, run
 from db.states import BatchState, ImageStatus, RunStatus
 
 _SMALLEST_BATCH: Final = 8
@@ -46,6 +48,7 @@ class ModelFacts:
     findings: Sequence[str]
     thresholds: Sequence[float]
     batch_size: int | None = None
+    members: Sequence[Member] = ()
 
     @classmethod
     def of(cls, card: Card) -> Self:
@@ -58,6 +61,7 @@ class ModelFacts:
             findings=card.findings,
             thresholds=card.thresholds,
             batch_size=card.batch_size,
+            members=(card.members or ()) if isinstance(card, ClassificationCard) else (),
         )
 
 
@@ -105,6 +109,20 @@ def find_or_write_model(connection: Connection, facts: ModelFacts) -> int:
             for position, (name, threshold) in enumerate(zip(facts.findings, facts.thresholds, strict=True))
         ],
     )
+    if facts.members:
+        connection.execute(
+            insert(model_member),
+            [
+                {
+                    "model_id": added,
+                    "position": position,
+                    "name": member.name,
+                    "sha256": member.sha256,
+                    "card_sha256": member.card_sha256,
+                }
+                for position, member in enumerate(facts.members)
+            ],
+        )
     return int(added)
 
 

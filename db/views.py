@@ -47,7 +47,8 @@ def _views(dialect: str) -> dict[str, str]:
     return {
         "scores": f"""
         SELECT s.run_id, i.image_index, r.patient_id, r.view_position, r.sex, r.age_years,
-               f.name AS finding, s.probability, {_LABEL} AS label, r.follow_up, m.threshold, s.calibrated
+               f.name AS finding, s.probability, {_LABEL} AS label, r.follow_up, m.threshold, s.calibrated,
+               s.spread
         FROM score s
         JOIN run ON run.id = s.run_id AND run.status <> 'deleting'
         JOIN image i ON i.id = s.image_id
@@ -153,7 +154,7 @@ def _views(dialect: str) -> dict[str, str]:
                                   w.probability DESC, w.image_id) AS place,
                i.image_index, r.patient_id, f.name AS finding, w.probability, w.threshold, w.percentile,
                w.flagged, w.peak_x, w.peak_y, w.box_x, w.box_y, w.box_width, w.box_height, w.overlay_path,
-               CASE WHEN r.labels LIKE '%1%' THEN 1 WHEN r.labels LIKE '%0%' THEN 0 END AS positive
+               CASE WHEN r.labels LIKE '%1%' THEN 1 WHEN r.labels LIKE '%0%' THEN 0 END AS positive, w.spread
         FROM (SELECT q.*,
                      SUM(q.is_over) OVER (PARTITION BY q.run_id, q.image_id) AS flagged,
                      ROW_NUMBER() OVER (PARTITION BY q.run_id, q.image_id
@@ -170,6 +171,13 @@ def _views(dialect: str) -> dict[str, str]:
         JOIN finding f ON f.id = w.finding_id
         JOIN manifest_row r ON r.manifest_id = w.manifest_id AND r.image_id = w.image_id
         WHERE w.reason = 1
+        """,
+        "members": """
+        SELECT run.id AS run_id, c.position + 1 AS place, c.name AS member, c.sha256 AS member_sha256,
+               c.card_sha256 AS member_card_sha256, model.name AS model, model.sha256 AS model_sha256
+        FROM model_member c
+        JOIN model ON model.id = c.model_id
+        JOIN run ON run.model_id = c.model_id
         """,
         "evaluations": """
         SELECT e.id AS evaluation_id, e.run_id, e.state, e.evaluated_at, e.label_set,

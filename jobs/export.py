@@ -60,6 +60,7 @@ EXPORTS: Final[Mapping[What, Export]] = {
             "label": "int8",
             "threshold": "double",
             "calibrated": "float",
+            "spread": "float",
         },
         ("image_index", "finding"),
     ),

@@ -31,6 +31,7 @@ COLUMNS: Final = (
     "box_width",
     "box_height",
     "overlay_path",
+    "spread",
 )
 
 FORMATS: Final = (".csv", ".html", ".json")
@@ -108,4 +109,7 @@ def _json(run_id: int, rows: Rows, worth: Worth) -> str:
 
 def _html(run_id: int, rows: Rows, worth: Worth) -> str:
     page = environment().get_template("worklist.html.j2")
-    return page.render(run_id=run_id, rows=rows, worth=worth, nightread=version("nightread"))
+    ensemble = any(row["spread"] is not None for row in rows)
+    return page.render(
+        run_id=run_id, rows=rows, worth=worth, ensemble=ensemble, nightread=version("nightread")
+    )

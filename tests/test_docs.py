@@ -28,7 +28,7 @@ from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.outcomes import Failed, Outcome
 from db.retries import retry_failed
-from db.schema.runs import run
+from db.schema.runs import model_member, run
 from db.schema.schedules import alert, schedule, schedule_due
 from db.schema.segmentations import segment, segment_summary_result, volume_result
 from jobs.submit import Order, submit
@@ -95,9 +95,13 @@ def write_hospital_manifest(path: Path, images: int = IMAGES, shift: int = 0) ->
 
 
 def drawn(answer: Classification) -> Classification:
-    """As a network's worker leaves it: an overlay per finding over its threshold; half are DICOM files."""
+    """As an ensemble's worker leaves it: an overlay per finding over its threshold; half are DICOM files."""
     scores = (
-        replace(score, overlay_path=f"{score.finding}.jpg") if score.probability >= 0.5 else score
+        replace(
+            score,
+            overlay_path=f"{score.finding}.jpg" if score.probability >= 0.5 else None,
+            spread=score.probability * (1 - score.probability),
+        )
         for score in answer.scores
     )
     spacing = Spacing(0.143, 0.143, "ImagerPixelSpacing")
@@ -126,6 +130,10 @@ def fill(database: Database, folder: Path) -> None:
     runs = [score_run(database, folder, whole, model) for model in ("stub", "other")]
     runs += [score_run(database, folder, part, "stub") for _ in range(2)]
     assert runs == [1, 2, 3, 4]
+    with database.write() as connection:
+        for position, name in enumerate(("seed-1", "seed-2")):
+            member = {"model_id": 1, "position": position, "name": name}
+            connection.execute(insert(model_member).values(sha256="1" * 64, card_sha256="2" * 64, **member))
     evaluate_run_1(database, folder)
     compare_runs_1_and_2(database)
     assert retry_failed(database, 2)

@@ -15,6 +15,7 @@ from config.cards.card import (
     require_one_per_finding,
     require_weights_or_seed,
 )
+from config.cards.member import Members, members_sha256
 from config.films import Recipe
 
 ARCHITECTURES: Final[dict[str, str]] = {
@@ -25,6 +26,8 @@ ARCHITECTURES: Final[dict[str, str]] = {
 }
 """The networks that a card may name, each with its module, which only a worker's process loads."""
 
+ENSEMBLE: Final = "ensemble"
+"""The architecture of a card whose members answer together."""
 
 Side = Annotated[int, Field(ge=32, le=2048)]
 """Of a picture that is resized, in pixels."""
@@ -183,17 +186,31 @@ class GateCard(Frozen):
 
 
 class ClassificationCard(Frozen):
-    """A network's card: what it is, how its pixels are prepared, what it must answer to a known picture."""
+    """A network's card: what it is, how its pixels are prepared, what it must answer to a known picture.
+
+    Or that of an ensemble, whose members each prepare the pixels as their own cards say. Its `pixels` are the
+    first member's: maps lie on what that one sees, the gate looks at its features. `final_relu` is unused.
+    """
 
     kind: Literal["classification"] = "classification"
     name: ModelName
     description: str
-    architecture: Annotated[str, Field(description="The network, by its name in ARCHITECTURES.")]
-    sha256: Annotated[Sha256, Field(description="Of the weights: of the file, or of the seeded arrays.")]
+    architecture: Annotated[str, Field(description="The network, by its name in ARCHITECTURES, or ensemble.")]
+    sha256: Annotated[
+        Sha256,
+        Field(
+            description="Of the weights: of the file, or of the seeded arrays; of an ensemble, of its "
+            "members' fingerprints."
+        ),
+    ]
     weights: Annotated[
         str | None, Field(description="File beside the card. None: initialised from `seed`.")
     ] = None
     seed: int | None = None
+    members: Annotated[
+        Members | None,
+        Field(description="Of an ensemble: a probability is the mean of theirs. They are found by name."),
+    ] = None
     findings: Findings
     thresholds: Numbers
     pixels: Preprocessing
@@ -255,8 +272,9 @@ class ClassificationCard(Frozen):
     @field_validator("architecture")
     @classmethod
     def _known(cls, architecture: str) -> str:
-        if architecture not in ARCHITECTURES:
-            raise ValueError(f"{architecture!r} is no network; there are: {', '.join(ARCHITECTURES)}")
+        known = (*ARCHITECTURES, ENSEMBLE)
+        if architecture not in known:
+            raise ValueError(f"{architecture!r} is no network; there are: {', '.join(known)}")
         return architecture
 
     @field_validator("golden", mode="before")
@@ -277,5 +295,20 @@ class ClassificationCard(Frozen):
             golden=self.golden,
             golden_film=self.golden_film,
         )
-        require_weights_or_seed(self.weights, self.seed)
+        if self.members is None and self.architecture != ENSEMBLE:
+            require_weights_or_seed(self.weights, self.seed)
+        return self
+
+    @model_validator(mode="after")
+    def _members_are_an_ensembles(self) -> Self:
+        if (self.members is None) == (self.architecture == ENSEMBLE):
+            raise ValueError(f"members and the architecture {ENSEMBLE} belong together")
+        if self.members is None:
+            return self
+        if self.weights is not None or self.seed is not None:
+            raise ValueError("an ensemble has members, and no weights or seed of its own")
+        if len({member.card_sha256 for member in self.members}) < len(self.members):
+            raise ValueError("members names one twice")
+        if self.sha256 != members_sha256(self.members):
+            raise ValueError("sha256 is not that of the members' fingerprints; make the ensemble again")
         return self

@@ -1,6 +1,6 @@
 """Model folders: a card beside its weights, the user's own before those that come with Nightread."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Generic, TypeVar
 
@@ -8,7 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from config.cards.card import problems_of
-from config.cards.classification import ClassificationCard
+from config.cards.classification import ENSEMBLE, ClassificationCard
+from config.cards.member import Member
 from config.cards.segmentation import SegmentationCard
 from config.cards.stub import StubCard
 from config.errors import ConfigError
@@ -37,15 +38,21 @@ CardT_co = TypeVar("CardT_co", bound=Card, covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Model(Generic[CardT_co]):
-    """A model's folder with its card."""
+    """A model's folder with its card; of an ensemble that was found, also its members."""
 
     folder: Path
     card: CardT_co
+    members: tuple["Model[ClassificationCard]", ...] = ()
 
 
 Classifier = Model[ClassificationCard]
 
 Segmenter = Model[SegmentationCard]
+
+
+def networks_of(model: Classifier) -> tuple[Classifier, ...]:
+    """Return the members of an ensemble, or the model itself."""
+    return model.members or (model,)
 
 
 def weights_file(model: Classifier | Segmenter) -> Path | None:
@@ -60,7 +67,7 @@ def require_classifier(model: Model[Card]) -> Classifier:
             f"model {model.card.name} is of the kind {model.card.kind}; a model of the kind classification "
             "is needed"
         )
-    return Model(model.folder, model.card)
+    return Model(model.folder, model.card, model.members)
 
 
 def require_segmenter(model: Model[Card]) -> Segmenter:
@@ -73,8 +80,21 @@ def require_segmenter(model: Model[Card]) -> Segmenter:
     return Model(model.folder, model.card)
 
 
+def require_network(model: Model[Card]) -> Classifier:
+    """Return the model as a network; ConfigError if it is of another kind, or an ensemble of several."""
+    network = require_classifier(model)
+    if network.card.architecture == ENSEMBLE:
+        raise ConfigError(
+            f"model {network.card.name} is an ensemble; one network is needed, such as one of its members"
+        )
+    return network
+
+
 def read_model(folder: Path) -> Model[Card]:
-    """Read the card of one model folder; ConfigError says what is wrong with it."""
+    """Read the card of one model folder; ConfigError says what is wrong with it.
+
+    The members of an ensemble lie elsewhere: see `with_members`.
+    """
     path = folder / CARD_FILE
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -107,7 +127,10 @@ def list_models(models_dir: Path) -> list[str]:
 
 
 def find_model(name: str, models_dir: Path) -> Model[Card]:
-    """Find a model by its folder's name, the user's before the shipped; ConfigError lists all models."""
+    """Find a model by its folder's name, the user's before the shipped, and an ensemble's members with it.
+
+    ConfigError lists all models, or says what is wrong with this one.
+    """
     for root in (models_dir, SHIPPED):
         if (root / name / CARD_FILE).is_file() and (root / name).parent == root:
             model = read_model(root / name)
@@ -116,7 +139,42 @@ def find_model(name: str, models_dir: Path) -> Model[Card]:
                     f"{root / name / CARD_FILE}: name is {model.card.name!r}, the folder's name is {name!r}; "
                     "they must be the same"
                 )
-            return model
+            return with_members(model, models_dir)
     raise ConfigError(
         f"there is no model {name!r}; there are: {', '.join(list_models(models_dir)) or 'none'}"
+    )
+
+
+def with_members(model: Model[Card], models_dir: Path) -> Model[Card]:
+    """Find the members of an ensemble; any other model is returned as it is.
+
+    Raises ConfigError where a member is missing, or is not what it was when the ensemble was made.
+    """
+    card = model.card
+    if not isinstance(card, ClassificationCard) or card.members is None:
+        return model
+    members = tuple(_find_member(card.name, member, models_dir) for member in card.members)
+    for member in members:
+        if set(member.card.findings) != set(card.findings):
+            raise ConfigError(f"ensemble {card.name}: its findings are not those of {member.card.name}")
+    if card.pixels != members[0].card.pixels:
+        raise ConfigError(f"ensemble {card.name}: its pixels are not those of {members[0].card.name}")
+    return replace(model, members=members)
+
+
+def _find_member(ensemble: str, wanted: Member, models_dir: Path) -> Classifier:
+    folders = [
+        root / wanted.name for root in (models_dir, SHIPPED) if (root / wanted.name / CARD_FILE).is_file()
+    ]
+    for folder in folders:
+        found = read_model(folder)
+        if (found.card.fingerprint, found.card.sha256) == (wanted.card_sha256, wanted.sha256):
+            return require_network(found)
+    if folders:
+        raise ConfigError(
+            f"ensemble {ensemble}: its member {wanted.name} has changed since: {folders[0] / CARD_FILE} is "
+            "another card than the ensemble names; put that one back, or make the ensemble again"
+        )
+    raise ConfigError(
+        f"ensemble {ensemble}: its member {wanted.name} is not here; copy that model's folder to {models_dir}"
     )

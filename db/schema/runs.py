@@ -42,6 +42,17 @@ model_finding = Table(
     Column("threshold", Double, nullable=False),
 )
 
+model_member = Table(
+    "model_member",
+    metadata,
+    reference("model_id", "model.id", primary_key=True),
+    Column("position", SmallInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("card_sha256", Text, nullable=False),
+)
+"""The members of an ensemble; they may have no rows of their own in `model`."""
+
 run = Table(
     "run",
     metadata,
@@ -177,5 +188,7 @@ score = Table(
     Column("box_height", Integer),
     Column("overlay_path", Text),
     Column("calibrated", REAL),  # see run.calibrated_by
+    # Population standard deviation of an ensemble's members' probabilities; NULL of one network.
+    Column("spread", REAL),
     sqlite_with_rowid=False,
 )

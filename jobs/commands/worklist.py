@@ -56,6 +56,7 @@ def worklist(
         print_json(rows)
         return
     if output is None:
+        ensemble = any(row["spread"] is not None for row in rows)
         print_table(
             (
                 "place",
@@ -66,6 +67,7 @@ def worklist(
                 "percentile",
                 "over threshold",
                 "map's peak",
+                *(["spread"] if ensemble else []),
             ),
             (
                 (
@@ -77,6 +79,7 @@ def worklist(
                     f"{100 * row['percentile']:.1f}",
                     row["flagged"],
                     None if row["peak_x"] is None else f"{row['peak_x']}, {row['peak_y']}",
+                    *([row["spread"]] if ensemble else []),
                 )
                 for row in rows
             ),

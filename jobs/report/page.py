@@ -85,7 +85,7 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
         if evaluation and not segmented:
             scores = read_scores(connection, run_id, evaluation["label_manifest_id"])
             figures = _figures(connection, evaluation["evaluation_id"], findings, scores)
-            errors = worst_errors(connection, scores)
+            errors = worst_errors(connection, run_id, scores)
         compared = comparison(connection, run_id, findings)
         change = None
         if not compared and evaluation and not segmented:

@@ -16,6 +16,23 @@ def in_order(rows: Rows, findings: Sequence[str], within: Callable[[Record], obj
     return sorted(rows, key=lambda row: (places.get(row["finding"], len(places)), within(row)))
 
 
+def spreads_of(
+    connection: Connection, run_id: int, image_ids: Iterable[int]
+) -> dict[tuple[int, str], float | None]:
+    """Return how far an ensemble's members are apart, by image and finding; None for one network."""
+    listed = ", ".join(f"{number:d}" for number in sorted(set(image_ids)))
+    if not listed:
+        return {}
+    query = f"""
+        SELECT s.image_id, f.name AS finding, s.spread
+        FROM score s
+        JOIN finding f ON f.id = s.finding_id
+        WHERE s.run_id = :run_id AND s.image_id IN ({listed})
+        """  # noqa: S608  # made of numbers
+    rows = read_rows(connection, query, run_id=run_id)
+    return {(row["image_id"], row["finding"]): row["spread"] for row in rows}
+
+
 def image_names(connection: Connection, image_ids: Iterable[int]) -> dict[int, str]:
     """Return the names of a few images by their ids."""
     listed = ", ".join(f"{number:d}" for number in sorted(set(image_ids)))

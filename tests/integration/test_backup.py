@@ -35,6 +35,7 @@ from db.schema import metadata
 from db.schema.runs import batch
 from db.upgrade import HEAD, upgrade, version
 from workers.inference.engine import Inference
+from workers.inference.ensemble import Ensemble
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
 
@@ -171,9 +172,10 @@ def test_overlays_newer_than_the_backup_are_written_over(sqlite: Database, tmp_p
     restored = Database(f"sqlite:///{copy}")
     drawn = []
     for opened in (sqlite, restored):
+        card = ClassificationCard.model_validate(CLASSIFIER_CARD)
         scorer = ClassificationScorer(
-            ClassificationCard.model_validate(CLASSIFIER_CARD),
-            FlatEngine(),
+            card,
+            Ensemble.alone(card, FlatEngine()),
             overlays=Overlays(tmp_path / "heatmaps"),
             max_pixels=10_000,
         )

@@ -9,7 +9,7 @@ from sqlalchemy import update
 from support import finding_ids
 
 from db.database import Database
-from db.schema.runs import model_finding
+from db.schema.runs import model_finding, score
 from jobs.imports import ImportOrder, import_scores
 from jobs.worklist import COLUMNS, read_worklist, worth_of, write_worklist
 
@@ -54,6 +54,22 @@ def test_flagged_images_come_first_and_then_the_highest_percentiles(database: Da
         (5, "d.png", "Effusion", 0),
     ]
     assert [row["percentile"] for row in rows] == pytest.approx([1.0, 1.0, 0.8, 0.8, 0.4])
+
+
+def test_how_far_an_ensembles_members_are_apart_is_shown_for_ensembles_only(
+    database: Database, run_id: int, tmp_path: Path
+) -> None:
+    page = tmp_path / "list.html"
+    write_worklist(run_id, *read_worklist(database, run_id), page)
+    assert "Spread" not in page.read_text(encoding="utf-8")
+    with database.write() as connection:
+        connection.execute(update(score).values(spread=score.c.probability / 8))
+    rows, worth = read_worklist(database, run_id)
+    assert [row["spread"] for row in rows] == pytest.approx([row["probability"] / 8 for row in rows])
+    write_worklist(run_id, rows, worth, page)
+    written = page.read_text(encoding="utf-8")
+    assert '<th scope="col">Spread</th>' in written
+    assert "<td>0.119</td>" in written, "an eighth of 0.95"
 
 
 def test_the_order_is_measured_over_labelled_images_only(database: Database, run_id: int) -> None:

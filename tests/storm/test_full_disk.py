@@ -33,6 +33,7 @@ from db.errors import DatabaseError
 from db.upgrade import upgrade
 from jobs.inventory.pseudonyms import key_of
 from workers.inference.engine import Inference
+from workers.inference.ensemble import Ensemble
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
 
@@ -79,9 +80,10 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
     (announced,) = ledger.take_pending(sqlite, 1)
     held = ledger.claim(sqlite, announced.batch_id, "worker", 60.0)
     assert held is not None
+    card = ClassificationCard.model_validate(CLASSIFIER_CARD)
     scorer = ClassificationScorer(
-        ClassificationCard.model_validate(CLASSIFIER_CARD),
-        FlatEngine(),
+        card,
+        Ensemble.alone(card, FlatEngine()),
         overlays=Overlays(small_disk),
         max_pixels=10_000,
     )

@@ -9,7 +9,7 @@ import typer
 from rich.progress import track
 
 from config.cards.classification import GatePolicy
-from config.cards.model import SHIPPED, find_model, require_classifier
+from config.cards.model import SHIPPED, find_model, networks_of, require_classifier
 from config.errors import ConfigError
 from config.failures import ImageUnusableError
 from config.machine import engine_of
@@ -82,8 +82,13 @@ def fit_gate(
     from workers.models.gate import fit, install, see
 
     with err.status(f"loading model {name}"):
+        # An ensemble's gate looks at its first member's features.
         engine = make_engine(
-            engine_of(settings), model, threads=settings.threads or 1, maps=False, graphs=settings.graphs
+            engine_of(settings),
+            networks_of(model)[0],
+            threads=settings.threads or 1,
+            maps=False,
+            graphs=settings.graphs,
         )
     sights, features = see(pictures(), engine, model)
     if unusable:

@@ -29,6 +29,7 @@ def entry_of(name: str, settings: Settings) -> Entry:
     network = card if isinstance(card, ClassificationCard) else None
     return entry | {
         "network": None if isinstance(card, StubCard) else card.architecture,
+        "members": [member.name for member in network.members or ()] if network else [],
         "findings": list(card.findings),
         "trained": card.trained,
         "imported": network is not None and network.weights is not None and network.training is None,
@@ -47,7 +48,7 @@ def row_of(entry: Entry) -> tuple[object, ...]:
     return (
         entry["name"],
         entry["where"],
-        entry["network"] or "",
+        f"{entry['network']} of {len(entry['members'])}" if entry["members"] else entry["network"] or "",
         len(entry["findings"]),
         "yes" if entry["trained"] else "no",
         _compared(entry),

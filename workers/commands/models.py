@@ -1,6 +1,5 @@
 """The commands `nightread models`: add your own, and see what there is."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Final, get_args
 
@@ -8,17 +7,17 @@ import typer
 
 from config.cards.card import Views
 from config.cards.classification import ClassificationCard
-from config.cards.model import Card, Classifier, Model, Segmenter, find_model, list_models
+from config.cards.model import Classifier, Segmenter, find_model, list_models
 from config.errors import ConfigError
 from config.films import Recipe
 from config.settings import load_settings
-from db.database import Database
-from db.runs import ModelFacts, find_or_write_model
 from jobs.commands.session import ready
 from jobs.console import EXIT_SOME_FAILED, err, print_json, print_table, say, shown, warn
+from workers.commands.ensemble import ensemble
 from workers.commands.gate import fit_gate
 from workers.commands.model_list import COLUMNS, SHORT_HASH, entry_of, row_of
 from workers.commands.model_options import check_images, expected_scores, numbers, sides, training_sample
+from workers.commands.register import register
 from workers.models.add import add_folder, add_unet, add_weights
 from workers.models.description import columns_of, facts_of
 from workers.models.kinds import weights_in
@@ -27,6 +26,7 @@ from workers.models.options import ImportOptions
 
 app = typer.Typer(help="Add models of your own, and see which there are.", no_args_is_help=True)
 
+app.command("ensemble")(ensemble)
 app.command("fit-gate")(fit_gate)
 
 _OF_UNET: Final = {"--name", "--layout", "--findings", "--description", "--provenance", "--licence"}
@@ -283,19 +283,6 @@ def add(
 
 def _listed(words: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words.split(","))
-
-
-def register(database: Database, model: Model[Card]) -> int:
-    """Write a model to the database's table `model` before any run has used it; returns its id there.
-
-    Its folder is removed if the database cannot take it, so that the model is in both or in neither.
-    """
-    try:
-        with database.write() as connection:
-            return find_or_write_model(connection, ModelFacts.of(model.card))
-    except BaseException:
-        shutil.rmtree(model.folder, ignore_errors=True)
-        raise
 
 
 def _print_added(model: Classifier | Segmenter) -> None:

@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from config.cards.classification import Preprocessing
-from config.cards.model import find_model, require_classifier
+from config.cards.model import find_model, require_network
 from config.films import Recipe
 from config.findings import FINDINGS
 from jobs.commands.options import BitsOption, ImagesOption
@@ -266,7 +266,7 @@ def train_(
         # A training that goes on has passed.
         _tell_copies(sources, (learned, watched), settings.max_image_pixels, allowed=allow_leakage)
     bits = bits or _measured(sources[0], learned, settings.max_image_pixels)
-    begin = require_classifier(find_model(start, settings.models)) if start else None
+    begin = require_network(find_model(start, settings.models)) if start else None
     recipe = greyscale or (begin.card.pixels.greyscale if begin else "window")
     if begin is None:
         pixels = _new_pixels(size or 320, channels or 1, recipe)

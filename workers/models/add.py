@@ -19,25 +19,24 @@ from config.brats import CHANNELS, CLASSES, PATCH, REGIONS
 from config.cards.card import CardFields, problems_of
 from config.cards.classification import Preprocessing
 from config.cards.model import (
-    SHIPPED,
     Card,
     Classifier,
     Model,
     Segmenter,
-    list_models,
+    find_model,
     read_model,
     require_classifier,
     require_segmenter,
+    with_members,
 )
 from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
-from config.files import is_full
-from workers.inference.engine import TensorFlowEngine
+from workers.inference.ensemble import Ensemble
 from workers.inference.networks.depths import DEPTHS
 from workers.inference.volumes.engine import TensorFlowVolumeEngine
 from workers.inference.weights import file_sha256
 from workers.models.check import check_network, original_in
-from workers.models.folder import write_model, write_segmenter
+from workers.models.folder import require_free, write_model, write_segmenter, writing
 from workers.models.foreign_weights import ForeignWeights, drop_unnamed
 from workers.models.keras_files import read_keras
 from workers.models.kinds import SAVED_MODEL, Kind, kind_of
@@ -70,24 +69,26 @@ _PIXELS: Final = (
 def add_folder(source: Path, models_dir: Path) -> Classifier | Segmenter:
     """Copy a model folder to `models_dir` after its network was built, filled and run on the test pattern.
 
+    Of an ensemble, which is its card, the members must be there already.
+
     Raises ConfigError where the name is taken, the card is wrong, or hash, number, shapes or golden scores
     do not match the card. Nothing is left behind then.
     """
     card = _with_network(read_model(source)).card
-    _require_free(card.name, models_dir, "change it in the card, `name`")
+    require_free(card.name, models_dir, "change it in the card, `name`")
     if card.weights is not None and (Path(card.weights).is_absolute() or ".." in Path(card.weights).parts):
         raise ConfigError(f"{source}: weights is {card.weights!r}; the file must be in the model's folder")
-    with _writing(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
+    with writing(models_dir), tempfile.TemporaryDirectory(dir=models_dir, prefix=".new-") as scratch:
         # The copy is checked, and not the source: nobody can change it between the check and its use.
         copied = Path(scratch) / card.name
         _copy(source, copied)
-        model = _with_network(read_model(copied))
+        model = _with_network(with_members(read_model(copied), models_dir))
         if isinstance(model.card, SegmentationCard):
             TensorFlowVolumeEngine(require_segmenter(model), threads=1)
         else:
-            TensorFlowEngine(require_classifier(model), threads=1, maps=False)
+            Ensemble.load(require_classifier(model), "tensorflow", maps=False)
         copied.rename(models_dir / card.name)
-    return _with_network(read_model(models_dir / card.name))
+    return _with_network(find_model(card.name, models_dir))
 
 
 def _with_network(model: Model[Card]) -> Classifier | Segmenter:
@@ -111,7 +112,7 @@ def add_unet(
     file is another network's, or has other numbers of channels or classes; nothing is left behind then.
     """
     name = name or default_name(source)
-    _require_free(name, models_dir, "choose another --name")
+    require_free(name, models_dir, "choose another --name")
     read = read_unet(source)
     classes = classes or CLASSES
     for what, found, names in (("channels", read.channels, CHANNELS), ("classes", read.classes, classes)):
@@ -133,7 +134,7 @@ def add_unet(
         "provenance": f"{provenance or _UNET_PROVENANCE}; made of {_origin(source)}",
         "licence": licence or "the course's terms; not stated for the weights",
     }
-    with _writing(models_dir), _one_line(source):
+    with writing(models_dir), _one_line(source):
         return write_segmenter(models_dir, facts, read.arrays, half=half)
 
 
@@ -154,7 +155,7 @@ def add_weights(
     TableError for a bad manifest; nothing is left behind then.
     """
     name = options.name or default_name(source)
-    _require_free(name, models_dir, "choose another --name")
+    require_free(name, models_dir, "choose another --name")
     layout = LAYOUTS[options.layout]
     require_options(layout, options)
     # Keras is loaded below; TensorFlow's greeting lines mean nothing to a person who adds a model.
@@ -171,7 +172,7 @@ def add_weights(
     if half:
         _require_half(imported.arrays, source)
     findings = tuple(finding for finding in imported.findings or () if finding is not None)
-    with _writing(models_dir), _one_line(source):
+    with writing(models_dir), _one_line(source):
         facts: CardFields = {
             "name": name,
             "description": options.description
@@ -216,13 +217,6 @@ def _origin(source: Path) -> str:
 
 
 # --- what must hold before anything is read or written -----------------------------------------------------
-
-
-def _require_free(name: str, models_dir: Path, advice: str) -> None:
-    if (models_dir / name).exists():
-        raise ConfigError(f"there is a model {name!r} already in {models_dir}; remove it or {advice}")
-    if name in list_models(SHIPPED):
-        raise ConfigError(f"{name!r} is the name of a model that comes with Nightread; {advice}")
 
 
 def _require_half(arrays: list[NDArray[np.float32]], source: Path) -> None:
@@ -366,14 +360,3 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, copy_function=copy)
     except shutil.Error as error:
         raise (errors or [error])[0] from None
-
-
-@contextmanager
-def _writing(models_dir: Path) -> Iterator[None]:
-    try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        if is_full(error):
-            raise OSError(error.errno, error.strerror, str(models_dir)) from error
-        raise ConfigError(f"{error.filename or models_dir}: {error.strerror or error}") from error

@@ -8,13 +8,22 @@ from config.cards.stub import StubCard
 
 _BY_FINDING: Final = {"findings", "golden", "golden_film", "figures"}
 
+_UNUSED_BY_ENSEMBLES: Final = {"final_relu"}
+
 
 def facts_of(model: Model[Card]) -> list[tuple[str, str]]:
     """Return the fields about the model as a whole, in the card's order, nested ones by their path."""
-    fields = model.card.model_dump(mode="json", exclude=_BY_FINDING | {"kind", "name"})
+    card = model.card
+    members = card.members or () if isinstance(card, ClassificationCard) else ()
+    left = _BY_FINDING | {"kind", "name"} | (_UNUSED_BY_ENSEMBLES if members else set())
     rows = [("folder", str(model.folder))]
-    for field, value in fields.items():
-        if isinstance(value, dict):
+    for field, value in card.model_dump(mode="json", exclude=left).items():
+        if field == "members":
+            rows += [
+                (f"member {place}", f"{member.name}, SHA-256 {member.sha256}")
+                for place, member in enumerate(members, start=1)
+            ]
+        elif isinstance(value, dict):
             rows += [(f"{field}.{inner}", _plain(part)) for inner, part in value.items() if part is not None]
         elif value is not None and not field.endswith("thresholds"):
             rows.append((field, _plain(value)))

@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,16 +16,19 @@ from config.cards.card import CardFields, problems_of
 from config.cards.classification import ClassificationCard
 from config.cards.model import (
     CARD_FILE,
+    SHIPPED,
     Card,
     Classifier,
     Model,
     Segmenter,
+    list_models,
     read_model,
     require_classifier,
     require_segmenter,
 )
 from config.cards.segmentation import SegmentationCard
 from config.errors import ConfigError
+from config.files import is_full
 from workers.inference.golden import film_views, pattern_views
 from workers.inference.networks.network import KerasModel, network_of, probabilities_of
 from workers.inference.volumes.engine import NetworkEngine, golden_means
@@ -130,3 +134,23 @@ def write_card(folder: Path, card: ClassificationCard | SegmentationCard) -> Non
     fields = card.model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(fields, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
     (folder / CARD_FILE).write_text(text, encoding="utf-8")
+
+
+def require_free(name: str, models_dir: Path, advice: str) -> None:
+    """Raise ConfigError, with an advice, where there is a model of this name."""
+    if (models_dir / name).exists():
+        raise ConfigError(f"there is a model {name!r} already in {models_dir}; remove it or {advice}")
+    if name in list_models(SHIPPED):
+        raise ConfigError(f"{name!r} is the name of a model that comes with Nightread; {advice}")
+
+
+@contextmanager
+def writing(models_dir: Path) -> Iterator[None]:
+    """Make the folder of models, and say which file cannot be written: ConfigError, OSError if it is full."""
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise OSError(error.errno, error.strerror, str(models_dir)) from error
+        raise ConfigError(f"{error.filename or models_dir}: {error.strerror or error}") from error

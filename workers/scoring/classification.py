@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import cv2
@@ -23,7 +23,7 @@ from db.classifications import Classification, FindingScore
 from db.ledger import BatchImage, Claim
 from db.outcomes import Failed, Outcome
 from jobs.sources.source import ImageSource, kept_source
-from workers.inference.engine import Engine, Inference, infer_views, make_engine
+from workers.inference.ensemble import Answers, Ensemble, Views
 from workers.inference.formats.decode import most_bytes
 from workers.inference.gate import Gate
 from workers.inference.peak import locate
@@ -51,16 +51,16 @@ class _Decoded:
     tag: str
     kept: bool
     prepared: Prepared
-    views: NDArray[np.float32]
+    views: Views
 
 
 class ClassificationScorer:
-    """Scores real pictures with a network."""
+    """Scores real pictures with a network, or with several."""
 
     def __init__(
         self,
         card: ClassificationCard,
-        engine: Engine,
+        networks: Ensemble,
         *,
         overlays: Output,
         max_pixels: int,
@@ -68,10 +68,10 @@ class ClassificationScorer:
         cache: Cache | None = None,
         threads: int = 2,
     ) -> None:
-        """Take an engine that is ready; `threads` decode pictures ahead of it and draw overlays behind it."""
+        """Take networks that are ready; `threads` decode pictures ahead of them, and draw behind them."""
         self.card = card
-        self._engine = engine
-        self.engine = engine.name
+        self._networks = networks
+        self.engine = networks.name
         self._overlays = overlays
         self._max_pixels = max_pixels
         self._gate = gate
@@ -87,7 +87,7 @@ class ClassificationScorer:
         cv2.setNumThreads(1)
         return cls(
             model.card,
-            make_engine(options.engine, model, threads=options.threads, graphs=options.graphs),
+            Ensemble.load(model, options.engine, threads=options.threads, graphs=options.graphs),
             overlays=OUTPUTS["overlays"](options.overlays),
             max_pixels=options.max_pixels,
             gate=Gate.load(model),
@@ -111,7 +111,7 @@ class ClassificationScorer:
                 continue
             kept += decoded.kept
             waiting.append(decoded)
-            if len(waiting) == self._engine.batch:
+            if len(waiting) == self._networks.batch:
                 behind.append(self._infer(held, waiting))
                 waiting = []
                 if len(behind) > _GROUPS_BEHIND:
@@ -130,7 +130,7 @@ class ClassificationScorer:
     def _decode(self, source: ImageSource, held: Claim) -> Iterator[_Decoded | Failed]:
         names = (image.image_index for image in held.images)
         wanted = Preparation(
-            (self.card.pixels,),
+            self._networks.preprocessings,
             self._max_pixels,
             held.bits,
             sight=self._gate is not None,
@@ -145,11 +145,15 @@ class ClassificationScorer:
                 reading = read.result()
                 tag = reading.tag
                 try:
-                    (prepared,) = pictures.prepare(image.image_index, reading)
+                    prepared = pictures.prepare(image.image_index, reading)
                 finally:
                     reads.free(reading)
-                views = scaled_views(prepared.views, self.card.pixels)
-                return _Decoded(image, tag, bool(reading.kept), prepared, views)
+                views = tuple(
+                    scaled_views(part.views, pixels)
+                    for part, pixels in zip(prepared, self._networks.preprocessings, strict=True)
+                )
+                # Of several, the first is what maps lie on and the gate looks at.
+                return _Decoded(image, tag, bool(reading.kept), prepared[0], views)
             except ImageUnusableError as error:
                 return Failed(image.image_id, Stage.READ, error.reason, error.message, tag)
             except MemoryError:
@@ -161,7 +165,7 @@ class ClassificationScorer:
         try:
             for image, read in zip(held.images, reads, strict=True):
                 pending.append(self._pool.submit(decode, image, read))
-                if len(pending) > 2 * self._engine.batch:
+                if len(pending) > 2 * self._networks.batch:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
@@ -171,18 +175,23 @@ class ClassificationScorer:
 
     def _infer(self, held: Claim, group: Sequence[_Decoded]) -> "Future[list[Outcome]]":
         """Run the network; peaks are located and overlays drawn while the next call computes."""
-        inferred = infer_views(self._engine, np.stack([decoded.views for decoded in group]))
-        return self._pool.submit(self._outcomes, held, group, inferred)
+        answers = self._networks.infer(
+            [decoded.views for decoded in group],
+            [(decoded.prepared.extent.width, decoded.prepared.extent.height) for decoded in group],
+        )
+        return self._pool.submit(self._outcomes, held, group, answers)
 
-    def _outcomes(self, held: Claim, group: Sequence[_Decoded], inferred: Inference) -> list[Outcome]:
-        answers = zip(group, inferred.probabilities, inferred.maps, inferred.features, strict=True)
-        return [self._outcome(held, decoded, *answer) for decoded, *answer in answers]
+    def _outcomes(self, held: Claim, group: Sequence[_Decoded], answers: Answers) -> list[Outcome]:
+        spreads = [None] * len(group) if answers.spread is None else answers.spread
+        each = zip(group, answers.probabilities, spreads, answers.maps, answers.features, strict=True)
+        return [self._outcome(held, *answer) for answer in each]
 
     def _outcome(
         self,
         held: Claim,
         decoded: _Decoded,
         probabilities: NDArray[np.float32],
+        spread: NDArray[np.float32] | None,
         maps: NDArray[np.float32],
         features: NDArray[np.float32],
     ) -> Outcome:
@@ -195,15 +204,20 @@ class ClassificationScorer:
         if quality and quality.flag and self._refuses:
             message = f"{quality.flag}: it is not like the pictures that the model's gate was fitted on"
             return Failed(image_id, Stage.SCORE, Reason.UNLIKE, message, decoded.tag)
-        found = list(zip(self.card.findings, probabilities.tolist(), self.card.thresholds, strict=True))
+        spreads = [None] * len(probabilities) if spread is None else spread.tolist()
+        found = [
+            FindingScore(finding, probability, spread=apart)
+            for finding, probability, apart in zip(
+                self.card.findings, probabilities.tolist(), spreads, strict=True
+            )
+        ]
         backdrop = prepared.backdrop
         if held.heatmaps == "none" or backdrop is None:
-            scores = tuple(FindingScore(finding, probability) for finding, probability, _ in found)
             return Classification(
                 image_id,
                 extent.width,
                 extent.height,
-                scores,
+                tuple(found),
                 film=prepared.film,
                 quality=quality,
                 tag=decoded.tag,
@@ -211,11 +225,13 @@ class ClassificationScorer:
         region = visible_region(self.card.pixels, extent.width, extent.height)
         scores = tuple(
             self._located(
-                Drawing(held.run_id, decoded.image.image_index, finding, backdrop, maps[:, :, index], region),
-                probability,
-                shown=held.heatmaps == "all" or probability >= threshold,
+                Drawing(
+                    held.run_id, decoded.image.image_index, score.finding, backdrop, maps[:, :, index], region
+                ),
+                score,
+                shown=held.heatmaps == "all" or score.probability >= self.card.thresholds[index],
             )
-            for index, (finding, probability, threshold) in enumerate(found)
+            for index, score in enumerate(found)
         )
         return Classification(
             image_id,
@@ -229,10 +245,10 @@ class ClassificationScorer:
             tag=decoded.tag,
         )
 
-    def _located(self, drawing: Drawing, probability: float, *, shown: bool) -> FindingScore:
+    def _located(self, drawing: Drawing, score: FindingScore, *, shown: bool) -> FindingScore:
         """Add where the map points, and write its overlay where one is wanted."""
         peak = locate(drawing.map, drawing.region)
         if peak is None:
-            return FindingScore(drawing.finding, probability)
+            return score
         overlay = self._overlays.write(drawing) if shown else None
-        return FindingScore(drawing.finding, probability, peak.point, peak.box, overlay)
+        return replace(score, peak=peak.point, box=peak.box, overlay_path=overlay)

@@ -7,17 +7,18 @@ import numpy as np
 from db.answers import Rows
 from db.database import Connection, Record
 from db.scores import LabelledScores
-from jobs.report.rows import image_names
+from jobs.report.rows import image_names, spreads_of
 
 EACH: Final = 2
 """How many images of each finding and kind are shown."""
 
 
-def worst_errors(connection: Connection, scores: LabelledScores) -> Rows:
+def worst_errors(connection: Connection, run_id: int, scores: LabelledScores) -> Rows:
     """Return the `EACH` worst images of each finding and kind: the worst of each finding first, by its size.
 
     `kind`: `missed` (labelled present, below the threshold on the model's card) or `false_alarm` (labelled
     absent, at or above it). `error`: the distance of the probability from the threshold. `rank`: from 1.
+    `spread`: of an ensemble's members; None where another run has scored the image.
     """
     found: list[Record] = []
     for column, finding in enumerate(scores.findings):
@@ -41,6 +42,14 @@ def worst_errors(connection: Connection, scores: LabelledScores) -> Rows:
                 }
                 for rank, place in enumerate(worst, start=1)
             )
-    names = image_names(connection, (row["image_id"] for row in found))
+    images = [row["image_id"] for row in found]
+    names, spreads = image_names(connection, images), spreads_of(connection, run_id, images)
     found.sort(key=lambda row: (row["rank"], -row["error"]))
-    return [row | {"image_index": names[row["image_id"]]} for row in found]
+    return [
+        row
+        | {
+            "image_index": names[row["image_id"]],
+            "spread": spreads.get((row["image_id"], row["finding"])),
+        }
+        for row in found
+    ]

@@ -53,7 +53,7 @@ def first_images(connection: Connection, run_id: int, images: int) -> Rows:
     )
     highest = " UNION ALL ".join(
         f"""
-        SELECT * FROM (SELECT run_id, image_id, finding_id, probability FROM score
+        SELECT * FROM (SELECT run_id, image_id, finding_id, probability, spread FROM score
                        WHERE run_id = :run_id AND finding_id = {row["finding_id"]:d}
                        ORDER BY probability DESC, image_id LIMIT :images) of_{row["finding_id"]:d}
         """  # noqa: S608  # made of numbers
@@ -88,7 +88,8 @@ def first_images(connection: Connection, run_id: int, images: int) -> Rows:
                 JOIN run ON run.id = s.run_id
                 JOIN model_finding m ON m.model_id = run.model_id AND m.finding_id = s.finding_id
                 WHERE s.run_id = w.run_id AND s.image_id = w.image_id
-                  AND s.probability >= m.threshold) AS flagged
+                  AND s.probability >= m.threshold) AS flagged,
+               w.spread
         FROM reasons w
         JOIN image i ON i.id = w.image_id
         JOIN finding f ON f.id = w.finding_id

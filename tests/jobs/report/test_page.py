@@ -26,7 +26,7 @@ from db.database import Database
 from db.drift import DriftCheck, write_drift
 from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
-from db.schema.runs import score
+from db.schema.runs import model, score
 from db.scores import read_scores
 from jobs.report.page import page_content, render, write_report
 from jobs.report.sections.curves import histograms
@@ -361,6 +361,35 @@ def test_worst_errors_are_of_the_labels_that_the_model_contradicts_most(
     assert "No picture: it cannot be read" in words(part)
     assert "No heatmap is stored." in words(part)
     assert folded.count('class="map"') < folded.count('class="bare"')
+
+
+def test_an_ensembles_report_names_its_members_and_says_how_far_they_are_apart(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = full_run(database, tmp_path)
+    assert "Spread" not in report(database, tmp_path, run_id)
+    card = queries.model_card(database, run_id) | {
+        "members": [{"name": name, "sha256": name * 64, "card_sha256": "0" * 64} for name in "ab"]
+    }
+    with database.write() as connection:
+        connection.execute(update(model).values(card=json.dumps(card)))
+        connection.execute(update(score).values(spread=score.c.probability / 8))
+    page = report(database, tmp_path, run_id)
+    for id_ in ("errors", "worklist"):
+        part = section(page, id_)
+        heads = column_heads(part)
+        assert heads[-1] == "Spread"
+        probability = heads.index("Probability")
+        rows = [
+            [words(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall(r"<tr>(<th scope=\"row\">.*?)</tr>", part)
+        ]
+        assert rows
+        for row in rows:
+            assert float(row[-1]) == pytest.approx(float(row[probability]) / 8, abs=6e-4)
+    listed = words(section(page, "run"))
+    assert f"Members a, SHA-256 {'a' * 64}" in listed
+    assert f"b, SHA-256 {'b' * 64}" in listed
 
 
 def test_without_a_picture_the_errors_are_a_table_only(database: Database, tmp_path: Path) -> None:

@@ -129,6 +129,15 @@ def test_an_image_has_its_scores_radiograph_and_map(site: Site) -> None:
     assert site.get("colours.png").mimetype == "image/png"
 
 
+def test_an_image_of_an_ensembles_run_shows_how_far_the_members_are_apart(site: Site) -> None:
+    assert "Spread" not in site.get("image/1").text
+    with site.database.write() as connection:
+        connection.execute(update(score).values(spread=0.0625))
+    page = site.get("image/1").text
+    assert page.count("Spread") == 1
+    assert page.count('<td class="number">0.062</td>') == 14
+
+
 def test_the_report_is_served_with_its_own_script_only(site: Site) -> None:
     page = site.get("report")
     assert "60 images" in page.text or "of 60" in page.text

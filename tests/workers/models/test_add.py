@@ -29,7 +29,7 @@ from db.errors import DatabaseError
 from jobs.phantoms.archive import plan_archive, write_archive
 from workers.archive import archive_statistics
 from workers.commands.main import app
-from workers.commands.models import register
+from workers.commands.register import register
 from workers.inference.engine import TensorFlowEngine
 from workers.inference.statistics import Statistics
 from workers.models import add

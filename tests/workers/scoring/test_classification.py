@@ -29,6 +29,7 @@ from db.outcomes import Failed, Outcome
 from jobs.errors import SourceAwayError
 from jobs.sources.folder import FolderSource
 from workers.inference.engine import Inference
+from workers.inference.ensemble import Ensemble
 from workers.inference.formats.decode import decode, picture_of
 from workers.inference.formats.picture import Picture
 from workers.inference.gate import look_at
@@ -95,12 +96,18 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def alone(engine: FakeEngine, card: ClassificationCard = CARD) -> Ensemble:
+    return Ensemble.alone(card, engine)
+
+
 def claim(root: Path, names: Sequence[str], heatmaps: str = "none") -> Claim:
     return claim_of(CARD, root, names, heatmaps)
 
 
 def scorer(overlays: Path, engine: FakeEngine | None = None) -> ClassificationScorer:
-    return ClassificationScorer(CARD, engine or FakeEngine(), overlays=Overlays(overlays), max_pixels=100_000)
+    return ClassificationScorer(
+        CARD, alone(engine or FakeEngine()), overlays=Overlays(overlays), max_pixels=100_000
+    )
 
 
 def by_image(outcomes: list[Outcome]) -> dict[int, Outcome]:
@@ -168,7 +175,9 @@ def test_a_films_greys_are_made_as_the_card_says(tmp_path: Path, recipe: Recipe)
     content = film(values, WindowCenter=700, WindowWidth=900)
     (tmp_path / "film").write_bytes(content)
     card = CARD.model_copy(update={"pixels": CARD.pixels.model_copy(update={"greyscale": recipe})})
-    ours = ClassificationScorer(card, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=100_000)
+    ours = ClassificationScorer(
+        card, alone(FakeEngine(), card), overlays=Overlays(tmp_path), max_pixels=100_000
+    )
     found = only(ours.score(claim(tmp_path, ["film"])))
     assert found.film is not None
     assert found.film.greyscale == recipe
@@ -182,7 +191,7 @@ def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
     for name in names:
         assert cv2.imwrite(str(tmp_path / name), grey)
     ours = ClassificationScorer(
-        CARD, FakeEngine(), overlays=Overlays(tmp_path / "overlays"), max_pixels=1_000_000
+        CARD, alone(FakeEngine()), overlays=Overlays(tmp_path / "overlays"), max_pixels=1_000_000
     )
     held = claim(tmp_path, names, "all")
     process = psutil.Process()
@@ -196,7 +205,7 @@ def test_memory_is_flat_over_a_hundred_batches(tmp_path: Path) -> None:
 
 def test_picture_over_the_pixel_limit_is_too_large(archive: Path, tmp_path: Path) -> None:
     small = ClassificationScorer(
-        CARD, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=WIDTH * HEIGHT - 1
+        CARD, alone(FakeEngine()), overlays=Overlays(tmp_path), max_pixels=WIDTH * HEIGHT - 1
     )
     (outcome,) = small.score(claim(archive, [name_of(0)]))
     assert isinstance(outcome, Failed)
@@ -270,7 +279,11 @@ def test_a_picture_that_the_gate_does_not_pass_is_flagged_or_fails(
     assert cv2.imwrite(str(tmp_path / "turned.png"), np.rot90(usual, -1))
     card = CARD.model_copy(update={"gate": GateCard(sha256="0" * 64, images=len(known), policy=policy)})
     ours = ClassificationScorer(
-        card, FakeEngine(), overlays=Overlays(tmp_path / "overlays"), max_pixels=1_000_000, gate=gate
+        card,
+        alone(FakeEngine(), card),
+        overlays=Overlays(tmp_path / "overlays"),
+        max_pixels=1_000_000,
+        gate=gate,
     )
     found = by_image(ours.score(claim(tmp_path, ["usual.png", "turned.png"])))
     passed, other = found[100], found[101]
@@ -437,7 +450,7 @@ def test_outcomes_and_overlays_are_the_same_with_a_cache_and_the_second_time_not
         read.clear()
         ours = ClassificationScorer(
             CARD,
-            FakeEngine(),
+            alone(FakeEngine()),
             overlays=Overlays(tmp_path / folder),
             max_pixels=1_000_000,
             gate=gate,
@@ -466,7 +479,9 @@ def test_pictures_that_are_no_radiographs_fail_by_the_cards_limits(archive: Path
     Image.fromarray(np.full((400, 400), 255, dtype=np.uint8)).save(tmp_path / "white.png")
     Image.fromarray(np.zeros((1, 1), dtype=np.uint8)).save(tmp_path / "tiny.png")
     strict = CARD.model_copy(update={"pixels": CARD.pixels.model_copy(update={"least_contrast": 16.0})})
-    careful = ClassificationScorer(strict, FakeEngine(), overlays=Overlays(archive), max_pixels=200_000)
+    careful = ClassificationScorer(
+        strict, alone(FakeEngine(), strict), overlays=Overlays(archive), max_pixels=200_000
+    )
     outcomes = careful.score(claim(tmp_path, ["white.png", "tiny.png"]))
     assert [outcome.reason for outcome in outcomes if isinstance(outcome, Failed)] == [
         "no_contrast",
@@ -476,7 +491,7 @@ def test_pictures_that_are_no_radiographs_fail_by_the_cards_limits(archive: Path
 
 def test_the_runs_bits_say_how_bright_a_16_bit_picture_is(tmp_path: Path) -> None:
     Image.fromarray(np.tile(np.arange(4096, dtype=np.uint16), (64, 1))).save(tmp_path / "deep.png")
-    wide = ClassificationScorer(CARD, FakeEngine(), overlays=Overlays(tmp_path), max_pixels=300_000)
+    wide = ClassificationScorer(CARD, alone(FakeEngine()), overlays=Overlays(tmp_path), max_pixels=300_000)
     found = only(wide.score(claim_of(CARD, tmp_path, ["deep.png"], bits=12)))
     assert found.scores[0].probability == pytest.approx(0.5, abs=0.01)
     (unsaid,) = wide.score(claim_of(CARD, tmp_path, ["deep.png"]))
@@ -491,7 +506,9 @@ def test_score_of_ten_crops_is_their_mean_and_the_map_is_the_middles(tmp_path: P
     card = CARD.model_copy(update={"pixels": pixels})
     views = prepare_views(Picture(values), pixels)
     engine = FakeEngine(batch=4, maps_by_mean=True)
-    scored = ClassificationScorer(card, engine, overlays=Overlays(tmp_path / "o"), max_pixels=100_000)
+    scored = ClassificationScorer(
+        card, alone(engine, card), overlays=Overlays(tmp_path / "o"), max_pixels=100_000
+    )
     outcomes = scored.score(claim_of(card, tmp_path, ["a.png"] * 3, "all"))
     assert sum(engine.calls) == 3 * len(views)
     for outcome in outcomes:
