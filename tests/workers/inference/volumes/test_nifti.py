@@ -113,6 +113,7 @@ def test_voxels_that_are_no_number_are_counted(value: float) -> None:
         (declaring((10, 10)), Reason.WRONG_SHAPE),
         (declaring((10, 10, 10, 2, 2)), Reason.WRONG_SHAPE),
     ],
+    ids=["a PNG", "zipped text", "complex numbers", "two dimensions", "five dimensions"],
 )
 def test_what_is_no_volume_is_refused_for_its_reason(content: bytes, reason: Reason) -> None:
     assert refused(content).reason == reason
