@@ -337,6 +337,8 @@ def test_sql_page_describes_every_column_of_every_view(database: Database) -> No
         first_cells = re.findall(r"^\| (`.*?) \|", section[0], re.MULTILINE)
         described = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
         assert described == {column["name"] for column in found.get_columns(view)}, view
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"There are {len(found.get_view_names())} views" in readme
 
 
 # --- settings ----------------------------------------------------------------------------------------------
