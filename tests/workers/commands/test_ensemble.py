@@ -24,6 +24,8 @@ def command(tensorflow: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert tensorflow
     monkeypatch.setitem(ARCHITECTURES, "toy", "toy_network")
     monkeypatch.setenv("NIGHTREAD_HOME", str(tmp_path))
+    # OpenVINO has the network exported by a process that knows no toys.
+    monkeypatch.setenv("NIGHTREAD_ENGINE", "tensorflow")
     for seed in (1, 2):
         write_toy(tmp_path / "models", f"seed-{seed}", seed)
     runner = CliRunner()
