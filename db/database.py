@@ -84,7 +84,7 @@ class Database:
             if parsed.database is None:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
             # It will hold patients' data: a folder that we make is closed to the machine's other users.
-            folder = Path(parsed.database).parent
+            folder = Path(parsed.database.removeprefix("file:")).parent  # of a URI that SQLite reads
             try:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:

@@ -95,11 +95,15 @@ def test_a_file_that_another_process_writes_is_waited_for(sqlite: Database) -> N
     write(sqlite)
 
 
-def test_a_file_that_is_read_only_is_waited_for(sqlite: Database) -> None:
+def test_a_file_that_is_read_only_is_waited_for(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     read_only = Database(f"sqlite:///file:{sqlite.engine.url.database}?mode=ro&uri=true")
     with pytest.raises(DatabaseAwayError, match="readonly database"):
         write(read_only)
     read_only.dispose()
+    assert not (tmp_path / "file:").exists()
 
 
 def test_a_full_disk_is_named_with_the_file(sqlite: Database) -> None:

@@ -42,8 +42,6 @@ def ensemble(
     members are apart. Findings, gate and maps are laid out as the first model's. See docs/models.md.
 
     Example: nightread models ensemble seed-1 seed-2 seed-3 --name ours
-
-    Example: nightread score manifest.csv --images images/ --model ours
     """
     settings, database = ready()
     # TensorFlow's greeting lines mean nothing to a person who makes a model.
