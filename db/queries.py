@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, column, select, table, text
 
 from config.cards.card import CardFields
+from config.cards.model import DEFAULT_KIND
 from db.database import Database, SqlRow, SqlValue
 from db.errors import UnknownRunError
 from db.schema.archives import archive, finding, image, manifest
@@ -118,11 +119,6 @@ def auc_table(database: Database, run_id: int) -> Sequence[SqlRow]:
             ),
             {"run_id": run_id},
         ).all()
-
-
-def has_volumes(database: Database, run_id: int) -> bool:
-    """Return whether a run's model segments volumes; UnknownRunError where there is no such run."""
-    return model_card(database, run_id).get("kind") == "segmentation"
 
 
 def segment_table(database: Database, run_id: int) -> Sequence[SqlRow]:
@@ -235,6 +231,13 @@ def model_card(database: Database, run_id: int) -> CardFields:
         raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
     content: CardFields = json.loads(card)
     return content
+
+
+def model_kind(database: Database, run_id: int) -> str:
+    """Return the kind on the card of a run's model; UnknownRunError where there is no such run."""
+    # Cards that were written before there were kinds, and those of imported runs, have none.
+    kind: str = model_card(database, run_id).get("kind", DEFAULT_KIND)
+    return kind
 
 
 def reading_of(database: Database, run_id: int) -> dict[str, SqlValue] | None:

@@ -1,92 +1,45 @@
-"""What is told when a run has ended: its AUC table, its failures, and the alerts it raised."""
+"""What is told when a run has ended: its figures, its failures, and the alerts it raised."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from db import alerts, deliveries, queries, sendings
-from db.database import Database, SqlRow
+from db.database import Database
 from db.deliveries import NOT_DICOM
 from db.schedules import Schedule
 from db.sendings import Sending
 from db.states import DeliveryState, RunStatus
-from jobs.console import figure, interval, note, print_table, say, warn
-from jobs.report.words import MEASURES
-
-_SHOWN_MEASURES: Final = ("dice", "hd95_mm")
-"""Of segments; the view segment_summary has more."""
+from jobs.console import interval, note, print_table, say, warn
+from jobs.kinds.known import ANSWER_KINDS, kind_of
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
 
 
 def outcome(database: Database, ended: queries.Progress) -> Mapping[str, object]:
-    """Return what a program reads when a run has ended: its progress, reading, AUC table and failures."""
+    """Return what a program reads when a run has ended: its progress, reading, figures and failures."""
+    kind = kind_of(database, ended.run_id)
     return asdict(ended) | {
         "reading": queries.reading_of(database, ended.run_id),
         "sendings": [asdict(sending) for sending in sendings.of_run(database, ended.run_id)],
-        "auc": [row._asdict() for row in queries.auc_table(database, ended.run_id)],
-        "segments": [row._asdict() for row in queries.segment_table(database, ended.run_id)],
+        **{known.figures: [] for known in ANSWER_KINDS.values()},
+        kind.figures: [row._asdict() for row in kind.read_figures(database, ended.run_id)],
         "failure_reasons": [asdict(group) for group in queries.failure_reasons(database, ended.run_id)],
     }
 
 
 def print_figures(database: Database, run_id: int) -> None:
-    """Print the newest figures of a run: its AUC table or, of volumes, how its segments agree with labels."""
+    """Print the newest figures of a run, such as its AUC table, and what its model is."""
+    kind = kind_of(database, run_id)
     card = queries.model_card(database, run_id)
     title = f"run {run_id}, model {card['name']} ({card['sha256'][:12]})"
-    if queries.has_volumes(database, run_id):
-        _print_segments(queries.segment_table(database, run_id), title)
-    else:
-        _print_auc(queries.auc_table(database, run_id), title)
+    kind.print_figures(kind.read_figures(database, run_id), title)
     say(f"{card['name']}: {card['description']}")
     if not card["trained"]:
         say("It is untrained: these figures show that the machinery works, nothing else.", style="yellow")
     if not card["clinical_use"]:
         say("Not for clinical use.")
-
-
-def _print_segments(rows: Sequence[SqlRow], title: str) -> None:
-    if not rows:
-        say(f"{title}: no case has a label; what was found in each is in the view segments")
-        return
-    print_table(
-        ("class or region", "measure", "cases", "left out", "mean", "95% interval", "median", ""),
-        (
-            (
-                row.finding,
-                MEASURES[row.measure],
-                row.cases,
-                row.left_out,
-                figure(row.mean),
-                interval(row.low, row.high),
-                figure(row.median),
-                row.reason,
-            )
-            for row in rows
-            if row.measure in _SHOWN_MEASURES
-        ),
-        title=title,
-    )
-
-
-def _print_auc(rows: Sequence[SqlRow], title: str) -> None:
-    print_table(
-        ("finding", "positive", "negative", "AUROC", "95% interval", "method", ""),
-        (
-            (
-                row.finding,
-                row.n_positive,
-                row.n_negative,
-                figure(row.auroc),
-                interval(row.ci_low, row.ci_high),
-                row.ci_method,
-                row.reason,
-            )
-            for row in rows
-        ),
-        title=title,
-    )
 
 
 def print_localisation(database: Database, evaluation_id: int) -> None:

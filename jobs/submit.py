@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final, Literal
 
 from config.cards.model import find_model
-from config.cards.segmentation import SegmentationCard
 from config.settings import Settings
 from db import sendings
 from db.database import Connection, Database
@@ -124,7 +123,7 @@ def read_order(settings: Settings, order: Order) -> tuple[Manifest, ModelFacts]:
         path,
         read,
         findings=card.findings,
-        channels=card.channels if isinstance(card, SegmentationCard) else (),
+        channels=card.channels,
         root=source.root,
         origin=order.manifest,
     )

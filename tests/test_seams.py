@@ -1,7 +1,8 @@
 """Growth costs one new file and one line: a source, a format and a network of a stranger's score a run.
 
 The three modules are written into a package that is made here. What they are about is toys; the run is not:
-manifest, card, ledger, engine, scorer and views are Nightread's own.
+manifest, card, ledger, engine, scorer and views are Nightread's own. A kind of answer speaks for its runs
+by one record.
 """
 
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from support import CLASSIFIER_CARD, write_card
+from support import CLASSIFIER_CARD, close_run, make_run, score_batches, write_card
 
 from config.cards.classification import ARCHITECTURES, ClassificationCard
 from config.cards.model import find_model
@@ -21,7 +22,13 @@ from config.errors import ConfigError
 from config.settings import Settings
 from db import ledger
 from db.database import Database
+from db.queries import auc_table, progress
+from jobs.commands.session import require_suited
+from jobs.console import say
 from jobs.errors import SourceError
+from jobs.kinds.kind import AnswerKind
+from jobs.kinds.known import ANSWER_KINDS
+from jobs.results import outcome, print_figures
 from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
 from workers.inference.formats.decode import FORMATS
@@ -202,3 +209,30 @@ def test_without_its_line_each_is_refused_by_name(tmp_path: Path) -> None:
     write_card(tmp_path, CLASSIFIER_CARD | {"name": "toy", "architecture": "toy"})
     with pytest.raises(ConfigError, match="'toy' is no network"):
         find_model("toy", tmp_path)
+
+
+def test_a_kind_of_answer_that_is_registered_with_one_line_speaks_for_its_runs(
+    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = make_run(sqlite, tmp_path, 4)
+    score_batches(sqlite, tmp_path / "models", run_id)
+    close_run(sqlite, run_id)
+    boxes = AnswerKind(
+        view="failures",
+        figures="boxes",
+        read_figures=auc_table,
+        print_figures=lambda rows, title: say(f"{title}: {len(rows)} kinds of box"),
+        beside="crops",
+        unsuited={"worklist": "is of boxes; they are in nightread report {run}"},
+    )
+    # The line:
+    monkeypatch.setitem(ANSWER_KINDS, "stub", boxes)
+    told = outcome(sqlite, progress(sqlite, run_id))
+    assert told["boxes"] == [row._asdict() for row in auc_table(sqlite, run_id)] != []
+    assert told["auc"] == told["segments"] == []
+    print_figures(sqlite, run_id)
+    assert "14 kinds of box" in capsys.readouterr().out
+    require_suited(sqlite, "compare", run_id)
+    with pytest.raises(SystemExit):
+        require_suited(sqlite, "worklist", run_id)
+    assert f"run {run_id} is of boxes; they are in nightread report {run_id}" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 """The card of a network that gives each finding a probability and a map."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -191,6 +191,9 @@ class ClassificationCard(Frozen):
     Or that of an ensemble, whose members each prepare the pixels as their own cards say. Its `pixels` are the
     first member's: maps lie on what that one sees, the gate looks at its features. `final_relu` is unused.
     """
+
+    channels: ClassVar[tuple[str, ...]] = ()
+    """Its manifests have none: an image is one file."""
 
     kind: Literal["classification"] = "classification"
     name: ModelName

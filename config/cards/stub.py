@@ -11,6 +11,8 @@ class StubCard(Frozen):
     """A stub's card: the findings it answers for, and a hash that its answers follow from."""
 
     reads_images: ClassVar[bool] = False
+    channels: ClassVar[tuple[str, ...]] = ()
+    """Its manifests have none: an image is one file."""
 
     kind: Literal["stub"] = "stub"
     name: ModelName

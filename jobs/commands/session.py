@@ -4,12 +4,13 @@ import logging
 
 from config.logs import configure_logging
 from config.settings import Settings, load_settings
-from db import queries, receipts
+from db import receipts
 from db.database import Database
 from db.errors import DatabaseError
 from db.upgrade import require_current, upgrade
 from jobs.console import EXIT_USAGE, fail, warn
 from jobs.errors import InputError
+from jobs.kinds.known import kind_of
 
 
 class NoRunsError(InputError):
@@ -47,15 +48,12 @@ def quiet_settings() -> Settings:
     return settings
 
 
-def require_scores(database: Database, *runs: int) -> None:
-    """End the command where a run is of volumes, which have segments and no scores of findings."""
+def require_suited(database: Database, command: str, *runs: int) -> None:
+    """End the command, with the way on, where it does not suit the kind of a run's answers."""
     for run in runs:
-        if queries.has_volumes(database, run):
-            fail(
-                f"run {run} is of volumes, which have no scores: its rows are in the view segments, and its "
-                f"cases in nightread report {run}",
-                EXIT_USAGE,
-            )
+        why = kind_of(database, run).unsuited.get(command)
+        if why is not None:
+            fail(f"run {run} {why.format(run=run)}", EXIT_USAGE)
 
 
 def existing() -> tuple[Settings, Database]:

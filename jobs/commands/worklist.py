@@ -7,7 +7,7 @@ import typer
 
 from db import queries
 from jobs.commands.options import JsonOption, RunArgument
-from jobs.commands.session import existing, require_scores
+from jobs.commands.session import existing, require_suited
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, REPLACING, err, fail, note, print_json, print_table, say
 from jobs.worklist import FORMATS, read_worklist, write_worklist
 
@@ -46,7 +46,7 @@ def worklist(
     if output is not None and as_json:
         fail("--json prints; with -o the file's name says the format", EXIT_USAGE)
     _, database = existing()
-    require_scores(database, run)
+    require_suited(database, "worklist", run)
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its images so far")

@@ -36,6 +36,7 @@ from jobs.dispatch.obstacles import full_disks
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
 from jobs.errors import AwayError
+from jobs.kinds.known import kind_of
 from jobs.results import print_changed, print_deliveries, print_failures, print_figures, print_quality
 
 T = TypeVar("T")
@@ -355,8 +356,7 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")
     if place and (overlays := place.overlays / run_folder(ended.run_id)).is_dir():
-        what = "masks and pictures" if (overlays / "masks").is_dir() else "overlays, one folder per finding"
-        say(f"{what}: {overlays}")
+        say(f"{kind_of(database, ended.run_id).beside}: {overlays}")
     for sending in sendings.of_run(database, ended.run_id):
         if sending.message:
             warn(f"not sent to {sending.target}: {sending.message}")

@@ -14,6 +14,7 @@ from db.answers import Rows
 from db.database import Connection, Database
 from db.scores import LabelledScores, read_scores
 from db.states import EvaluationState
+from jobs.kinds.segmentation import MEASURES
 from jobs.report import plots
 from jobs.report.pictures import RunPictures, bare_pictures, error_pictures, gallery
 from jobs.report.rows import Content
@@ -32,7 +33,7 @@ from jobs.report.sections.subgroups import subgroups
 from jobs.report.sections.summary import alerts, first_images, summary
 from jobs.report.sections.thresholds import thresholds
 from jobs.report.templates import SCRIPT, SCRIPT_HASH, environment
-from jobs.report.words import MEASURES, finding_in_words, subgroup_in_words
+from jobs.report.words import finding_in_words, subgroup_in_words
 
 _FIRST: Final = 10
 """Rows of the worklist."""

@@ -4,16 +4,6 @@ import re
 from typing import Final
 
 _SEX: Final = {"F": "Women", "M": "Men", "O": "Other sex"}
-MEASURES: Final = {
-    "dice": "Dice",
-    "soft_dice": "Dice of probabilities",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "hd95_mm": "HD95, mm",
-    "assd_mm": "ASSD, mm",
-}
-"""Of segments, by their columns in SQL."""
-
 _VIEW: Final = {"PA": "PA view", "AP": "AP view", "LATERAL": "Lateral view"}
 
 

@@ -7,7 +7,7 @@ import typer
 from db.calibration import calibrate_run, images_fitted
 from jobs.commands.options import RunArgument
 from jobs.commands.runs import LARGEST_NUMBER
-from jobs.commands.session import existing, require_scores
+from jobs.commands.session import existing, require_suited
 from jobs.console import err, say, warn
 
 app = typer.Typer()
@@ -34,7 +34,7 @@ def calibrate(
     Example: nightread calibrate 8 --evaluation 7
     """
     _, database = existing()
-    require_scores(database, run)
+    require_suited(database, "calibrate", run)
     with err.status("calibrating"):
         fitted, findings = calibrate_run(database, run, evaluation)
     with database.read() as connection:

@@ -9,7 +9,7 @@ from db.comparisons import Comparisons, find_label_set, write_comparison
 from db.database import Connection, Database
 from db.receipts import write_once
 from jobs.commands.runs import find_run
-from jobs.commands.session import existing, require_scores
+from jobs.commands.session import existing, require_suited
 from jobs.console import EXIT_USAGE, err, fail, figure, print_table, say
 from jobs.tables.labels import OWN
 from workers.evaluation.comparison import SIGNIFICANT, compare_runs
@@ -40,7 +40,7 @@ def compare(
     Example: nightread compare 8 7 --label-set radiologists
     """
     _, database = existing()
-    require_scores(database, run_a, run_b)
+    require_suited(database, "compare", run_a, run_b)
     with database.read() as connection:
         label_manifest_id = find_label_set(connection, (run_a, run_b), label_set)
     with err.status("comparing"):

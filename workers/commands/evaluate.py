@@ -14,7 +14,7 @@ from db.manifests import manifest_of
 from db.receipts import write_once
 from jobs.commands.options import RunArgument, pairs
 from jobs.commands.reading import reads_table, say_reading
-from jobs.commands.session import existing
+from jobs.commands.session import existing, require_suited
 from jobs.console import EXIT_USAGE, fail, say
 from jobs.results import print_figures, print_localisation
 from jobs.tables.boxes import read_boxes, store_boxes
@@ -94,12 +94,8 @@ def evaluate(
             f"run {run} is {progress.status}; it is evaluated when it ends (nightread resume {run} waits)",
             EXIT_USAGE,
         )
-    if queries.has_volumes(database, run) and (labels or boxes or sensitivity):
-        fail(
-            f"run {run} is of volumes, whose labels are compared while they are segmented; score them again "
-            "with a manifest that has the other labels",
-            EXIT_USAGE,
-        )
+    if labels or boxes or sensitivity:
+        require_suited(database, "evaluate", run)
     with database.read() as connection:
         findings, root = queries.model_findings(connection, run), manifest_of(connection, run).root
     place = None if labels is None else place_of(labels)

@@ -27,6 +27,7 @@ from jobs.console import (
 )
 from jobs.deliveries.kinds import KINDS, Kind, require_kinds
 from jobs.export import FORMATS, Format, What, write_csv, write_file
+from jobs.kinds.known import kind_of
 
 if TYPE_CHECKING:
     from workers.outputs.dicom.files import Tally
@@ -101,7 +102,7 @@ def export(
     if to_stdout and format_ == "parquet":
         fail("-o -: Parquet cannot go to standard output; name a file, or take --format csv", EXIT_USAGE)
     _, database = existing()
-    what = what or ("segments" if queries.has_volumes(database, run) else "scores")
+    what = what or cast(What, kind_of(database, run).view)
     if wide and what != "scores":
         fail(f"--wide is for scores; {what} have rows of their own", EXIT_USAGE)
     output = output or Path(f"run-{run}{'' if what == 'scores' else f'-{what}'}.{format_ or 'csv'}")

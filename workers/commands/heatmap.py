@@ -11,7 +11,7 @@ from config.cards.model import make_card
 from config.failures import ImageUnusableError
 from db import queries
 from jobs.commands.options import RunArgument
-from jobs.commands.session import existing, require_scores
+from jobs.commands.session import existing, require_suited
 from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, note, say
 from jobs.sources.source import open_source
 from jobs.tables.spellings import Vocabulary
@@ -38,7 +38,7 @@ def heatmap(
     if output.suffix.lower() not in {".png", ".jpg", ".jpeg"}:
         fail(f"{output}: the picture's name must end in .png or .jpg", EXIT_USAGE)
     settings, database = existing()
-    require_scores(database, run)
+    require_suited(database, "heatmap", run)
     stored = queries.stored_maps(database, run, image)
     if isinstance(stored, str):
         fail(stored, EXIT_USAGE)

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from config.cards.model import DEFAULT_KIND
 from db import evaluations
 from db.database import Database
 from db.evaluations import EvaluationClaim, Figures
 from db.leases import new_token
-from db.queries import model_card
+from db.queries import model_kind
 from db.receipts import Patiently
 from jobs.lease import LeaseKeeper
 from workers.errors import UnknownKindError
@@ -50,8 +49,7 @@ def evaluate(
 
 def evaluate_run(database: Database, held: EvaluationClaim) -> Figures:
     """Compute an evaluation's figures by its model's kind; UnknownKindError for a kind unknown here."""
-    # Cards that were written before there were kinds, and those of imported runs, have none.
-    kind = model_card(database, held.run_id).get("kind", DEFAULT_KIND)
+    kind = model_kind(database, held.run_id)
     if kind not in EVALUATIONS:
         raise UnknownKindError(
             f"run {held.run_id} is of a model of kind {kind!r}, and this version evaluates "

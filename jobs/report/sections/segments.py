@@ -7,10 +7,10 @@ from typing import Final
 
 from db.answers import Rows, read_rows
 from db.database import Connection, Record
+from jobs.kinds.segmentation import MEASURES
 from jobs.report import plots
 from jobs.report.pictures import case_pictures
 from jobs.report.rows import Content, in_order
-from jobs.report.words import MEASURES
 
 _PICTURES: Final = 12
 """How many cases are shown as pictures."""

@@ -18,7 +18,7 @@ from db import evaluations, ledger
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.manifests import manifest_of
-from jobs.commands.session import require_scores
+from jobs.commands.session import require_suited
 from jobs.export import write_csv, write_file
 from jobs.report.page import write_report
 from jobs.submit import Order, submit
@@ -299,7 +299,7 @@ def test_what_is_about_scores_is_refused_with_the_way_on(
     (volumes / "a.nii.gz").write_bytes(nifti(head()))
     run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
     with pytest.raises(SystemExit) as ended:
-        require_scores(sqlite, run_id)
+        require_suited(sqlite, "worklist", run_id)
     assert ended.value.code == 2
     assert f"nightread report {run_id}" in " ".join(capsys.readouterr().err.split())
 

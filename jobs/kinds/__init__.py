@@ -1,0 +1,1 @@
+"""The kinds of answers, as people meet them: one module per kind."""

@@ -1,0 +1,32 @@
+"""What people meet of a kind of answer: the figures at a run's end, its report, what is exported of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from db.database import Database, SqlRow
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKind:
+    """The runs whose model's card is of one kind, as commands speak of them."""
+
+    view: str
+    """The view with its answers, which `export` writes by default: of `EXPORTS` in `jobs/export.py`."""
+
+    figures: str
+    """The figures' name in JSON."""
+
+    read_figures: Callable[[Database, int], Sequence[SqlRow]]
+    """Reads the figures of a run's newest evaluation."""
+
+    print_figures: Callable[[Sequence[SqlRow], str], None]
+    """Prints them under a title, at a run's end."""
+
+    beside: str
+    """What lies in a run's folder beside the rows."""
+
+    unsuited: Mapping[str, str]
+    """Commands that do not suit such a run, each with what follows `run N`: why, and the way on.
+
+    `{run}` stands for its number. `evaluate` suits all runs; here it stands for its options.
+    """

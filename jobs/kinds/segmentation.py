@@ -1,0 +1,65 @@
+"""Runs of volumes, whose answers are segments."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from db.database import SqlRow
+from db.queries import segment_table
+from jobs.console import figure, interval, print_table, say
+from jobs.kinds.kind import AnswerKind
+
+MEASURES: Final = {
+    "dice": "Dice",
+    "soft_dice": "Dice of probabilities",
+    "sensitivity": "Sensitivity",
+    "specificity": "Specificity",
+    "hd95_mm": "HD95, mm",
+    "assd_mm": "ASSD, mm",
+}
+"""Of segments, by their columns in SQL."""
+
+_SHOWN_MEASURES: Final = ("dice", "hd95_mm")
+"""At a run's end; the view segment_summary has more."""
+
+_NO_SCORES: Final = (
+    "is of volumes, which have no scores: its rows are in the view segments, and its cases in nightread "
+    "report {run}"
+)
+
+
+def _print_agreement(rows: Sequence[SqlRow], title: str) -> None:
+    if not rows:
+        say(f"{title}: no case has a label; what was found in each is in the view segments")
+        return
+    print_table(
+        ("class or region", "measure", "cases", "left out", "mean", "95% interval", "median", ""),
+        (
+            (
+                row.finding,
+                MEASURES[row.measure],
+                row.cases,
+                row.left_out,
+                figure(row.mean),
+                interval(row.low, row.high),
+                figure(row.median),
+                row.reason,
+            )
+            for row in rows
+            if row.measure in _SHOWN_MEASURES
+        ),
+        title=title,
+    )
+
+
+KIND: Final = AnswerKind(
+    view="segments",
+    figures="segments",
+    read_figures=segment_table,
+    print_figures=_print_agreement,
+    beside="masks and pictures",
+    unsuited={
+        **dict.fromkeys(("calibrate", "compare", "heatmap", "worklist"), _NO_SCORES),
+        "evaluate": "is of volumes, whose labels are compared while they are segmented; score them again "
+        "with a manifest that has the other labels",
+    },
+)
