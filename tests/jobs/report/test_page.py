@@ -28,6 +28,7 @@ from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
 from db.schema.runs import model, score
 from db.scores import read_scores
+from jobs.commands import session
 from jobs.report.page import page_content, render, write_report
 from jobs.report.sections.curves import histograms
 from jobs.report.sections.films import _MEANING
@@ -908,7 +909,8 @@ def test_page_asks_nothing_of_the_network_and_its_ids_occur_once(database: Datab
 @pytest.fixture
 def command(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """The command on the test's own database, which is closed at its end."""
-    monkeypatch.setattr(report_cli, "existing", lambda: (Settings(home=tmp_path), database))
+    for module in (report_cli, session):  # the run's number is looked up before the command begins
+        monkeypatch.setattr(module, "existing", lambda: (Settings(home=tmp_path), database))
     return lambda *arguments: CliRunner().invoke(app, ["report", *map(str, arguments)])
 
 
