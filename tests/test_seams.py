@@ -1,14 +1,15 @@
 """Growth costs one new file and one line: a source, a format and a network of a stranger's score a run.
 
-The three modules are written into a package that is made here. What they are about is toys; the run is not:
-manifest, card, ledger, engine, scorer and views are Nightread's own. A kind of answer speaks for its runs
-by one record.
+Their modules are written into a package that is made here. What they are about is toys; the run is not:
+manifest, card, ledger, engine, scorer and views are Nightread's own. A fourth module speaks for the runs of a
+kind of answer: at their end, in their report, and where a command does not suit them.
 """
 
 import sys
 from collections.abc import Iterator
 from importlib import import_module, invalidate_caches
 from pathlib import Path
+from pkgutil import resolve_name
 from textwrap import dedent
 from typing import Any
 
@@ -24,13 +25,13 @@ from db import ledger
 from db.database import Database
 from db.queries import auc_table, progress
 from jobs.commands.session import require_suited
-from jobs.console import say
 from jobs.errors import SourceError
-from jobs.kinds.kind import AnswerKind
 from jobs.kinds.known import ANSWER_KINDS
+from jobs.report.page import page_content
 from jobs.results import outcome, print_figures
 from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
+from workers.archive import RunPictures
 from workers.inference.formats.decode import FORMATS
 from workers.inference.golden import pattern_views
 from workers.inference.networks.network import network_of
@@ -119,13 +120,36 @@ NETWORK = """
     NETWORK = Network(build=build, inference=inference, maps=maps)
 """
 
+ANSWER = """
+    from db.queries import auc_table
+    from jobs.console import say
+    from jobs.kinds.kind import AnswerKind
+    from jobs.report.answer import AnswerReport
+
+    REPORT = AnswerReport(
+        "boxes.html.j2",
+        lambda connection, subject: {"boxes": ["a box"]},
+        lambda content, subject, pictures: {"boxes": ["a drawn box"]},
+    )
+    KIND = AnswerKind(
+        view="failures",
+        figures="boxes",
+        read_figures=auc_table,
+        print_figures=lambda rows, title: say(f"{title}: {len(rows)} kinds of box"),
+        beside="crops",
+        report="toys.answer:REPORT",
+        unsuited={"worklist": "is of boxes; they are in nightread report {run}"},
+    )
+"""
+
 
 @pytest.fixture
 def toys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A package of three modules, each registered with one line."""
+    """A package of four modules; three of them are registered, each with one line."""
     package = tmp_path / "toys"
     package.mkdir()
-    for name, content in {"__init__": "", "source": SOURCE, "format": FORMAT, "network": NETWORK}.items():
+    modules = {"__init__": "", "source": SOURCE, "format": FORMAT, "network": NETWORK, "answer": ANSWER}
+    for name, content in modules.items():
         (package / f"{name}.py").write_text(dedent(content), encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     invalidate_caches()
@@ -212,26 +236,26 @@ def test_without_its_line_each_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_kind_of_answer_that_is_registered_with_one_line_speaks_for_its_runs(
-    sqlite: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    toys: str,
+    sqlite: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    assert toys
     run_id = make_run(sqlite, tmp_path, 4)
     score_batches(sqlite, tmp_path / "models", run_id)
     close_run(sqlite, run_id)
-    boxes = AnswerKind(
-        view="failures",
-        figures="boxes",
-        read_figures=auc_table,
-        print_figures=lambda rows, title: say(f"{title}: {len(rows)} kinds of box"),
-        beside="crops",
-        unsuited={"worklist": "is of boxes; they are in nightread report {run}"},
-    )
     # The line:
-    monkeypatch.setitem(ANSWER_KINDS, "stub", boxes)
+    monkeypatch.setitem(ANSWER_KINDS, "stub", resolve_name("toys.answer:KIND"))
     told = outcome(sqlite, progress(sqlite, run_id))
     assert told["boxes"] == [row._asdict() for row in auc_table(sqlite, run_id)] != []
     assert told["auc"] == told["segments"] == []
     print_figures(sqlite, run_id)
     assert "14 kinds of box" in capsys.readouterr().out
+    content = page_content(sqlite, tmp_path, run_id, RunPictures(sqlite, Settings(home=tmp_path), run_id))
+    assert content["boxes"] == ["a drawn box"]
+    assert content["template"] == "boxes.html.j2"
     require_suited(sqlite, "compare", run_id)
     with pytest.raises(SystemExit):
         require_suited(sqlite, "worklist", run_id)

@@ -34,5 +34,6 @@ KIND: Final = AnswerKind(
     read_figures=auc_table,
     print_figures=_print_auc,
     beside="overlays, one folder per finding",
+    report="jobs.report.classification:REPORT",
     unsuited={},
 )

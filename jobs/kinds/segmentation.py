@@ -57,6 +57,7 @@ KIND: Final = AnswerKind(
     read_figures=segment_table,
     print_figures=_print_agreement,
     beside="masks and pictures",
+    report="jobs.report.segmentation:REPORT",
     unsuited={
         **dict.fromkeys(("calibrate", "compare", "heatmap", "worklist"), _NO_SCORES),
         "evaluate": "is of volumes, whose labels are compared while they are segmented; score them again "

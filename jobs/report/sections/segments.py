@@ -2,28 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from db.answers import Rows, read_rows
 from db.database import Connection, Record
 from jobs.kinds.segmentation import MEASURES
 from jobs.report import plots
-from jobs.report.pictures import case_pictures
 from jobs.report.rows import Content, in_order
 
-_PICTURES: Final = 12
+PICTURES: Final = 12
 """How many cases are shown as pictures."""
 
 _TABLE: Final = 100
 """How many cases are listed; SQL has the others."""
 
 
-def segments(connection: Connection, run_id: int, findings: Sequence[str], overlays: Path) -> Content | None:
-    """Read the content of the sections; None for a run without segments.
-
-    `findings`: classes and regions in the model's order. `overlays`: the folder that pictures lie below.
-    """
+def segments(connection: Connection, run_id: int, findings: Sequence[str]) -> Content:
+    """Read the content of the sections; `findings`: classes and regions in the model's order."""
     rows = read_rows(
         connection,
         """
@@ -35,8 +30,6 @@ def segments(connection: Connection, run_id: int, findings: Sequence[str], overl
         """,
         run_id=run_id,
     )
-    if not rows:
-        return None
     summary = read_rows(
         connection,
         """
@@ -57,7 +50,6 @@ def segments(connection: Connection, run_id: int, findings: Sequence[str], overl
         "cases": cases[:_TABLE],
         "all_cases": len(cases),
         "labelled": sum(bool(case["labelled"]) for case in cases),
-        "pictures": case_pictures(overlays, cases[:_PICTURES]),
     }
 
 

@@ -293,6 +293,19 @@ def test_segments_are_exported_as_the_view_has_them(sqlite: Database, tmp_path: 
         assert set(row) == set(expected._fields)
 
 
+def test_the_report_of_a_run_whose_cases_all_failed_is_one_of_volumes_too(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    (volumes / "a.nii.gz").write_bytes(b"no volume")
+    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    settings, page = Settings(home=tmp_path), tmp_path / "report.html"
+    write_report(sqlite, settings, run_id, page, RunPictures(sqlite, settings, run_id))
+    body = page.read_text(encoding="utf-8").split("<body>")[1]
+    assert "No case has been segmented." in body
+    assert "a.nii.gz" in body
+    assert "AUROC" not in body
+
+
 def test_what_is_about_scores_is_refused_with_the_way_on(
     sqlite: Database, tmp_path: Path, volumes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
