@@ -26,7 +26,7 @@ class AnswerKind:
     """What lies in a run's folder beside the rows."""
 
     report: str
-    """Its `AnswerReport`: what its runs' pages have. By name, as what draws plots takes a second to load."""
+    """Its `AnswerReport`: what its runs' pages have. By name, as commands start without what draws plots."""
 
     unsuited: Mapping[str, str]
     """Commands that do not suit such a run, each with what follows `run N`: why, and the way on.

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from db.answers import Rows
 from db.database import Connection
 from db.scores import LabelledScores, read_scores
 from jobs.report import plots
@@ -28,16 +29,18 @@ _ERRORS: Final = 4
 
 def _read(connection: Connection, subject: Subject) -> Content:
     run_id, findings, evaluation = subject.run_id, subject.findings, subject.evaluation
-    figures: Content = {"errors": []}
+    figures: Content = {}
+    errors: Rows = []
     if evaluation:
         scores = read_scores(connection, run_id, evaluation["label_manifest_id"])
         figures = _figures(connection, evaluation["evaluation_id"], findings, scores)
-        figures["errors"] = worst_errors(connection, run_id, scores)
+        errors = worst_errors(connection, run_id, scores)
     compared = comparison(connection, run_id, findings)
     change = None
     if not compared and evaluation:
         change = plain_change(connection, run_id, evaluation, figures["aucs"])
     return figures | {
+        "errors": errors,
         "comparison": compared,
         "change": change,
         "gallery": highest_overlays(connection, run_id),
