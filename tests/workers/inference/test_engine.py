@@ -555,7 +555,7 @@ def test_weights_for_another_number_of_findings_are_refused_and_the_shapes_are_n
     message = refusal(densenet.build(thirteen.card), thirteen)
     assert "(1024, 14)" in message
     assert "(1024, 13)" in message
-    assert "13 findings" in message
+    assert "13 outputs" in message
 
 
 def test_weights_that_lack_an_array_are_refused_and_the_numbers_are_named(
