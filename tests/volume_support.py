@@ -57,6 +57,7 @@ class PointwiseEngine:
     def __init__(self, classes: int, batch: int = 2, middle: float = 0.0) -> None:
         self.batch = batch
         self.calls: list[int] = []
+        self.releases = 0
         self._classes = classes
         self._middle = middle
 
@@ -67,3 +68,6 @@ class PointwiseEngine:
             [expit(grey - index) for index in range(self._classes)], axis=-1
         ).astype(np.float32)
         return answers
+
+    def release(self) -> None:
+        self.releases += 1

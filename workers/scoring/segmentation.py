@@ -64,7 +64,7 @@ class SegmentationScorer:
     @classmethod
     def load(cls, model: Segmenter, options: ScorerOptions) -> Self:
         """Make the scorer of a model; ConfigError if the model is not what its card says."""
-        engine = make_volume_engine(options.engine, model, threads=options.threads)
+        engine = make_volume_engine(options.engine, model, threads=options.threads, graphs=options.graphs)
         return cls(model.card, engine, outputs=options.overlays, max_voxels=options.max_pixels)
 
     def score(self, held: Claim) -> list[Outcome]:

@@ -1,6 +1,6 @@
 """A case as a network of volumes sees it: its channels in the card's order, and its labels."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,7 +40,8 @@ def read_volume(image: str, files: Mapping[str, str], channels: Sequence[str], s
     Raises ImageUnusableError where files do not belong together, and what `scan` raises.
     """
     if channels[0] in files:
-        return stacked({channel: scan(channel, files[channel]) for channel in channels})
+        scans = ((channel, scan(channel, files[channel])) for channel in channels)
+        return stacked(scans, len(channels))
     return volume_of(scan("the image", image), channels)
 
 
@@ -56,16 +57,24 @@ def volume_of(scan: Scan, channels: Sequence[str]) -> Volume:
     return Volume(_contrasted(scan.values.reshape(*scan.values.shape[:3], found)), scan.affine)
 
 
-def stacked(scans: Mapping[str, Scan]) -> Volume:
-    """Put one file per channel together; ImageUnusableError unless they have the same voxels."""
-    (first, reference), *others = scans.items()
-    for name, scan in scans.items():
-        if scan.channels > 1:
-            message = f"{name} has {scan.channels} channels; one is expected where each has a column"
-            raise ImageUnusableError(Reason.WRONG_SHAPE, message)
-    for name, scan in others:
-        _require_same(name, scan, first, reference.values.shape, reference.affine)
-    return Volume(_contrasted(np.stack([scan.values for scan in scans.values()], axis=-1)), reference.affine)
+def stacked(scans: Iterable[tuple[str, Scan]], count: int) -> Volume:
+    """Put one file per channel together; ImageUnusableError unless they have the same voxels.
+
+    Each is let go before the next is read, so that one at a time is in memory beside the whole.
+    """
+    waiting = iter(scans)
+    first, scan = next(waiting)
+    _require_single(first, scan)
+    affine = scan.affine
+    values = np.empty((*scan.values.shape, count), dtype=np.float32, order="F")
+    values[..., 0] = scan.values
+    del scan
+    for index, (name, other) in enumerate(waiting, start=1):
+        _require_single(name, other)
+        _require_same(name, other, first, values.shape[:3], affine)
+        values[..., index] = other.values
+        del other
+    return Volume(_contrasted(values), affine)
 
 
 def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
@@ -80,6 +89,12 @@ def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
             f"{', '.join(classes)}",
         )
     return scan.values.astype(np.uint8)
+
+
+def _require_single(name: str, scan: Scan) -> None:
+    if scan.channels > 1:
+        message = f"{name} has {scan.channels} channels; one is expected where each has a column"
+        raise ImageUnusableError(Reason.WRONG_SHAPE, message)
 
 
 def _contrasted(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -31,6 +31,9 @@ class VolumeEngine(Protocol):
     def segment(self, patches: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (N, x, y, z, classes) of patches (N, x, y, z, channels)."""
 
+    def release(self) -> None:
+        """Give back the memory that patches took; the next one takes it again."""
+
 
 Corner = tuple[int, int, int]
 """Of a patch: its first voxel."""
@@ -74,6 +77,7 @@ def segment_volume(
             for index in range(len(card.classes)):
                 share = np.rint(answer[(*inside, index)].astype(np.float64) * weight)
                 sums[(index, *place)] += share.astype(np.uint32)
+    engine.release()
     probabilities = np.zeros(sums.shape, dtype=np.float32)
     np.divide(sums, total, out=probabilities, where=total > 0, casting="same_kind", dtype=np.float32)
     return probabilities, box

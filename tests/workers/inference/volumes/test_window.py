@@ -19,6 +19,9 @@ class BlurEngine:
         blurred = [expit(uniform_filter(patch.mean(axis=3), 3, mode="constant")) for patch in patches]
         return np.repeat(np.stack(blurred)[..., None], 3, axis=4).astype(np.float32)
 
+    def release(self) -> None:
+        pass
+
 
 CARD = segmentation_card(standardization="brain", overlap=0.5)
 
@@ -71,6 +74,7 @@ def test_empty_patches_are_left_out_and_their_probabilities_are_0() -> None:
     engine = PointwiseEngine(3, 1)
     probabilities, _ = segment_volume(values, segmentation_card(overlap=0.0), engine)
     assert sum(engine.calls) == 2
+    assert engine.releases == 1  # measures need memory next
     assert not probabilities[:, 20:40].any()
     assert probabilities[:, :10].all()
 
