@@ -61,10 +61,11 @@ bench: install
 bench-gpu: install
 	$(BIN)/python benchmarks/bench_gpu.py --output bench-gpu.md
 
-# A hundred faults in one run; each seed is a different storm: make storm SEED=7
+# A hundred faults in one run; each seed is a different storm: make storm SEED=7. KIND=segmentation: of volumes.
 SEED := 1
+KIND := classification
 storm: install
-	PYTHONPATH=tests $(BIN)/python -m storm.storm --seed $(SEED)
+	PYTHONPATH=tests $(BIN)/python -m storm.storm --seed $(SEED) --kind $(KIND)
 
 clean:
 	rm -rf $(VENV) $(PEERS) nightread-home

@@ -1,6 +1,13 @@
 """The fixtures: real databases, a real queue server, and the command as its user runs it."""
 
 import os
+
+# Before our console is loaded, which looks at it: pytest-xdist gives its processes the width of a terminal,
+# and commands that run in them write to a pipe.
+os.environ.pop("COLUMNS", None)
+# Each of a thousand processes would compile our modules for itself.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import shutil
 import sys
 import tempfile
@@ -21,11 +28,6 @@ from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, 
 from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
 from db.database import Database
 from db.upgrade import upgrade
-
-# pytest-xdist gives its processes the width of a terminal; commands that run in them write to a pipe.
-os.environ.pop("COLUMNS", None)
-# Each of a thousand processes would compile our modules for itself.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_report_header() -> str:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import psutil
@@ -35,22 +35,18 @@ from support import (
     STUB_CARD,
     Nightread,
     QueueServer,
-    close_run,
     eventually,
-    make_run,
-    score_batches,
     write_card,
     write_manifest,
 )
+from volume_support import OBLIQUE, head, nifti
 
 from config.queues import EVALUATE, SCORE_BATCH, SCORE_QUEUE
 from db import queries
 from db.database import Database
-from db.upgrade import upgrade
 from jobs.console import out, print_table
 from jobs.dispatch.broker import Broker
 
-BATCH: Final = 3
 LEASE_SECONDS: Final = 5.0
 MAX_ATTEMPTS: Final = 3
 WORKERS: Final = 2
@@ -136,6 +132,84 @@ def _port() -> int:
     raise RuntimeError("no port is free")
 
 
+# --- what is scored ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """What a storm's run scores: by which model, in batches of how many images, and what it writes.
+
+    `write`: writes the images, where there are any, and the manifest beside them. `answers`: the query of
+    what is written of the images, `per_image` rows each. `figures`: that of what is computed of the answers.
+    """
+
+    model: str
+    images: int  # of a storm of a hundred faults
+    batch: int
+    write: Callable[[Path, int], Path]
+    answers: str
+    per_image: int
+    figures: str
+
+
+def _write_films(folder: Path, images: int) -> Path:
+    return write_manifest(folder / "manifest.csv", images)
+
+
+def _write_heads(folder: Path, cases: int) -> Path:
+    lines = ["Image,Label,PatientId"]
+    for number in range(cases):
+        values = head(seed=number)
+        for name, content in (("c", values), ("l", (values[..., 0] > LABELLED).astype(np.uint8))):
+            (folder / f"{name}{number}.nii.gz").write_bytes(nifti(content, OBLIQUE))
+        lines.append(f"c{number}.nii.gz,l{number}.nii.gz,p{number}")
+    manifest = folder / "cases.csv"
+    manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return manifest
+
+
+LABELLED: Final = 450
+"""Values of a drawn head that are brighter have the label."""
+
+FILMS: Final = Archive(
+    model="stub",
+    images=20_000,
+    batch=3,
+    write=_write_films,
+    answers="""
+        SELECT s.image_index, s.finding, s.probability, s.label, h.peak_x, h.peak_y, h.box_x, h.box_y,
+               h.box_width, h.box_height
+        FROM scores s JOIN heatmaps h
+          ON h.run_id = s.run_id AND h.image_index = s.image_index AND h.finding = s.finding
+        WHERE s.run_id = :run
+        """,
+    per_image=len(STUB_CARD["findings"]),
+    figures="""
+        SELECT subgroup, finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision, brier
+        FROM auc WHERE run_id = :run
+        """,
+)
+
+VOLUMES: Final = Archive(
+    model="demo-volumes",
+    images=1_000,
+    batch=1,
+    write=_write_heads,
+    answers="""
+        SELECT image_index, finding, voxels, ml, components, largest_ml, dice, sensitivity, specificity,
+               hd95_mm, reason
+        FROM segments WHERE run_id = :run
+        """,
+    per_image=6,
+    figures="""
+        SELECT finding, measure, cases, left_out, mean, low, high, median
+        FROM segment_summary WHERE run_id = :run
+        """,
+)
+
+ARCHIVES: Final = {"classification": FILMS, "segmentation": VOLUMES}
+
+
 # --- the storm ---------------------------------------------------------------------------------------------
 
 _PACE: Final = f"""
@@ -189,6 +263,7 @@ class Storm:
     """A run under way with all its parts, and what has been done to it."""
 
     seed: int
+    archive: Archive
     images: int
     faults: int
     command: Nightread
@@ -213,7 +288,7 @@ class Storm:
 
     @property
     def batches(self) -> int:
-        return -(-self.images // BATCH)
+        return -(-self.images // self.archive.batch)
 
     def tell(self, what: str) -> None:
         """Note what happened, with the time in UTC and in seconds since the beginning."""
@@ -342,14 +417,16 @@ class Storm:
 
     def begin(self) -> None:
         """Submit, and start everything."""
-        manifest = write_manifest(self.command.home / "manifest.csv", self.images)
-        order = ("--images", str(self.command.home), "--model", "stub", "--batch-size", str(BATCH))
-        submitted = self.command.run("submit", str(manifest), *order)
+        archive = self.archive
+        manifest = archive.write(self.command.home, self.images)
+        order = ("--images", self.command.home, "--model", archive.model, "--batch-size", archive.batch)
+        submitted = self.command.run("submit", manifest, *map(str, order))
         assert submitted.returncode == 0, submitted.stderr
         self.run_id = int(submitted.stdout)
         for number in range(1, WORKERS + 1):
             name = f"worker-{number}"
-            self.serve(name, "worker", "--model", "stub", "--children", str(CHILDREN), "--name", f"{name}@%h")
+            worker = ("worker", "--model", archive.model, "--children", str(CHILDREN), "--name", f"{name}@%h")
+            self.serve(name, *worker)
         self.serve("beat", "beat")
         self.serve("producer", "resume", str(self.run_id))
 
@@ -705,50 +782,44 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run wrote: every score and every figure, in a fixed order."""
+    """What a run wrote: every answer and every figure, in a fixed order."""
 
-    scores: list[Row]
+    answers: list[Row]
     figures: list[Row]
 
     @classmethod
-    def read(cls, database: Database, run_id: int) -> "Results":
-        scores = """
-            SELECT s.image_index, s.finding, s.probability, s.label, h.peak_x, h.peak_y, h.box_x, h.box_y,
-                   h.box_width, h.box_height
-            FROM scores s JOIN heatmaps h
-              ON h.run_id = s.run_id AND h.image_index = s.image_index AND h.finding = s.finding
-            WHERE s.run_id = :run
-            """
-        figures = """
-            SELECT subgroup, finding, n_positive, n_negative, auroc, ci_low, ci_high, average_precision, brier
-            FROM auc WHERE run_id = :run
-            """
+    def read(cls, database: Database, run_id: int, archive: Archive) -> "Results":
+        # PostgreSQL tells a float32 in so many digits as tell it from others; SQLite as a float64.
+        digits: tuple[Callable[[float], float], ...] = (lambda value: float(np.float32(value)), _rounded)
         with database.read() as connection:
-            # PostgreSQL tells a float32 in so many digits as tell it from others; SQLite as a float64.
-            return cls(
-                scores=sorted(
-                    (image, finding, float(np.float32(probability)), *rest)
-                    for image, finding, probability, *rest in connection.execute(
-                        text(scores), {"run": run_id}
-                    )
-                ),
-                figures=sorted(
-                    tuple(round(value, 9) if isinstance(value, float) else value for value in row)
-                    for row in connection.execute(text(figures), {"run": run_id})
-                ),
-            )
+            found = [
+                sorted(
+                    (
+                        tuple(told(value) if isinstance(value, float) else value for value in row)
+                        for row in connection.execute(text(query), {"run": run_id})
+                    ),
+                    key=str,
+                )
+                for query, told in zip((archive.answers, archive.figures), digits, strict=True)
+            ]
+        return cls(*found)
 
 
-def undisturbed(folder: Path, images: int) -> Results:
-    """Do the same run in this process, where nothing happens to it."""
-    folder.mkdir()
-    database = Database(f"sqlite:///{folder / 'calm.db'}")
-    upgrade(database)
-    run_id = make_run(database, folder, images, batch_size=128)
-    score_batches(database, folder / "models")
-    close_run(database, run_id)
-    results = Results.read(database, run_id)
+def _rounded(value: float) -> float:
+    return round(value, 9)
+
+
+def undisturbed(home: Path, images: int, archive: Archive) -> Results:
+    """Do the same run in a home of its own, where nothing happens to it."""
+    command = Nightread(home)
+    write_card(home / "models", STUB_CARD)
+    manifest = archive.write(home, images)
+    scored = command.run("score", manifest, "--images", home, "--model", archive.model)
+    assert scored.returncode == 0, scored.stderr
+    database = command.database()
+    results = Results.read(database, 1, archive)
     database.dispose()
+    command.end()
     return results
 
 
@@ -762,10 +833,8 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
             found: int = connection.execute(text(query)).scalar_one()
             return found
 
-        findings = len(STUB_CARD["findings"])
         figures: dict[str, tuple[object, object]] = {
             "images that ended": (count("SELECT count(*) FROM image_result"), storm.images),
-            "scores": (count("SELECT count(*) FROM scores"), storm.images * findings),
             "batches not ended": (
                 count("SELECT count(*) FROM batch WHERE state NOT IN ('done', 'split')"),
                 0,
@@ -779,10 +848,11 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
         }
     ended = (progress.status, progress.scored, progress.failed, progress.pending)
     figures["status, scored, failed, pending"] = (ended, ("complete", storm.images, 0, 0))
+    found = Results.read(database, storm.run_id, storm.archive)
+    figures["answers"] = (len(found.answers), storm.images * storm.archive.per_image)
     wrong = [f"{what}: {is_} and not {should}" for what, (is_, should) in figures.items() if is_ != should]
-    found = Results.read(database, storm.run_id)
     for name, these, those in (
-        ("scores", found.scores, calm.scores),
+        ("answers", found.answers, calm.answers),
         ("figures", found.figures, calm.figures),
     ):
         if these != those:
@@ -799,7 +869,7 @@ def broken_promises(storm: Storm, calm: Results) -> list[str]:
 
 
 @contextmanager
-def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]:
+def stormy(seed: int, images: int, faults: int, folder: Path, archive: Archive = FILMS) -> Iterator[Storm]:
     """Give a storm that is ready to rage: servers run, tables are there; at the end all of it is gone."""
     with ExitStack() as undo:
         postgresql = Postgresql(Path(tempfile.mkdtemp(prefix="nightread-storm-")))
@@ -822,7 +892,7 @@ def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]
                 "NIGHTREAD_MAX_ATTEMPTS": str(MAX_ATTEMPTS),
             },
         )
-        storm = Storm(seed, images, faults, command, postgresql, cutter, queue)
+        storm = Storm(seed, archive, images, faults, command, postgresql, cutter, queue)
         undo.callback(storm.kill_left_over)
         undo.callback(command.end)
         write_card(command.home / "models", STUB_CARD)
@@ -833,10 +903,10 @@ def stormy(seed: int, images: int, faults: int, folder: Path) -> Iterator[Storm]
         yield storm
 
 
-def weather(seed: int, images: int, faults: int, folder: Path) -> Storm:
+def weather(seed: int, images: int, faults: int, folder: Path, archive: Archive = FILMS) -> Storm:
     """Have a storm from its beginning to its end; fails, and prints all there is, if a promise was broken."""
-    calm = undisturbed(folder / "calm", images)
-    with stormy(seed, images, faults, folder) as storm:
+    calm = undisturbed(folder / "calm", images, archive)
+    with stormy(seed, images, faults, folder, archive) as storm:
         try:
             storm.rage()
             wrong = broken_promises(storm, calm) + storm.settle()
@@ -851,18 +921,25 @@ def weather(seed: int, images: int, faults: int, folder: Path) -> Storm:
 def main(
     seed: Annotated[int, typer.Option(help="The same seed draws the same schedule.")] = 1,
     faults: Annotated[int, typer.Option(min=1)] = 100,
-    images: Annotated[int, typer.Option(min=100)] = 20_000,
+    images: Annotated[
+        int | None, typer.Option(min=100, help="Default: 20,000 films, or 1,000 cases of volumes.")
+    ] = None,
+    kind: Annotated[
+        Literal["classification", "segmentation"], typer.Option(help="Films by the stub, or volumes.")
+    ] = "classification",
 ) -> None:
     """Have a storm; exit code 1 if a promise was broken."""
     # Told to end, it takes its processes with it.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    archive = ARCHIVES[kind]
+    images = images or archive.images
     with tempfile.TemporaryDirectory(prefix="nightread-storm-") as folder:
-        storm = weather(seed, images, faults, Path(folder))
+        storm = weather(seed, images, faults, Path(folder), archive)
     out.print("\n".join(storm.told), highlight=False, markup=False, soft_wrap=True)
     struck = Counter(fault.kind for fault in storm.schedule)
     print_table(("fault", "times"), sorted(struck.items()), title=f"seed {seed}")
     out.print(
-        f"seed {seed}: {faults} faults, {storm.seconds:.0f} s, {images} images scored exactly once, "
+        f"seed {seed}: {faults} faults, {storm.seconds:.0f} s, {images} images answered exactly once, "
         f"one evaluation; started again unasked: {dict(storm.own_restarts)}; {storm.attempts}",
         highlight=False,
         markup=False,

@@ -53,7 +53,8 @@ def ensemble(
             name,
             members,
             options,
-            lambda made: Ensemble.load(made, engine_of(settings), maps=False, graphs=settings.graphs),
+            # With maps, as workers load it: they find the graphs that are exported now.
+            lambda made: Ensemble.load(made, engine_of(settings), graphs=settings.graphs),
         )
         register(database, model)
     card = model.card

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from threading import Timer
-from typing import Final, NoReturn
+from typing import Final
 
 from celery.worker import state
 from celery.worker.consumer import Consumer
@@ -80,10 +80,14 @@ def lost_broker() -> bool:
     return state.should_stop is None and state.should_terminate is None
 
 
-def begin_again() -> NoReturn:
-    """Start the worker again in this process, under the same id; children at work end their batches alone."""
+def begin_again() -> None:
+    """Start the worker again in this process, under the same id; children at work end their batches alone.
+
+    One that has been told to end since it lost its broker is not started again, and this returns.
+    """
     log.warning("the connection to the broker was lost; starting again")
-    os.execv(sys.executable, own_command(*sys.argv[1:]))  # noqa: S606  # ourselves
+    if lost_broker():
+        os.execv(sys.executable, own_command(*sys.argv[1:]))  # noqa: S606  # ourselves
 
 
 def _is_short_line(text: str) -> bool:

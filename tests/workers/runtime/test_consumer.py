@@ -1,5 +1,7 @@
 """Which messages a worker takes: a stand-in for Celery's, since only its headers and body are looked at."""
 
+import os
+import time
 from threading import Event, Timer
 from threading import enumerate as threads
 from typing import Any
@@ -10,6 +12,7 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from config.queues import EVALUATE, RECONCILE, SCORE_BATCH
+from workers.commands import worker
 from workers.runtime import consumer
 from workers.runtime.consumer import StrictConsumer, _our_headers
 
@@ -109,3 +112,15 @@ def test_a_worker_that_was_told_to_end_does_not_begin_again(
     end_it()
     assert [thread for thread in threads() if isinstance(thread, Timer)] == []
     assert not ending.is_set()
+
+
+@pytest.mark.parametrize(("told", "begins"), [(None, True), (0, False)])
+def test_a_worker_that_is_told_to_end_while_it_waits_to_begin_again_ends(
+    monkeypatch: pytest.MonkeyPatch, told: int | None, begins: bool
+) -> None:
+    begun = []
+    monkeypatch.setattr(state, "should_stop", None)
+    monkeypatch.setattr(time, "sleep", lambda _: monkeypatch.setattr(state, "should_stop", told))
+    monkeypatch.setattr(os, "execv", lambda *program: begun.append(program))
+    worker._run_until_stopped(lambda _: None, [])
+    assert bool(begun) == begins
