@@ -214,6 +214,14 @@ def compare(database: Database, run_id: int, evaluation_id: int) -> str:
     return f"comparison {number}"
 
 
+def evaluation_of(database: Database, run_id: int) -> int:
+    with database.read() as connection:
+        found: int = connection.execute(
+            select(evaluation.c.id).where(evaluation.c.run_id == run_id)
+        ).scalar_one()
+    return found
+
+
 def calibrate(database: Database, run_id: int, evaluation_id: int) -> str:
     with database.write() as connection:
         connection.execute(update(run).where(run.c.id != run_id).values(calibrated_by=evaluation_id))
@@ -227,10 +235,8 @@ def test_an_evaluation_that_something_names_stays_unless_it_is_asked_for(
 ) -> None:
     run_id = complete_run(database, tmp_path)
     complete_run(database, tmp_path, 7)
+    evaluation_id = evaluation_of(database, run_id)
     with database.read() as connection:
-        (evaluation_id,) = connection.execute(
-            select(evaluation.c.id).where(evaluation.c.run_id == run_id)
-        ).one()
         figures = "SELECT * FROM auc WHERE evaluation_id = :evaluation_id ORDER BY subgroup, finding"
         before = connection.execute(text(figures), {"evaluation_id": evaluation_id}).all()
     by = name(database, run_id, evaluation_id)
@@ -248,10 +254,7 @@ def test_with_force_all_goes_that_names_an_evaluation(
 ) -> None:
     run_id = complete_run(database, tmp_path)
     complete_run(database, tmp_path, 7)
-    with database.read() as connection:
-        (evaluation_id,) = connection.execute(
-            select(evaluation.c.id).where(evaluation.c.run_id == run_id)
-        ).one()
+    evaluation_id = evaluation_of(database, run_id)
     name(database, run_id, evaluation_id)
     delete(database, run_id, force=True)
     assert rows_of(database, run_id) == {}

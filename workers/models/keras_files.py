@@ -1,39 +1,20 @@
 """Read a DenseNet's weights out of Keras' files. h5py reads arrays; no code or config of a file is used."""
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from config.errors import ConfigError
 from workers.inference.networks.depths import DEPTHS, Depth, nearest_to
 from workers.models.foreign_weights import ForeignWeights
-from workers.models.hdf5 import hdf5_of, member
 from workers.models.keras_layers import (
     NORM,
     Layer,
-    has_names,
-    keras_3_layers,
-    legacy_layers,
+    read_array,
+    read_layers,
 )
 from workers.models.plan import KERNEL_AXES, plan
 
 _MOST_OUTPUTS: Final = 1000  # ImageNet's classes; no set of findings comes near
-
-# What h5py and zipfile raise for files that are cut off or damaged.
-_DAMAGE: Final = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 
 def read_keras(path: Path) -> ForeignWeights:
@@ -47,19 +28,7 @@ def read_keras(path: Path) -> ForeignWeights:
     head ends in a sigmoid, whether a ReLU precedes the pooling. Raises ConfigError where the file cannot
     be read, or is not a DenseNet with one dense head.
     """
-    try:
-        with hdf5_of(path) as file:
-            full_model = file.get("model_weights", getlink=True) is not None
-            root = member(file, "model_weights") if full_model else file
-            layers = legacy_layers(root) if has_names(root, "layer_names") else keras_3_layers(root)
-            return arrange(layers)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    except (FileNotFoundError, PermissionError) as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: is damaged or not complete; fetch it again ({reason})") from None
+    return read_layers(path, arrange)
 
 
 def arrange(layers: list[Layer]) -> ForeignWeights:
@@ -84,7 +53,7 @@ def arrange(layers: list[Layer]) -> ForeignWeights:
     # All shapes before the first array is read: nothing larger than a DenseNet gets into memory.
     for layer, role, name, shape in wanted:
         _check_shape(depth, layer, role, name, shape)
-    arrays = [_read(layer, role) for layer, role, _, _ in wanted]
+    arrays = [read_array(layer, role) for layer, role, _, _ in wanted]
     return ForeignWeights(architecture, arrays, channels, outputs)
 
 
@@ -143,13 +112,3 @@ def _check_shape(depth: Depth, layer: Layer, role: str, name: str, expected: tup
         raise ConfigError(f"{layer.name}: {role} is {part.shape}, {depth.name}'s {name} has {expected} here")
     if part.dtype.kind != "f":
         raise ConfigError(f"{layer.name}: {role} is of type {part.dtype}, not floating point")
-
-
-def _read(layer: Layer, role: str) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # a float64 too large for float32 is found as infinite
-        values: NDArray[np.float32] = layer.parts[role][()].astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ConfigError(f"{layer.name}: {role} has values that are NaN or infinite; the training diverged")
-    if role == "moving_variance" and values.min() < 0:
-        raise ConfigError(f"{layer.name}: {role} has negative values, which no variance has")
-    return values

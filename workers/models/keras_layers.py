@@ -1,11 +1,14 @@
 """The layers that hold weights in a file of any version of Keras, before they are matched with a network."""
 
 import re
+import zipfile
+import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count, takewhile
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 import h5py
 import numpy as np
@@ -13,8 +16,10 @@ from numpy.typing import NDArray
 
 from config.errors import ConfigError
 from workers.inference.networks.depths import DEPTHS, nearest_to
-from workers.models.hdf5 import dataset, member
+from workers.models.hdf5 import dataset, hdf5_of, member
 from workers.models.plan import KERNEL_AXES, plan
+
+T = TypeVar("T")
 
 NORM: Final = ("gamma", "beta", "moving_mean", "moving_variance")
 
@@ -37,6 +42,18 @@ _NUMBER: Final = re.compile(r"_?(\d{1,9})\Z")
 # Of no layer, or no weights: what a compiled model and a Dropout store beside them.
 _NOT_WEIGHTS: Final = frozenset({"optimizer", "metrics", "seed_generator"})
 
+# What h5py and zipfile raise for files that are cut off or damaged.
+_DAMAGE: Final = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -51,7 +68,39 @@ class Layer:
         return len(self.parts["kernel"].shape) if "kernel" in self.parts else 0
 
 
-def has_names(group: h5py.Group, attribute: str) -> bool:
+def read_layers(path: Path, arrange: Callable[[list[Layer]], T]) -> T:
+    """Return what is made of the layers with weights in a file that Keras wrote, in the model's order.
+
+    The file is open while `arrange` works. Raises ConfigError, with the path, where the file cannot be read
+    or is damaged, or `arrange` refuses it.
+    """
+    try:
+        with hdf5_of(path) as file:
+            full_model = file.get("model_weights", getlink=True) is not None
+            root = member(file, "model_weights") if full_model else file
+            layers = _legacy_layers(root) if _has_names(root, "layer_names") else _keras_3_layers(root)
+            return arrange(layers)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path}: is damaged or not complete; fetch it again ({reason})") from None
+
+
+def read_array(layer: Layer, role: str) -> NDArray[np.float32]:
+    """Read a part of a layer as float32; ConfigError for values that no trained network has."""
+    with np.errstate(over="ignore"):  # a float64 too large for float32 is found as infinite
+        values: NDArray[np.float32] = layer.parts[role][()].astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ConfigError(f"{layer.name}: {role} has values that are NaN or infinite; the training diverged")
+    if role == "moving_variance" and values.min() < 0:
+        raise ConfigError(f"{layer.name}: {role} has negative values, which no variance has")
+    return values
+
+
+def _has_names(group: h5py.Group, attribute: str) -> bool:
     """Return whether a group lists names under an attribute, in one piece or in several."""
     return attribute in group.attrs or f"{attribute}0" in group.attrs
 
@@ -67,7 +116,7 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     return names
 
 
-def legacy_layers(root: h5py.Group) -> list[Layer]:
+def _legacy_layers(root: h5py.Group) -> list[Layer]:
     """Return the layers of a file of Keras 1 or 2, in the model's order."""
     layers: dict[str, Layer] = {}
     mixed = False
@@ -133,7 +182,7 @@ def _in_named_order(layers: list[Layer], *, mixed: bool) -> list[Layer]:
     return sorted(layers, key=lambda layer: places.get(layer.name, len(places)))
 
 
-def keras_3_layers(root: h5py.Group) -> list[Layer]:
+def _keras_3_layers(root: h5py.Group) -> list[Layer]:
     """Return the layers of a file of Keras 3, in the model's order."""
     layers = list(_walk(root, "", 0))
     parents = {layer.name.rpartition("/")[0] for layer in layers if layer.kernel_axes == KERNEL_AXES}

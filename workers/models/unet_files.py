@@ -1,7 +1,5 @@
 """Read a 3-D U-Net's weights out of Keras' files, by the order of their layers; no code of a file is used."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -10,25 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.errors import ConfigError
-from workers.models.hdf5 import hdf5_of, member
-from workers.models.keras_layers import Layer, has_names, keras_3_layers, legacy_layers
+from workers.models.keras_layers import Layer, read_array, read_layers
 
 _KERNEL_AXES: Final = 5
 _DEPTHS: Final = range(2, 7)
 _MOST_FILTERS: Final = 128
 _MOST_OUTPUTS: Final = 100
-
-# What h5py and zipfile raise for files that are cut off or damaged.
-_DAMAGE: Final = (
-    OSError,
-    RuntimeError,
-    KeyError,
-    ValueError,
-    TypeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 
 Shape = tuple[int, ...]
 
@@ -51,19 +36,7 @@ def read_unet(path: Path) -> UNetWeights:
     Layers are taken in the model's order; their number, every array's shape and all values are checked.
     Raises ConfigError where the file cannot be read, or holds another network.
     """
-    try:
-        with hdf5_of(path) as file:
-            full_model = file.get("model_weights", getlink=True) is not None
-            root = member(file, "model_weights") if full_model else file
-            layers = legacy_layers(root) if has_names(root, "layer_names") else keras_3_layers(root)
-            return _arrange(layers)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    except (FileNotFoundError, PermissionError) as error:
-        raise ConfigError(f"{path}: {error.strerror}") from None
-    except _DAMAGE as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path}: is damaged or not complete; fetch it again ({reason})") from None
+    return read_layers(path, _arrange)
 
 
 def planned_shapes(base: int, depth: int, channels: int, classes: int) -> list[Shape]:
@@ -109,13 +82,5 @@ def _arrange(layers: list[Layer]) -> UNetWeights:
                 )
             if part.dtype.kind != "f":
                 raise ConfigError(f"{layer.name}: {role} is of type {part.dtype}, not floating point")
-    arrays = [_read(layer, role) for layer in layers for role in ("kernel", "bias")]
+    arrays = [read_array(layer, role) for layer in layers for role in ("kernel", "bias")]
     return UNetWeights(arrays, base, depth, channels, classes)
-
-
-def _read(layer: Layer, role: str) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # a float64 too large for float32 is found as infinite
-        values: NDArray[np.float32] = layer.parts[role][()].astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ConfigError(f"{layer.name}: {role} has values that are NaN or infinite; the training diverged")
-    return values
