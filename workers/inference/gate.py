@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from config.cards.model import GATE_FILE, Classifier
 from config.errors import ConfigError
 from config.quality import Flag, Quality
-from workers.inference.formats.picture import Picture, is_grey
+from workers.inference.formats.picture import Picture, Values, is_grey
 
 _SIDE: Final = 16
 
@@ -50,12 +50,28 @@ class Sight:
 
 def look_at(picture: Picture) -> Sight:
     """Reduce a picture to what the gate sees of it; the whole of it is stretched to a square."""
-    values = picture.values.astype(np.float32, copy=False)
-    small = np.asarray(cv2.resize(values, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), dtype=np.float32)
+    small = _reduced(picture.values)
     if not is_grey(small):
         small = small.mean(axis=-1)
     brightness, contrast = float(small.mean()), float(small.std())
     return Sight((small - brightness) / max(contrast, _LEAST_SPREAD), brightness, contrast)
+
+
+def _reduced(values: Values) -> NDArray[np.float32]:
+    """Return the means of 16 x 16 equal parts of a picture: OpenCV's, up to the rounding of a float32."""
+    rows, columns = values.shape[0] // _SIDE, values.shape[1] // _SIDE
+    if values.dtype != np.uint8 or values.shape != (rows * _SIDE, columns * _SIDE):
+        small = cv2.resize(
+            values.astype(np.float32, copy=False), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA
+        )
+        return np.asarray(small, dtype=np.float32)
+    # Sums of whole numbers: a fifth of the time, and not four times the picture in memory.
+    sums = np.empty((_SIDE, columns * _SIDE), dtype=np.int32)
+    for part in range(_SIDE):
+        strip = values[part * rows : (part + 1) * rows]
+        cv2.reduce(strip, 0, cv2.REDUCE_SUM, dst=sums[part : part + 1], dtype=cv2.CV_32S)
+    totals = sums.reshape(_SIDE, _SIDE, columns).sum(axis=2)
+    return totals.astype(np.float32) * np.float32(1 / (rows * columns))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from typing import Final, NamedTuple
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from config.cards.classification import Preprocessing
 from config.failures import ImageUnusableError, Reason
@@ -10,6 +12,8 @@ from workers.inference.formats.picture import Picture, is_grey
 
 _SAMPLE: Final = 256
 """Rows and columns that the contrast is measured on, evenly spread."""
+
+_PERCENTILES: Final = (1, 99)
 
 
 class Extent(NamedTuple):
@@ -27,10 +31,22 @@ class Extent(NamedTuple):
 def extent_of(picture: Picture) -> Extent:
     """Measure a picture; its greys on a sample of its pixels."""
     down, across = max(1, picture.height // _SAMPLE), max(1, picture.width // _SAMPLE)
-    sample = picture.values[::down, ::across].astype(np.float32)
-    grey = sample if is_grey(sample) else sample.mean(axis=-1)
-    darkest, brightest = np.percentile(grey, (1, 99)).tolist()
+    sample = picture.values[::down, ::across]
+    if is_grey(sample) and sample.dtype == np.uint8:
+        darkest, brightest = _percentiles(np.ascontiguousarray(sample))
+    else:
+        grey = sample if is_grey(sample) else sample.astype(np.float32).mean(axis=-1)
+        darkest, brightest = np.percentile(grey, _PERCENTILES).tolist()
     return Extent(picture.width, picture.height, darkest, brightest)
+
+
+def _percentiles(greys: NDArray[np.uint8]) -> list[float]:
+    """Return what `np.percentile` does, by counting: it sorts, which takes ten times as long."""
+    below = np.cumsum(cv2.calcHist([greys], [0], None, [256], [0, 256]).ravel())
+    places = np.asarray(_PERCENTILES) / 100 * (greys.size - 1)
+    lower, upper = (np.searchsorted(below, at, side="right") for at in (np.floor(places), np.ceil(places)))
+    found: list[float] = (lower + (upper - lower) * (places % 1)).tolist()
+    return found
 
 
 def require_plausible(extent: Extent, pixels: Preprocessing) -> None:

@@ -48,3 +48,12 @@ def test_the_card_sets_the_limits() -> None:
     high = PIXELS.model_copy(update={"least_side": 49})
     assert reason_of(SLOPE, high) == "too_small"
     assert reason_of(SLOPE, PIXELS.model_copy(update={"least_contrast": 200.0})) == "no_contrast"
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (37, 91), (256, 256), (600, 1024)])
+def test_counted_percentiles_are_those_that_sorting_gives(shape: tuple[int, int]) -> None:
+    rng = np.random.default_rng(sum(shape))
+    for values in (rng.integers(0, 256, shape), rng.normal(90, 12, shape).clip(0, 255)):
+        greys = values.astype(np.uint8)
+        counted, sorted_ = (extent_of(Picture(kind)) for kind in (greys, greys.astype(np.float32)))
+        np.testing.assert_allclose(counted, sorted_, rtol=1e-6)
