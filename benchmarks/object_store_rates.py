@@ -41,8 +41,8 @@ from jobs.sources.source import open_source
 from workers.inference.engine import Inference
 from workers.inference.ensemble import Ensemble
 from workers.outputs.overlays import Overlays
+from workers.read_ahead import ReadAhead
 from workers.scoring.classification import ClassificationScorer
-from workers.scoring.read_ahead import ReadAhead
 from workers.scoring.scorer import ScorerOptions
 
 _BATCH = 32

@@ -61,6 +61,9 @@ SOURCE = """
         def look_up(self, names):
             return Lookup([name for name in names if name not in self._shelf], "")
 
+        def parts(self, name):
+            return (name,)
+
         def read(self, name, max_bytes):
             if name not in self._shelf:
                 raise ImageUnusableError(Reason.MISSING, "it is not on the shelf")

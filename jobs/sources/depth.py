@@ -17,7 +17,9 @@ _DEPTHS: Final = (8, 10, 12, 14, 15, 16)
 """Bits that devices and programs write; 15 where a value's sign took one."""
 
 VOLUMES: Final = (".nii", ".nii.gz")
-"""Endings of volumes, which say it in their headers, and are large."""
+"""Endings of volumes; like DICOM files they say it in their headers, and are large."""
+
+_SAY_IT: Final = (*VOLUMES, ".dcm")
 
 _HEADER: Final = struct.Struct(">8x8xIIBB")  # of a PNG: width, height, depth and colour type
 _DEEP_GREY: Final = (16, 0)
@@ -29,7 +31,7 @@ def measured_bits(source: ImageSource, names: Sequence[str], max_pixels: int) ->
     None where there are none, or where one uses all 16: then each picture is judged by itself. Passed over
     are pictures of more than `max_pixels`, unreadable ones, and those that say it themselves (sBIT).
     """
-    pictures = [name for name in names if not name.endswith(VOLUMES)]
+    pictures = [name for name in names if not name.lower().endswith(_SAY_IT)]
     largest = [
         value
         for name in pictures[:: -(-len(pictures) // SAMPLE) or 1]

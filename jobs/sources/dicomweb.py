@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -22,9 +22,13 @@ from jobs.dicomweb.service import (
 from jobs.errors import AwayError, SourceError
 from jobs.sources.lasting import LastingFaults
 from jobs.sources.lookup import Lookup
+from jobs.sources.parts import bounded_parts
 
 NAME: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})", re.ASCII)
 """An instance's path below the service's root (PS3.18 table 10.3-1)."""
+
+_SERIES: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})", re.ASCII)
+"""The path of all instances of a series, which is a volume."""
 
 THREADS: Final = 8
 """Requests at a time: more of them do not make a usual PACS any faster, and others use it, too."""
@@ -35,6 +39,7 @@ _SAMPLE: Final = 400
 _TAG_BYTES: Final = 16
 _PART_BYTES: Final = 1 << 20
 _SOP_INSTANCE_UID: Final = "00080018"
+_SERIES_INSTANCE_UID: Final = "0020000E"
 
 
 class DicomWebSource:
@@ -57,26 +62,42 @@ class DicomWebSource:
             raise SourceError(f"{self.root}: there is no DICOMweb service (status 404)") from None
 
     def look_up(self, names: Collection[str]) -> Lookup:
-        """Find the names that no instance has; of many studies a sample is asked for."""
+        """Find the names that no instance and no series has; of many studies a sample is asked for."""
         studies: dict[str, list[str]] = defaultdict(list)
         missing: list[str] = []
         for name in names:
-            if match := NAME.fullmatch(name):
+            if match := NAME.fullmatch(name) or _SERIES.fullmatch(name):
                 studies[match[1]].append(name)
             else:
                 missing.append(name)
         sample = [*studies][:: -(-len(studies) // _SAMPLE) or 1]
         with ThreadPoolExecutor(THREADS) as pool:
-            for study, there in zip(sample, pool.map(self._instances, sample), strict=True):
+            for study, there in zip(sample, pool.map(self._known, sample), strict=True):
                 missing += [name for name in studies[study] if name.rpartition("/")[2] not in there]
-        form = "an image is named studies/UID/series/UID/instances/UID, as `nightread manifest` does it"
+        form = (
+            "an image is named studies/UID/series/UID/instances/UID, as `nightread manifest` does it, and a "
+            "volume studies/UID/series/UID"
+        )
         return Lookup(missing, form if missing and not studies else "")
 
-    def _instances(self, study: str) -> set[str]:
+    def _known(self, study: str) -> set[str]:
+        """Return the UIDs of a study's series and instances."""
         try:
-            return set(_uids(self._service.search(f"studies/{study}/instances")))
+            found = list(self._service.search(f"studies/{study}/instances"))
         except NotFoundError:
             return set()
+        return {*_uids(found, _SERIES_INSTANCE_UID), *_uids(found, _SOP_INSTANCE_UID)}
+
+    def parts(self, name: str) -> Sequence[str]:
+        """Return the instances of a series; see ImageSource."""
+        if _SERIES.fullmatch(name) is None:
+            return (name,)
+        instances = f"{name}/instances"
+        try:
+            found = self._service.search(instances)
+            return bounded_parts(f"{instances}/{uid}" for uid in _uids(found, _SOP_INSTANCE_UID))
+        except NotFoundError:
+            raise ImageUnusableError(Reason.MISSING, "the service has no such series") from None
 
     def read(self, name: str, max_bytes: int) -> Content:
         """Get one instance's file. Its tag is a hash of it, as services do not say whether it is the same."""
@@ -114,6 +135,6 @@ class DicomWebSource:
         return True
 
 
-def _uids(found: Iterable[JsonDataset]) -> Iterable[str]:
+def _uids(found: Iterable[JsonDataset], tag: str) -> Iterable[str]:
     for dataset in found:
-        yield from map(str, dataset.get(_SOP_INSTANCE_UID, {}).get("Value") or ())
+        yield from map(str, dataset.get(tag, {}).get("Value") or ())

@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -12,6 +12,7 @@ from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.lookup import Lookup, look_up
+from jobs.sources.parts import bounded_parts
 
 _AWAY: Final = {
     *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
@@ -47,6 +48,19 @@ class FolderSource:
     def look_up(self, names: Collection[str]) -> Lookup:
         """Find the names without a file below the folder, and what may be meant."""
         return look_up(self._folder, names)
+
+    def parts(self, name: str) -> Sequence[str]:
+        """Return the files of a folder and of those below it, to which no link is followed."""
+        root = os.path.realpath(self._folder)
+        path = Path(root, name)
+        # What is no folder, leaves the root or cannot be looked at now is told by `read`.
+        if not os.path.isdir(path) or not Path(os.path.realpath(path)).is_relative_to(root):  # noqa: PTH112
+            return (name,)
+        try:
+            return bounded_parts(str(Path(name, file)) for file in _files_below(path))
+        except OSError as error:
+            _refuse_away(Path(root), error)
+            raise ImageUnusableError(Reason.UNREADABLE, f"cannot be listed: {error.strerror}") from None
 
     def read(self, name: str, max_bytes: int) -> Content:
         """Read one file that really lies below the folder; see `opened`."""
@@ -93,6 +107,17 @@ class FolderSource:
             raise ImageUnusableError(Reason.UNREADABLE, f"cannot be read: {error.strerror}") from None
         finally:
             os.close(descriptor)
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Yield the paths of all files below a folder, from there; raises OSError."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for path, _, files in os.walk(folder, onerror=refuse):
+        below = Path(path).relative_to(folder)
+        yield from (below / file for file in files)
 
 
 def _open_below(root: Path, name: str) -> int:

@@ -31,7 +31,7 @@ class Lookup(NamedTuple):
 
 
 def look_up(root: Path, names: Collection[str]) -> Lookup:
-    """Find the names under which there is no file below `root`, by listing its folders."""
+    """Find the names under which there is no file or folder below `root`, by listing its folders."""
     found = _found(os.path.realpath(root), names)
     missing = [name for name in names if name not in found]
     return Lookup(missing, _hint(root, missing) if missing else "", _twins(found))
@@ -43,7 +43,7 @@ def _twins(found: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _found(root: str, names: Iterable[str]) -> dict[str, str]:
-    """Return the files below the root: name -> path without links."""
+    """Return what is below the root: name -> path without links."""
     folders: dict[str, dict[str, str]] = defaultdict(dict)
     for name in names:
         folder, slash, file = name.rpartition("/")
@@ -95,7 +95,7 @@ def _hint(root: Path, missing: list[str]) -> str:
             "they are links that lead out of the folder, or nowhere; name the folder of the files themselves"
         )
     for above in [*root.parents][:UP]:
-        found = sum((above / name).is_file() for name in sample)
+        found = sum((above / name).exists() for name in sample)
         if found > _MOST * len(sample):
             return use_root(above, found, len(sample))
     try:
@@ -116,11 +116,11 @@ def use_root(root: object, found: int, of: int) -> str:
 
 
 def _walked(root: Path) -> Iterator[str]:
-    """Walk the files below the root for a while, by their paths from there."""
+    """Walk the files and folders below the root for a while, by their paths from there."""
     until = time.monotonic() + _SEARCH_SECONDS
-    for folder, _, files in os.walk(root):
+    for folder, folders, files in os.walk(root):
         below = os.path.relpath(folder, root)
-        yield from (f"{below}/{file}" for file in files)
+        yield from (f"{below}/{name}" for name in (*folders, *files))
         if time.monotonic() > until:
             return
 

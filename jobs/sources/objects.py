@@ -7,9 +7,10 @@ a root, and so none is in a row, a log or a report.
 import http
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import chain
 from threading import Lock
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.lasting import LastingFaults
 from jobs.sources.lookup import UP, Lookup, found_below, near, sampled, use_root
+from jobs.sources.parts import bounded_parts
 from jobs.sources.stores import NOTHING, is_odd_key, open_store, outline, redirected_to
 
 if TYPE_CHECKING:
@@ -102,8 +104,18 @@ class ObjectSource:
                 there = pool.map(self._has, names)
                 missing = [name for name, found in zip(names, there, strict=True) if not found]
         else:
-            missing = [name for name in names if self._below(name) not in keys]
+            absent = {self._below(name) for name in names} - keys
+            absent -= _prefixes(keys, absent)
+            missing = [name for name in names if self._below(name) in absent]
         return Lookup(missing, self._hint(missing, keys) if missing else "")
+
+    def parts(self, name: str) -> Sequence[str]:
+        """Return the objects below a prefix; see ImageSource."""
+        key = self._key(name)
+        self._refuse_redirect()
+        found = self._keys_below(key)
+        first = next(found, None)
+        return (name,) if first is None else bounded_parts(chain((first,), found))
 
     def read(self, name: str, max_bytes: int) -> Content:
         """Read one object below the root; see ImageSource."""
@@ -198,8 +210,28 @@ class ObjectSource:
             fault = self._fault(error, begun=True)
             if not isinstance(fault, ImageUnusableError):
                 raise fault from None
-            return fault.reason is not Reason.MISSING
+            return fault.reason is not Reason.MISSING or self._is_folder(name)
         return True
+
+    def _is_folder(self, name: str) -> bool:
+        try:
+            return any(self._keys_below(self._key(name)))
+        except ImageUnusableError:
+            return True  # something is there, and reading says what is wrong with it
+
+    def _keys_below(self, key: str) -> Iterator[str]:
+        """Yield the keys of which `key` is a folder's, in a store that knows none; raises as `read` does."""
+        import obstore  # noqa: PLC0415
+
+        try:
+            for chunk in obstore.list(self._store(), prefix=key, chunk_size=1_000):
+                # Some programs make an object `key/`, which stands for the folder.
+                yield from (found["path"] for found in chunk if found["path"] != key)
+        except Exception as error:  # noqa: BLE001
+            if is_odd_key(error):
+                message = "there is a key below it with an empty part (a//b) or one of dots"
+                raise ImageUnusableError(Reason.UNREADABLE, message) from None
+            raise self._fault(error, begun=True) from None
 
     def _listed(self) -> set[str] | None:
         """Return all keys below the prefix; None where the library cannot name one of them."""
@@ -301,6 +333,18 @@ class ObjectSource:
 def _tag(meta: "ObjectMeta") -> str:
     tag = meta["e_tag"] or meta["version"] or f"{meta['size']}-{meta['last_modified']}"
     return tag.replace('"', "")
+
+
+def _prefixes(keys: Iterable[str], names: Collection[str]) -> set[str]:
+    """Return which of the names are folders of the keys."""
+    found: set[str] = set()
+    for key in keys if names else ():
+        folder = key.rpartition("/")[0]
+        while folder:
+            if folder in names:
+                found.add(folder)
+            folder = folder.rpartition("/")[0]
+    return found
 
 
 def _is_key(text: str) -> bool:

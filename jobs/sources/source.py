@@ -1,7 +1,7 @@
 """Where the images of an archive come from: the kinds of source, by the scheme of the root's URI."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
@@ -31,7 +31,14 @@ class ImageSource(Protocol):
     def look_up(self, names: Collection[str]) -> Lookup:
         """Find the names under which there is no image, quickly and without reading any.
 
-        Raises SourceAwayError.
+        What `parts` takes apart is there. Raises SourceAwayError.
+        """
+
+    def parts(self, name: str) -> Sequence[str]:
+        """Return the names of the files that a name stands for: of a folder, all below it, sorted.
+
+        Any other name stands for itself, be it there or not. Raises as `read` does, and ImageUnusableError
+        where a folder has no file, or more than MOST_PARTS.
         """
 
     def read(self, name: str, max_bytes: int) -> Content:

@@ -18,7 +18,7 @@ IMAGE_NAMES: Final = (
     *("Image Index", "Image", "image_path", "image_name", "image_id"),
     *("path", "file_path", "filename", "file"),
 )
-ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|(?:^|/)\.(?:/|$)")
+ODD_NAME: Final = re.compile(r"^\s|\s$|\\|^/|//|/$|(?:^|/)\.(?:/|$)")
 """What `plain_name` may change in an image's name."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

@@ -167,8 +167,8 @@ class Table:
             )
         if self.odd_names:
             yield (
-                f"names with backslashes, ./, blanks at an end, or the folder of the images in front: "
-                f"{self.odd_names:,}, taken as relative paths"
+                "names with backslashes, ./, blanks or a slash at an end, or the folder of the images in "
+                f"front: {self.odd_names:,}, taken as relative paths"
             )
 
     def count(self, indexes: Collection[int], image: int) -> dict[int, Counter[str]]:

@@ -33,7 +33,7 @@ from workers.inference.region import visible_region
 from workers.outputs.drawing import Drawing
 from workers.outputs.output import OUTPUTS, Output
 from workers.prepared.pictures import Preparation, PreparedPictures, Reading
-from workers.scoring.read_ahead import ReadAhead
+from workers.read_ahead import ReadAhead
 from workers.scoring.scorer import ScorerOptions
 
 log = logging.getLogger(__name__)

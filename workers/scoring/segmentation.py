@@ -21,9 +21,10 @@ from db.outcomes import Failed, Outcome
 from db.segmentations import Measures, Segment, Segmentation
 from jobs.sources.source import ImageSource, kept_source
 from jobs.tables.case_files import LABEL
+from workers.cases import read_scan
 from workers.inference.volumes.engine import make_volume_engine
-from workers.inference.volumes.nifti import MOST_FILE_BYTES, Scan, read_nifti
 from workers.inference.volumes.prepare import Box
+from workers.inference.volumes.scan import Scan
 from workers.inference.volumes.volume import Labels, Volume, labels_of, read_volume
 from workers.inference.volumes.window import Probabilities, VolumeEngine, label_map, segment_volume
 from workers.metrics.segmentation import compare_masks, extent, spacing_of
@@ -92,9 +93,7 @@ class SegmentationScorer:
 
         def scan(what: str, name: str) -> Scan:
             try:
-                content = source.read(name, MOST_FILE_BYTES)
-                tags.append(content.tag)
-                return read_nifti(content.data, self._max_voxels)
+                return read_scan(source, name, self._max_voxels, tags)
             except ImageUnusableError as error:
                 if not image.files:
                     raise

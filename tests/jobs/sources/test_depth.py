@@ -60,6 +60,9 @@ def test_no_more_than_a_sample_is_read(tmp_path: Path, monkeypatch: pytest.Monke
         return reading(source, "a.png", max_bytes)
 
     monkeypatch.setattr(FolderSource, "read", read)
-    assert measured_bits(FolderSource(tmp_path), [f"{number}.png" for number in range(1000)], LIMIT) == 12
+    names = [f"{number}.png" for number in range(1000)]
+    large = [f"{number}{ending}" for number in range(1000) for ending in (".dcm", ".DCM", ".nii.gz")]
+    assert measured_bits(FolderSource(tmp_path), [*large, *names], LIMIT) == 12
     assert len(asked) <= SAMPLE
     assert len(set(asked)) == len(asked)
+    assert {name[-4:] for name in asked} == {".png"}

@@ -82,6 +82,15 @@ def test_names_are_looked_up_in_the_service(source: ImageSource) -> None:
     assert "studies/UID" in source.look_up(["a.png"]).hint
 
 
+def test_a_series_stands_for_its_instances(source: ImageSource) -> None:
+    series = NAME.partition("/instances/")[0]
+    assert source.parts(series) == [NAME]
+    assert source.parts(NAME) == (NAME,)
+    assert source.look_up([series, f"{series}.5", NAME]).missing == [f"{series}.5"]
+    with pytest.raises(ImageUnusableError):
+        source.parts(f"{series}.5")
+
+
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [(Answer(403), Reason.UNREADABLE), (Answer(200), Reason.EMPTY), (Answer(410), Reason.MISSING)],

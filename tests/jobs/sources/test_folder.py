@@ -4,7 +4,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -90,6 +90,50 @@ def test_picture_in_a_folder_below_the_root_is_read(images: Path) -> None:
     (images / "a" / "b").mkdir(parents=True)
     (images / "a" / "b" / "deep.png").write_bytes(CONTENT)
     assert FolderSource(images).read("a/b/deep.png", LIMIT).data == CONTENT
+
+
+def test_a_folder_stands_for_the_files_below_it_and_a_file_for_itself(images: Path) -> None:
+    for name in ("p1/flair/2.dcm", "p1/flair/1.dcm", "p1/flair/more/0.dcm", "p1/t1/9.dcm"):
+        (images / name).parent.mkdir(parents=True, exist_ok=True)
+        (images / name).write_bytes(CONTENT)
+    (images / "linked").symlink_to(images / "p1" / "flair")
+    (images / "p1" / "flair" / "all").symlink_to(images)
+    source = FolderSource(images)
+    assert source.parts("p1/flair") == ["p1/flair/1.dcm", "p1/flair/2.dcm", "p1/flair/more/0.dcm"]
+    assert source.parts("linked") == ["linked/1.dcm", "linked/2.dcm", "linked/more/0.dcm"]
+    assert all(source.read(part, LIMIT).data == CONTENT for part in source.parts("linked"))
+    for name in ("good.png", "absent", "..", "../elsewhere", "/etc", "nul\0", "x" * 300):
+        assert source.parts(name) == (name,)
+
+
+def test_a_folder_without_a_file_or_with_too_many_is_refused(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (images / "p1" / "empty").mkdir(parents=True)
+    with pytest.raises(ImageUnusableError) as caught:
+        FolderSource(images).parts("p1/empty")
+    assert caught.value.reason is Reason.EMPTY
+    for number in range(4):
+        (images / "p1" / f"{number}.dcm").write_bytes(CONTENT)
+    monkeypatch.setattr("jobs.sources.parts.MOST_PARTS", 3)
+    with pytest.raises(ImageUnusableError, match="more than 3 files") as caught:
+        FolderSource(images).parts("p1")
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+def test_a_folder_that_may_not_be_listed_is_unreadable_and_one_that_is_away_is_waited_for(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (images / "p1").mkdir()
+    for number, kind in ((errno.EACCES, ImageUnusableError), (errno.ESTALE, SourceAwayError)):
+
+        def walk(path: Path, onerror: Callable[[OSError], None], number: int = number) -> list[str]:
+            onerror(OSError(number, "told"))
+            return [str(path)]
+
+        monkeypatch.setattr("jobs.sources.folder.os.walk", walk)
+        with pytest.raises(kind, match="told"):
+            FolderSource(images).parts("p1")
 
 
 def test_missing_file_is_missing(images: Path) -> None:

@@ -41,6 +41,16 @@ def test_a_root_below_the_right_one_is_told_the_right_one(root: Path) -> None:
     assert look_up(root / "images_001", names).hint.endswith(f"use --images {root}")
 
 
+def test_a_folder_is_there_and_is_looked_for_as_a_file_is(root: Path) -> None:
+    folders = [f"p{number}/flair" for number in range(6)]
+    fill(root / "brats", [f"{folder}/1.dcm" for folder in folders])
+    assert look_up(root / "brats", [*folders, "p0/flair/1.dcm"]) == Lookup([], "", [])
+    for wrong, names in ((root, folders), (root / "brats" / "p1", folders), (root, ["flair"] * 6)):
+        missing, hint, _ = look_up(wrong, names)
+        assert missing == names
+        assert hint.endswith(f"use --images {root}/brats") is (names is folders)
+
+
 def test_images_spread_over_folders_are_said_to_be(root: Path) -> None:
     for number, name in enumerate(NAMES):
         fill(root / f"images_{number % 12:03d}" / "images", [name])

@@ -95,6 +95,32 @@ def test_what_is_not_below_the_prefix_is_missing_too_large_or_empty(bucket: Buck
 
 
 @pytest.mark.processes
+@pytest.mark.parametrize("few", [0, 500], ids=["listed", "asked"])
+def test_a_prefix_stands_for_the_objects_below_it(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    import requests
+
+    monkeypatch.setattr(objects, "_FEW", few)
+    for key in ("p1/flair/2.dcm", "p1/flair/1.dcm", "p1/flair/more/0.dcm", "p1/flair2/9.dcm", "p1/odd/a.dcm"):
+        bucket.put(f"images/{key}", CONTENT)
+    for key in ("p1/flair/", "p1/odd/a//b.dcm"):
+        requests.put(f"{bucket.server.url}/{bucket.name}/images/{key}", timeout=10).raise_for_status()
+    source = source_of(bucket)
+    assert source.parts("p1/flair") == ["p1/flair/1.dcm", "p1/flair/2.dcm", "p1/flair/more/0.dcm"]
+    assert all(source.read(part, LIMIT).data == CONTENT for part in source.parts("p1/flair"))
+    assert source.parts("p1/flair2/9.dcm") == ("p1/flair2/9.dcm",)
+    assert source.parts("p1/fla") == ("p1/fla",)
+    assert source.look_up(["p1/flair", "p1", "p1/fla", "p1/flair2/9.dcm"]).missing == ["p1/fla"]
+    with pytest.raises(ImageUnusableError) as caught:
+        source.parts("../images/p1")
+    assert caught.value.reason is Reason.OUTSIDE_ROOT
+    with pytest.raises(ImageUnusableError, match="empty part") as caught:
+        source.parts("p1/odd")
+    assert caught.value.reason is Reason.UNREADABLE
+
+
+@pytest.mark.processes
 def test_a_root_must_be_there_and_hold_an_object(bucket: Bucket) -> None:
     bucket.put("images/a.png", CONTENT)
     source_of(bucket).require()

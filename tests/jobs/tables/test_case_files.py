@@ -36,6 +36,19 @@ def test_a_column_per_sequence_is_recognised_by_its_usual_names(tmp_path: Path) 
     assert "labels: volumes from 'seg'" in reading_lines(manifest.path, manifest.reading)
 
 
+def test_the_name_of_a_folder_is_the_same_with_and_without_its_slash(tmp_path: Path) -> None:
+    (row,) = read(tmp_path, "FLAIR,T1,T1Gd,T2\np1/flair/,p1/t1,p1/t1gd/,/archive/p1/t2/\n")
+    assert row.image_index == "p1/flair"
+    assert json.loads(row.files or "") == {
+        "FLAIR": "p1/flair",
+        "T1": "p1/t1",
+        "T1Gd": "p1/t1gd",
+        "T2": "p1/t2",
+    }
+    with pytest.raises(TableError, match="was already on line 2"):
+        list(read(tmp_path, "Image\np1/all\np1/all/\n"))
+
+
 def test_one_file_of_all_channels_needs_no_more_columns(tmp_path: Path) -> None:
     manifest = read(tmp_path, "Image\na.nii.gz\nb.nii.gz\n")
     assert [(row.image_index, row.files) for row in manifest] == [("a.nii.gz", None), ("b.nii.gz", None)]

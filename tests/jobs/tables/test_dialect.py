@@ -120,6 +120,7 @@ def test_scores_with_decimal_commas_are_read(tmp_path: Path) -> None:
         ("/archive//sub/a.png", "sub/a.png"),
         ("/archive2/a.png", "/archive2/a.png"),
         ("../a.png", "../a.png"),
+        ("p1/flair/", "p1/flair"),
         ("..\\a.png", "../a.png"),
         ("a b.png", "a b.png"),
         (".hidden.png", ".hidden.png"),

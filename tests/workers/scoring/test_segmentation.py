@@ -1,6 +1,7 @@
 """Cases of volumes become rows of the ledger: segments, measures and masks, or one failure with a reason."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from series_support import oblique, uid_of, write_series
 from sqlalchemy import text
 from support import SEGMENTATION_CARD, STUB_CARD, write_card
 from volume_support import OBLIQUE, PointwiseEngine, head, nifti, segmentation_card
@@ -185,6 +187,99 @@ def test_each_thing_wrong_with_a_case_costs_that_case_alone_and_is_said(
     assert failures["c.nii.gz"][2].startswith("the label has the value 4")
     assert failures["d.nii.gz"][2].startswith("Label: ")
     assert rows(sqlite, "SELECT DISTINCT image_index FROM segments") == [("good.nii.gz",)]
+
+
+CHANNELS = ("FLAIR", "T1", "T1Gd", "T2")
+ACROSS = oblique((0.8, 1.2, 2.5), (0.2, 0.1, -0.3))
+
+
+def write_case(folder: Path, case: str, seed: int = 1) -> str:
+    """Write a case of four series, and return its line of a manifest."""
+    values = head(seed=seed)
+    for index, channel in enumerate(CHANNELS):
+        write_series(
+            folder / case / channel,
+            values[..., index],
+            ACROSS,
+            series_uid=uid_of(case, channel),
+            RescaleSlope="0.5",
+        )
+    (folder / f"{case}.nii").write_bytes(nifti(label_of(values), ACROSS, zipped=False))
+    return f"{','.join(f'{case}/{channel}/' for channel in CHANNELS)},{case}.nii"
+
+
+def test_a_case_of_dicom_series_is_that_of_the_nifti_file_with_the_same_numbers(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    line = write_case(volumes, "p1")
+    (volumes / "whole.nii").write_bytes(nifti(head() * np.float32(0.5), ACROSS, zipped=False))
+    score(sqlite, tmp_path, "Image,Label\nwhole.nii,p1.nii\n")
+    score(sqlite, tmp_path, f"{','.join(CHANNELS)},Label\n{line}\n")
+    file, series = (
+        rows(sqlite, f"SELECT * FROM segments WHERE run_id = {run_id} ORDER BY finding") for run_id in (1, 2)
+    )
+    names = {"run_id", "image_index", "mask_path", "planes_path"}
+    for one, other in zip(file, series, strict=True):
+        found = other._asdict()
+        for name, value in one._asdict().items():
+            if name not in names:
+                # A NIfTI file has its affine in 32 bits.
+                assert found[name] == (pytest.approx(value, rel=1e-7) if isinstance(value, float) else value)
+    assert {row.image_index for row in series} == {"p1/FLAIR"}
+    assert {row.finding: row.dice for row in series}["edema"] > 0.9
+    masks = [nibabel.load(tmp_path / "heatmaps" / found[0].mask_path) for found in (file, series)]
+    np.testing.assert_array_equal(np.asarray(masks[0].dataobj), np.asarray(masks[1].dataobj))
+    np.testing.assert_allclose(masks[0].affine, masks[1].affine, rtol=0, atol=1e-6)
+
+
+def test_each_bad_series_costs_its_case_alone_and_names_no_patient(
+    sqlite: Database, tmp_path: Path, volumes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = {
+        case: write_case(volumes, case) for case in ("good", "gap", "two", "cut", "text", "empty", "far")
+    }
+    slices = {case: sorted((volumes / case / "T1").iterdir()) for case in lines}
+    slices["gap"][4].unlink()
+    write_series(volumes / "two" / "T1" / "later", head()[..., 0], ACROSS, series_uid=uid_of("later"))
+    slices["cut"][2].write_bytes(slices["cut"][2].read_bytes()[:-300])
+    for path in (*slices["text"], *slices["empty"]):
+        path.unlink()
+    (volumes / "text" / "T1" / "README").write_text("moved", encoding="utf-8")
+    write_series(volumes / "far" / "T1", head()[..., 1], ACROSS @ np.diag([1, 1, 1.5, 1]))
+    text_of = "\n".join([f"{','.join(CHANNELS)},Label", *lines.values()])
+    score(sqlite, tmp_path, text_of + "\n")
+    failures = {row.image_index.partition("/")[0]: row for row in rows(sqlite, "SELECT * FROM failures")}
+    assert {case: row.reason for case, row in failures.items()} == {
+        "gap": "wrong_shape",
+        "two": "wrong_shape",
+        "cut": "truncated",
+        "text": "wrong_format",
+        "empty": "empty",
+        "far": "wrong_shape",
+    }
+    assert {row.stage for row in failures.values()} == {"read"}
+    assert failures["two"].message.startswith("T1: there are 2 series in it")
+    assert failures["cut"].message.startswith(f"T1: '{slices['cut'][2].name}': ")
+    assert rows(sqlite, "SELECT DISTINCT image_index FROM segments") == [("good/FLAIR",)]
+    said = (
+        caplog.text
+        + str(rows(sqlite, "SELECT * FROM failures"))
+        + str(rows(sqlite, "SELECT * FROM contents"))
+    )
+    assert "SEEDED" not in said
+
+
+def test_a_changed_slice_is_another_content(sqlite: Database, tmp_path: Path, volumes: Path) -> None:
+    lines = [write_case(volumes, case) for case in ("p1", "p2")]
+    manifest = f"{','.join(CHANNELS)},Label\n" + "\n".join(lines) + "\n"
+    score(sqlite, tmp_path, manifest)
+    one = next((volumes / "p2" / "T2").iterdir())
+    os.utime(one, ns=(0, 1))
+    score(sqlite, tmp_path, manifest, threshold=0.7)
+    assert rows(sqlite, "SELECT image_index, changed FROM contents WHERE run_id = 2 ORDER BY 1") == [
+        ("p1/FLAIR", 0),
+        ("p2/FLAIR", 1),
+    ]
 
 
 def test_a_run_is_summarised_over_its_labelled_patients(

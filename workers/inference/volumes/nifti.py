@@ -7,7 +7,6 @@ declare any number of voxels, and a gzip stream may grow a thousandfold.
 import gzip
 import io
 import zlib
-from dataclasses import dataclass
 from typing import Any, Final
 
 import nibabel
@@ -17,19 +16,14 @@ from numpy.typing import NDArray
 
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats.strangers import HEAD, describe
+from workers.inference.volumes.scan import SPACE, Scan, require_numbers
 
 _GZIP: Final = b"\x1f\x8b"
 _HEADER_BYTES: Final = 544
 """Of either version's header, with the bytes that say whether extensions follow."""
 
-_SPACE: Final = 3
-"""Dimensions of a volume; a fourth is its channels."""
-
 _WIDEST: Final = 8
 """Bytes of a number."""
-
-MOST_FILE_BYTES: Final = 2**30
-"""Of a file as it is stored."""
 
 MOST_RATIO: Final = 200
 """A gzip stream that grows more than so many times, and beyond _SMALL, is a bomb."""
@@ -43,19 +37,6 @@ _LEVEL: Final = 1
 
 _CLASSES: Final = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
 """By the size of the header, which is the file's first number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """One file's values, (x, y, z) or (x, y, z, channels), and the affine from voxels to millimetres."""
-
-    values: NDArray[np.float32]
-    affine: NDArray[np.float64]
-
-    @property
-    def channels(self) -> int:
-        """How many volumes it holds."""
-        return self.values.shape[_SPACE] if self.values.ndim > _SPACE else 1
 
 
 def read_nifti(content: bytes, max_voxels: int) -> Scan:
@@ -76,7 +57,7 @@ def read_nifti(content: bytes, max_voxels: int) -> Scan:
         start = int(header.get_data_offset())
     except (HeaderDataError, ValueError, OverflowError, EOFError, OSError):
         raise ImageUnusableError(Reason.DAMAGED, "its NIfTI header cannot be understood") from None
-    while len(shape) > _SPACE and shape[-1] == 1:
+    while len(shape) > SPACE and shape[-1] == 1:
         shape = shape[:-1]
     size = _bounded(shape, number, max_voxels)
     if start < 0 or start > _MOST_BYTES:
@@ -100,8 +81,7 @@ def read_nifti(content: bytes, max_voxels: int) -> Scan:
                 values[part] = np.asarray(stored).reshape(shape[:3])
     except (HeaderDataError, ValueError, OverflowError, EOFError, OSError):
         raise ImageUnusableError(Reason.DAMAGED, "its voxels cannot be decoded") from None
-    _require_numbers(values, affine)
-    return Scan(values, affine)
+    return require_numbers(Scan(values, affine))
 
 
 def write_nifti(values: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes:
@@ -113,7 +93,7 @@ def write_nifti(values: NDArray[np.uint8], affine: NDArray[np.float64]) -> bytes
 
 def _bounded(shape: tuple[int, ...], number: np.dtype[Any], max_voxels: int) -> int:
     """Return the bytes that a header declares; ImageUnusableError for what is no volume, or too large."""
-    if len(shape) not in {_SPACE, _SPACE + 1} or min(shape) < 1:
+    if len(shape) not in {SPACE, SPACE + 1} or min(shape) < 1:
         sides = " x ".join(map(str, shape))
         raise ImageUnusableError(Reason.WRONG_SHAPE, f"its header declares {sides or 'no'} voxels, no volume")
     if number.kind not in "iuf" or number.itemsize > _WIDEST:
@@ -123,7 +103,7 @@ def _bounded(shape: tuple[int, ...], number: np.dtype[Any], max_voxels: int) -> 
         raise ImageUnusableError(
             Reason.TOO_LARGE, f"its header declares {voxels:,} voxels; {max_voxels:,} are allowed"
         )
-    size: int = voxels * (shape[3] if len(shape) > _SPACE else 1) * number.itemsize
+    size: int = voxels * (shape[3] if len(shape) > SPACE else 1) * number.itemsize
     if size > _MOST_BYTES:
         raise ImageUnusableError(
             Reason.TOO_LARGE, f"its header declares {size:,} bytes; {_MOST_BYTES:,} are allowed"
@@ -143,11 +123,3 @@ def _inflated(content: bytes, size: int) -> tuple[bytes, bool]:
     except zlib.error:
         raise ImageUnusableError(Reason.DAMAGED, "its gzip stream is damaged") from None
     return inflated, stream.eof or bool(rest)
-
-
-def _require_numbers(values: NDArray[np.float32], affine: NDArray[np.float64]) -> None:
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < np.finfo(np.float32).tiny:
-        raise ImageUnusableError(Reason.DAMAGED, "its affine gives voxels no volume")
-    wrong = values.size - int(np.count_nonzero(np.isfinite(values)))
-    if wrong:
-        raise ImageUnusableError(Reason.BAD_VALUES, f"{wrong:,} of its voxels are no number")

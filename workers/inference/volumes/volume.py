@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from config.failures import ImageUnusableError, Reason
-from workers.inference.volumes.nifti import Scan
+from workers.inference.volumes.scan import Scan
 
 _SAME_PLACE: Final = 1e-2
 """Millimetres by which the affines of two files of one case may differ."""
@@ -71,16 +72,15 @@ def stacked(scans: Iterable[tuple[str, Scan]], count: int) -> Volume:
     del scan
     for index, (name, other) in enumerate(waiting, start=1):
         _require_single(name, other)
-        _require_same(name, other, first, values.shape[:3], affine)
-        values[..., index] = other.values
+        values[..., index] = _on_grid(name, other, first, values.shape[:3], affine)
         del other
     return Volume(_contrasted(values), affine)
 
 
 def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
     """Take a file as a case's labels; ImageUnusableError unless it has the case's voxels and known labels."""
-    _require_same("the label", scan, "the image", volume.shape, volume.affine)
-    values = np.unique(scan.values)
+    found = _on_grid("the label", scan, "the image", volume.shape, volume.affine)
+    values = np.unique(found)
     foreign = [value for value in values.tolist() if value not in range(len(classes) + 1)]
     if foreign:
         raise ImageUnusableError(
@@ -88,7 +88,7 @@ def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
             f"the label has the value {foreign[0]:g}; the model's classes are 1 to {len(classes)}: "
             f"{', '.join(classes)}",
         )
-    return scan.values.astype(np.uint8)
+    return found.astype(np.uint8)
 
 
 def _require_single(name: str, scan: Scan) -> None:
@@ -105,9 +105,17 @@ def _contrasted(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def _require_same(
+def _on_grid(
     name: str, scan: Scan, other: str, shape: tuple[int, ...], affine: NDArray[np.float64]
-) -> None:
+) -> NDArray[np.float32]:
+    """Return a scan's values on another's grid; ImageUnusableError unless both have the same voxels.
+
+    Its axes may be other ones and run backwards, as programs that make NIfTI of DICOM turn them.
+    """
+    if scan.channels == 1:
+        turn = ornt_transform(io_orientation(scan.affine), io_orientation(affine))
+        place = scan.affine @ inv_ornt_aff(turn, scan.values.shape)
+        scan = Scan(apply_orientation(scan.values, turn), place)
     if scan.values.shape != shape:
         sides = " x ".join(map(str, scan.values.shape))
         expected = " x ".join(map(str, shape))
@@ -115,3 +123,4 @@ def _require_same(
     if not np.allclose(scan.affine, affine, rtol=0, atol=_SAME_PLACE):
         message = f"{name} lies elsewhere than {other}: their affines differ"
         raise ImageUnusableError(Reason.WRONG_SHAPE, message)
+    return scan.values

@@ -1,8 +1,10 @@
 """The transfer syntaxes that are read, each with the module that decodes it; loaded when a film has one."""
 
+from collections.abc import Iterator
 from importlib import import_module
 from typing import Final, cast
 
+import numpy as np
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -23,7 +25,15 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from workers.inference.formats.dicom.frame import Codec, unread
+from workers.inference.formats.dicom.frame import (
+    Codec,
+    Frame,
+    Words,
+    damaged,
+    require_colours,
+    unread,
+)
+from workers.inference.formats.dicom.header import Header
 
 CODECS: Final[dict[UID, str]] = {
     ImplicitVRLittleEndian: "raw",
@@ -57,3 +67,14 @@ def find_codec(syntax: UID) -> Codec:
         )
         raise unread(f"a DICOM file whose pixels are compressed as {known}")
     return cast("Codec", import_module(f"{__package__}.{CODECS[syntax]}"))
+
+
+def decode_frames(header: Header, frame: Frame, count: int, max_pixels: int) -> Iterator[Words]:
+    """Decode a file's frames; raises ImageUnusableError, or any exception for a damaged one."""
+    codec = find_codec(header.syntax)
+    require_colours(frame, codec)
+    for stored in header.frames(count):
+        words = codec.decode(stored, frame, max_pixels)
+        if words.shape != frame.shape or (not frame.grey and words.dtype != np.uint8):
+            raise damaged("its pixels are not those that its header says")
+        yield words

@@ -7,10 +7,16 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from config.dicom import SPACINGS
-from config.failures import ImageUnusableError, Reason
 from config.films import Film, Recipe, Spacing
-from workers.inference.formats.dicom.codecs import find_codec
-from workers.inference.formats.dicom.frame import Frame, Words, read_frame, require_colours
+from workers.inference.formats.dicom.codecs import decode_frames
+from workers.inference.formats.dicom.frame import (
+    Frame,
+    Words,
+    damage_told,
+    number_of_frames,
+    read_frame,
+    unread,
+)
 from workers.inference.formats.dicom.greyscale import display_table, stored_values
 from workers.inference.formats.dicom.header import read_header
 from workers.inference.formats.picture import Picture
@@ -23,22 +29,16 @@ _STRIP: Final = 16
 
 def decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
     """Decode one frame as a recipe shows it; raises ImageUnusableError with the reason."""
-    try:
+    with damage_told():
         return _decode(content, max_pixels, recipe)
-    except (ImageUnusableError, MemoryError):
-        raise
-    except Exception:  # noqa: BLE001  # damage makes parsers raise anything; pydicom's texts quote the file
-        raise ImageUnusableError(Reason.DAMAGED, "its DICOM header or pixels cannot be read") from None
 
 
 def _decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
     header = read_header(content, max_pixels)
+    if number_of_frames(header.dataset) > 1:
+        raise unread("a DICOM file of several frames")
     frame = read_frame(header.dataset, max_pixels)
-    codec = find_codec(header.syntax)
-    require_colours(frame, codec)
-    words = codec.decode(header.pixels(), frame, max_pixels)
-    if words.shape != frame.shape or (not frame.grey and words.dtype != np.uint8):
-        raise ImageUnusableError(Reason.DAMAGED, "its pixels are not those that its header says")
+    (words,) = decode_frames(header, frame, 1, max_pixels)
     if frame.grey:
         return _shown(header.dataset, frame, words, recipe)
     film = Film(None, padded=False, spacing=_spacing(header.dataset))
@@ -48,13 +48,11 @@ def _decode(content: bytes, max_pixels: int, recipe: Recipe) -> Picture:
 def _shown(dataset: Dataset, frame: Frame, words: Words, recipe: Recipe) -> Picture:
     """Make greys of a frame's values; padding is black, and counts for nothing."""
     stored = stored_values(frame.stored, signed=frame.signed)
-    every = np.arange(np.iinfo(words.dtype).max + 1)
-    # From a word to the pattern that is its value, so that no pixel is shifted and masked.
-    patterns = (every >> (frame.high + 1 - frame.stored)) & (2**frame.stored - 1)
+    patterns = frame.patterns(words)
     padding = _padding(dataset, stored)
 
     def count() -> NDArray[np.int64]:
-        of_words = np.bincount(words.ravel(), minlength=every.size)
+        of_words = np.bincount(words.ravel(), minlength=patterns.size)
         return np.bincount(patterns, of_words, minlength=stored.size).astype(np.int64) * ~padding
 
     table, greyscale = display_table(dataset, stored, count, recipe)

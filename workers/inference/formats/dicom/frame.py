@@ -1,5 +1,7 @@
-"""What a DICOM header says of its one frame: all that a codec, and the way to a picture, need of it."""
+"""What a DICOM header says of its frames: all that a codec, and the way to a picture, need of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -50,6 +52,11 @@ class Frame:
         """Of its words."""
         return (self.rows, self.columns) if self.grey else (self.rows, self.columns, self.samples)
 
+    def patterns(self, words: Words) -> NDArray[np.int64]:
+        """Return the bits that are the value of each word that there can be, so that no pixel is shifted."""
+        every = np.arange(np.iinfo(words.dtype).max + 1)
+        return (every >> (self.high + 1 - self.stored)) & (2**self.stored - 1)
+
 
 class Codec(Protocol):
     """How a transfer syntax stores a frame: a module with this function."""
@@ -61,13 +68,16 @@ class Codec(Protocol):
         """Return a frame's words in its shape; raises any exception where it cannot be decoded."""
 
 
+def number_of_frames(dataset: Dataset) -> int:
+    """Return how many frames a file has, all of one shape."""
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
 def read_frame(dataset: Dataset, max_pixels: int) -> Frame:
-    """Return what a header says; raises ImageUnusableError where that is impossible or not read."""
+    """Return what a header says of its frames; ImageUnusableError where that is impossible or not read."""
     if "Rows" not in dataset or "Columns" not in dataset:
         raise ImageUnusableError(Reason.WRONG_FORMAT, "is a DICOM object without a picture")
     check_size(dataset.Columns, dataset.Rows, max_pixels)
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise unread("a DICOM file of several frames")
     frame = Frame(
         int(dataset.Rows),
         int(dataset.Columns),
@@ -99,6 +109,17 @@ def require_same_size(frame: Frame, rows: int, columns: int, samples: int) -> No
     """Raise ImageUnusableError for a compressed frame of another size than its DICOM header says."""
     if (rows, columns, samples) != (frame.rows, frame.columns, frame.samples):
         raise damaged("its compressed picture has another size than its DICOM header says")
+
+
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Make of any other exception ImageUnusableError: damage makes parsers raise anything."""
+    try:
+        yield
+    except (ImageUnusableError, MemoryError):
+        raise
+    except Exception:  # noqa: BLE001  # pydicom's texts quote the file
+        raise damaged("its DICOM header or pixels cannot be read") from None
 
 
 def unread(what: str) -> ImageUnusableError:

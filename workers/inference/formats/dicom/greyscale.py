@@ -55,7 +55,7 @@ def _made_grey(
         return (stored * (_WHITE / (stored.size - 1))).clip(0, _WHITE), Greyscale.MAXBIT
     if recipe == "equalized":
         return np.floor(_stretched(stored, stored[count() > 0])), Greyscale.EQUALIZED
-    values = _of_modality(dataset, stored)
+    values = modality_values(dataset, stored)
     if recipe == "minmax":
         return _stretched(values, values[count() > 0]), Greyscale.MINMAX
     return _through_voi(dataset, values, count)
@@ -81,8 +81,8 @@ def _through_voi(
     return shown, greyscale
 
 
-def _of_modality(dataset: Dataset, stored: NDArray[np.int64]) -> Table:
-    """Apply the modality LUT, else rescale."""
+def modality_values(dataset: Dataset, stored: NDArray[np.int64]) -> Table:
+    """Return stored values in the device's unit, after the modality LUT, else rescaled."""
     if dataset.get("ModalityLUTSequence"):
         return _looked_up(dataset, dataset.ModalityLUTSequence[0], stored.astype(np.float64))
     slope, intercept = (_first(dataset.get(name)) for name in ("RescaleSlope", "RescaleIntercept"))

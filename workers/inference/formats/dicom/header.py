@@ -5,6 +5,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -59,10 +60,10 @@ class Header:
     syntax: UID
     _file: _Stream
 
-    def pixels(self) -> bytes:
-        """Return the pixels as they are stored; the fragments of a compressed frame as one.
+    def frames(self, count: int) -> list[bytes]:
+        """Return the pixels of each frame as they are stored; the fragments of a compressed one as one.
 
-        Raises ImageUnusableError where the file ends before they do.
+        Raises ImageUnusableError where the file ends before they do, and where frames cannot be told apart.
         """
         content, position = self._file.getvalue(), self._file.tell()
         implicit, little = self.dataset.original_encoding
@@ -79,14 +80,16 @@ class Header:
         if self.syntax.is_encapsulated != (length == _UNDEFINED):
             raise damaged("its pixels are stored in another way than its transfer syntax says")
         if self.syntax.is_encapsulated:
-            _, *fragments = _items(content, start)
-            return b"".join(fragments)
+            table, *fragments = _items(content, start)
+            return _told_apart(table, fragments, count)
         if start + length > len(content):
             raise ends_early(content)
         pixels = content[start : start + length]
         if not little and kind == b"OW" and self.dataset.BitsAllocated == BYTE:
-            return bytes(np.frombuffer(pixels, "u2").byteswap())
-        return pixels
+            pixels = bytes(np.frombuffer(pixels, "u2").byteswap())
+        # One frame may have a byte at its end that fills a word.
+        size = len(pixels) // count
+        return [pixels[size * place : size * (place + 1)] for place in range(count)]
 
 
 def read_header(content: bytes, max_pixels: int) -> Header:
@@ -128,10 +131,24 @@ def _inflated(content: bytes, max_pixels: int) -> bytes:
     return content[:_META] + element + inflated
 
 
+def _told_apart(table: bytes, fragments: list[bytes], count: int) -> list[bytes]:
+    """Return the frames that fragments are parts of: a fragment each, or as the offset table says."""
+    if count == 1:
+        return [b"".join(fragments)]
+    if len(fragments) == count:
+        return fragments
+    begins = np.frombuffer(table[: len(table) // 4 * 4], "<u4")
+    places = np.cumsum([0, *(8 + len(fragment) for fragment in fragments)])
+    found = np.searchsorted(places, begins)
+    if len(begins) != count or not np.array_equal(places[found.clip(max=len(fragments))], begins):
+        raise damaged(f"its {len(fragments):,} compressed fragments are not those of {count:,} frames")
+    return [b"".join(fragments[first:last]) for first, last in pairwise([*found, len(fragments)])]
+
+
 def _items(content: bytes, position: int) -> Iterator[bytes]:
     """Yield the items of encapsulated pixels (PS3.5 A.4): the offset table, then the fragments.
 
-    The table says where frames begin; as there is one frame, nothing depends on it.
+    The table says where frames begin, where one has several fragments.
     """
     for _ in range(MOST_PARTS):
         if position + 8 > len(content):

@@ -13,8 +13,8 @@ from pydicom import dcmread
 
 from config.failures import ImageUnusableError
 from workers.inference.formats.decode import decode
-from workers.inference.formats.dicom.codecs import find_codec
-from workers.inference.formats.dicom.frame import read_frame
+from workers.inference.formats.dicom.codecs import decode_frames
+from workers.inference.formats.dicom.frame import number_of_frames, read_frame
 from workers.inference.formats.dicom.greyscale import stored_values
 from workers.inference.formats.dicom.header import read_header
 
@@ -113,7 +113,8 @@ def stored(path: Path) -> NDArray[np.int64] | None:
     try:
         header = read_header(path.read_bytes(), LIMIT)
         frame = read_frame(header.dataset, LIMIT)
-        words = find_codec(header.syntax).decode(header.pixels(), frame, LIMIT)
+        count = number_of_frames(header.dataset)
+        words = np.squeeze(np.stack([*decode_frames(header, frame, count, LIMIT)]))
     except Exception:  # noqa: BLE001  # what a file's damage raises is the matter of another test
         return None
     if not frame.grey:

@@ -11,8 +11,8 @@ from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from jobs.errors import SourceAwayError
 from jobs.sources.lookup import Lookup
-from workers.scoring import read_ahead
-from workers.scoring.read_ahead import ReadAhead
+from workers import read_ahead
+from workers.read_ahead import ReadAhead
 
 SIZE = 100
 
