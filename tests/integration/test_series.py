@@ -1,6 +1,5 @@
 """A night over DICOM series, in folders and in a bucket: the segments are those of NIfTI files."""
 
-import csv
 from pathlib import Path
 
 import nibabel
@@ -16,35 +15,36 @@ from jobs.phantoms.volumes.scanner import SEQUENCES
 pytestmark = pytest.mark.processes
 
 
-def write_archive(folder: Path) -> dict[str, Path]:
-    """Draw a head, and write it as files of single sequences and as series, one of which lacks a slice."""
+def write_archive(folder: Path) -> list[str]:
+    """Draw a part of a head, and write it as files and as series, of which one lacks a slice.
+
+    Returns the lines of a manifest: its header, then the case of files and the two of series.
+    """
     values, drawn = draw_case(5, 1)
+    values, label = values[:, :, 16:48], drawn.label[:, :, 16:48]
+    place = affine()
+    place[2, 3] += 16 * place[2, 2]
     folder.mkdir()
-    nibabel.Nifti1Image(drawn.label, affine()).to_filename(folder / "label.nii.gz")
+    nibabel.Nifti1Image(label, place).to_filename(folder / "label.nii.gz")
     for index, sequence in enumerate(SEQUENCES):
         halved = values[..., index] * np.float32(0.5)
-        nibabel.Nifti1Image(halved, affine()).to_filename(folder / f"{sequence}.nii.gz")
+        nibabel.Nifti1Image(halved, place).to_filename(folder / f"{sequence}.nii.gz")
         for case in ("p1", "gap"):
             paths = write_series(
                 folder / case / sequence,
                 values[..., index],
-                affine(),
+                place,
                 series_uid=uid_of(case, sequence),
                 RescaleSlope="0.5",
-                RescaleIntercept="0",
             )
-    paths[30].unlink()
-    names = {
-        "nifti": [f"{sequence}.nii.gz" for sequence in SEQUENCES],
-        "series": [f"p1/{sequence}/" for sequence in SEQUENCES],
-        "gap": [f"gap/{sequence}" for sequence in SEQUENCES],
-    }
-    manifest = folder.with_name("cases.csv")
-    with manifest.open("w", encoding="utf-8", newline="") as stream:
-        table = csv.writer(stream)
-        table.writerow([*SEQUENCES, "Label"])
-        table.writerows([*cells, "label.nii.gz"] for cells in names.values())
-    return {"manifest": manifest, "folder": folder}
+    paths[20].unlink()
+    names = (
+        [*SEQUENCES, "Label"],
+        [*(f"{sequence}.nii.gz" for sequence in SEQUENCES), "label.nii.gz"],
+        [*(f"p1/{sequence}/" for sequence in SEQUENCES), "label.nii.gz"],
+        [*(f"gap/{sequence}" for sequence in SEQUENCES), ""],
+    )
+    return [",".join(cells) + "\n" for cells in names]
 
 
 def segments(nightread: Nightread, run_id: int, case: str) -> list[dict[str, object]]:
@@ -62,42 +62,34 @@ def test_series_in_folders_and_in_a_bucket_are_segmented_as_nifti_files_are(
     nightread: Nightread, bucket: Bucket, tmp_path: Path
 ) -> None:
     nightread.environment |= {"NIGHTREAD_ENGINE": "openvino", "NIGHTREAD_MODEL": "demo-volumes"}
-    archive = write_archive(tmp_path / "archive")
-    order = ("score", archive["manifest"], "--images")
-    asked = nightread.run("doctor", archive["manifest"], "--images", archive["folder"], "--quick")
+    folder, all_cases, series = tmp_path / "archive", tmp_path / "all.csv", tmp_path / "series.csv"
+    lines = write_archive(folder)
+    all_cases.write_text("".join(lines), encoding="utf-8")
+    series.write_text(lines[0] + lines[2], encoding="utf-8")
+    asked = nightread.call("doctor", all_cases, "--images", folder, "--quick")
     assert "all 3 images are there" in " ".join(asked.stdout.split()), asked.stdout + asked.stderr
-    done = nightread.run(*order, archive["folder"])
+    done = nightread.run("score", all_cases, "--images", folder)
     assert done.returncode == 3, done.stderr
-    for path in archive["folder"].rglob("*"):
-        if path.is_file():
-            bucket.put(f"brats/{path.relative_to(archive['folder'])}", path.read_bytes())
-    again = nightread.run(*order, f"{bucket.uri}/brats")
-    assert again.returncode == 3, again.stderr
+    for path in (folder / "label.nii.gz", *(folder / "p1").rglob("*.dcm")):
+        bucket.put(f"brats/{path.relative_to(folder)}", path.read_bytes())
+    again = nightread.run("score", series, "--images", f"{bucket.uri}/brats")
+    assert again.returncode == 0, again.stderr
 
     expected = segments(nightread, 1, "FLAIR.nii.gz")
-    assert {row["finding"]: row["dice"] for row in expected}["WT"] > 0.85  # type: ignore[operator]
+    assert {row["finding"]: row["dice"] for row in expected}["WT"] > 0.8  # type: ignore[operator]
     for run_id in (1, 2):
         assert segments(nightread, run_id, "p1/FLAIR") == expected
     masks = nightread.sql("SELECT image_index, mask_path FROM volumes ORDER BY run_id, image_index")
-    assert [row["image_index"] for row in masks] == ["FLAIR.nii.gz", "p1/FLAIR"] * 2
+    assert [row["image_index"] for row in masks] == ["FLAIR.nii.gz", "p1/FLAIR", "p1/FLAIR"]
     labels = [nibabel.load(nightread.home / "heatmaps" / row["mask_path"]) for row in masks]
     for other in labels[1:]:
         np.testing.assert_array_equal(np.asarray(labels[0].dataobj), np.asarray(other.dataobj))
         np.testing.assert_array_equal(labels[0].affine, other.affine)
-    failures = nightread.sql("SELECT run_id, image_index, reason, message FROM failures ORDER BY run_id")
-    assert [(row["run_id"], row["image_index"], row["reason"]) for row in failures] == [
-        (1, "gap/FLAIR", "wrong_shape"),
-        (2, "gap/FLAIR", "wrong_shape"),
-    ]
-    assert failures[0]["message"].startswith("T2: between ")
-    assert nightread.sql("SELECT DISTINCT changed FROM contents WHERE run_id = 2") == [{"changed": None}]
+    (failure,) = nightread.sql("SELECT run_id, image_index, reason, message FROM failures")
+    assert (failure["run_id"], failure["image_index"], failure["reason"]) == (1, "gap/FLAIR", "wrong_shape")
+    assert failure["message"].startswith("T2: between ")
     logs = b"".join(path.read_bytes() for path in nightread.home.rglob("*.log"))
     said = (
-        logs.decode(errors="replace")
-        + done.stdout
-        + done.stderr
-        + again.stdout
-        + again.stderr
-        + str(failures)
+        logs.decode(errors="replace") + done.stdout + done.stderr + again.stdout + again.stderr + str(failure)
     )
     assert "SEEDED" not in said

@@ -62,8 +62,8 @@ def train_(
     kind: Annotated[
         Literal["classification", "segmentation"],
         typer.Option(
-            help="classification: findings of radiographs. segmentation: voxels of NIfTI volumes, whose "
-            "labels the column Label names; see docs/segmentation.md."
+            help="classification: findings of radiographs. segmentation: voxels of volumes, NIfTI or DICOM, "
+            "whose labels the column Label names; see docs/segmentation.md."
         ),
     ] = "classification",
     valid_images: Annotated[

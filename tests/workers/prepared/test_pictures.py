@@ -1,7 +1,7 @@
 """What is kept of a picture is what would be prepared of it now, bit by bit, or it is prepared anew."""
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,9 @@ class CountingSource:
 
     def look_up(self, names: Collection[str]) -> Lookup:
         return self._folder.look_up(names)
+
+    def parts(self, name: str) -> Sequence[str]:
+        return self._folder.parts(name)
 
     def read(self, name: str, max_bytes: int) -> Content:
         self.read_names.append(name)

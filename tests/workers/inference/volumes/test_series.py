@@ -139,7 +139,7 @@ def test_each_slice_has_its_own_slope(tmp_path: Path) -> None:
 
 def test_no_window_is_applied_and_no_bit_above_those_stored_counts(tmp_path: Path) -> None:
     values = np.abs(drawn()).astype(np.uint16)
-    attributes = {"BitsStored": 12, "HighBit": 11, "WindowCenter": "40", "WindowWidth": "80"}
+    attributes: dict[str, Any] = {"BitsStored": 12, "HighBit": 11, "WindowCenter": "40", "WindowWidth": "80"}
     write_series(tmp_path / "words", values | 0x8000, AXIAL, **attributes)
     np.testing.assert_array_equal(read(tmp_path / "words").values, values)
     signed = (values.astype(np.int16) - 2048) & 0x0FFF
@@ -419,7 +419,8 @@ def test_a_file_cut_anywhere_is_never_passed_over(tmp_path: Path) -> None:
 def test_changed_bytes_of_a_header_give_a_volume_or_a_reason(tmp_path: Path) -> None:
     last = write_series(tmp_path, drawn((4, 4, 3)), AXIAL)[-1]
     whole, random = last.read_bytes(), np.random.default_rng(8)
-    outcomes, messages = set(), []
+    outcomes: set[object] = set()
+    messages = []
     for _ in range(150):
         damaged = bytearray(whole)
         for place in random.integers(132, len(whole) - 40, 2):

@@ -54,8 +54,8 @@ class Frame:
 
     def patterns(self, words: Words) -> NDArray[np.int64]:
         """Return the bits that are the value of each word that there can be, so that no pixel is shifted."""
-        every = np.arange(np.iinfo(words.dtype).max + 1)
-        return (every >> (self.high + 1 - self.stored)) & (2**self.stored - 1)
+        every: NDArray[np.int64] = np.arange(np.iinfo(words.dtype).max + 1)
+        return np.asarray((every >> (self.high + 1 - self.stored)) & (2**self.stored - 1))
 
 
 class Codec(Protocol):
