@@ -1,20 +1,23 @@
 """The command `nightread manifest`: a folder of files becomes a manifest and a list of what is not in it."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from config.cards.segmentation import CHANNEL_SPELLINGS
 from config.files import write_whole
 from jobs.archive import Archive
-from jobs.commands.inventory import look_into, say_inventory
+from jobs.commands.inventory import look_for_cases, look_into, say_inventory
 from jobs.commands.options import ModalityOption, SinceOption, UntilOption, archive_of
 from jobs.commands.session import quiet_settings
-from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, say
-from jobs.inventory.inventory import Choice
+from jobs.console import EXIT_INCOMPLETE, EXIT_USAGE, fail, note, say
+from jobs.inventory.cases import Cases, case_lines
+from jobs.inventory.inventory import Choice, Inventory
 from jobs.inventory.pseudonyms import PatientId, UidPolicy
-from jobs.inventory.tables import manifest_csv, skipped_csv
+from jobs.inventory.tables import cases_csv, manifest_csv, skipped_csv
 from jobs.tables.reading import View
 
 app = typer.Typer()
@@ -31,6 +34,20 @@ def manifest(
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Manifest to write, .csv.")],
+    kind: Annotated[
+        Literal["classification", "segmentation"],
+        typer.Option(
+            help="classification: chest radiographs. segmentation: cases of volumes, a study's DICOM series "
+            "of MR in a folder each."
+        ),
+    ] = "classification",
+    sequences: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B,...",
+            help="Of volumes: the sequences that a case has, of FLAIR, T1, T1Gd and T2. Default: all four.",
+        ),
+    ] = None,
     skipped: Annotated[
         Path | None,
         typer.Option(
@@ -80,6 +97,10 @@ def manifest(
     manifest is for `nightread score MANIFEST --images FOLDER|URL`. Credentials for a service come from the
     settings NIGHTREAD_DICOMWEB_TOKEN, or _USER and _PASSWORD.
 
+    With --kind segmentation, each row is a study with one series per sequence, which the words of its
+    description tell, and names their folders. A study with several series of one sequence, or with none, is
+    in the second file.
+
     Example: nightread manifest /archive/2024 -o 2024.csv
 
     Example: nightread manifest s3://hospital-archive/2024 -o 2024.csv
@@ -87,25 +108,38 @@ def manifest(
     Example: nightread manifest /media/cd/DICOMDIR -o cd.csv --patient-id keep
 
     Example: nightread manifest dicomweb+https://pacs.example/dicom-web -o night.csv --since yesterday
+
+    Example: nightread manifest /archive/brains -o cases.csv --kind segmentation
     """
     settings = quiet_settings()
     if not output.name:
         fail("-o: name the file to write, such as manifest.csv", EXIT_USAGE)
     beside = skipped or output.with_suffix(".skipped.csv")
     _require_writable((output, beside), force=force)
+    if kind == "segmentation":
+        foreign = {
+            "--view": view != "frontal",
+            "--only-dicom": only_dicom,
+            "--skip-burned-in": skip_burned_in,
+            "--uid": uid != "keep",
+            "--since": since,
+            "--until": until,
+            "--modality": modality,
+        }
+        _refuse_foreign(foreign, "radiographs", kind)
+        found = look_for_cases(settings, _folder(archive), _sequences(sequences), jobs)
+        found = found.identified(settings.home, patient_id)
+        _write(output, cases_csv(found) if found.cases else b"", beside, found, force=force)
+        _say_cases(found, output, beside)
+        return
+    _refuse_foreign({"--sequences": sequences}, "volumes", kind)
     asked = archive_of(archive, since, until, modality) or Archive(archive)
     if asked.is_service and uid == "hash":
         fail("--uid hash: the names of a service's images are made of their UIDs; leave it out", EXIT_USAGE)
     choice = Choice(view == "all", only_dicom, skip_burned_in)
     inventory = look_into(settings, asked, choice, jobs)
     inventory = inventory.identified(settings.home, patient_id, uid)
-    _require_writable((output, beside), force=force)
-    try:
-        write_whole(beside, skipped_csv(inventory))
-        if inventory.films:
-            write_whole(output, manifest_csv(inventory))
-    except OSError as error:
-        fail(f"{output.parent}: cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
+    _write(output, manifest_csv(inventory) if inventory.films else b"", beside, inventory, force=force)
     say_inventory(inventory)
     say(f"wrote {beside}")
     if not inventory.found:
@@ -114,6 +148,50 @@ def manifest(
         fail(f"{archive}: none of its files is a frontal radiograph; {beside} says why", EXIT_USAGE)
     arguments = shlex.join((str(output), "--images", inventory.root))
     say(f"wrote {output}; to score it: nightread score {arguments}")
+
+
+def _refuse_foreign(given: Mapping[str, object], what: str, kind: str) -> None:
+    """End the command where an option was given that a manifest of this kind does not know."""
+    if wrong := next((option for option, value in given.items() if value), None):
+        fail(f"{wrong} is for {what}; this is a manifest with --kind {kind}", EXIT_USAGE)
+
+
+def _folder(archive: str) -> Path:
+    if "://" in archive or not Path(archive).is_dir():
+        fail(f"{archive} is no folder: cases of volumes are looked for in a folder", EXIT_USAGE)
+    return Path(archive)
+
+
+def _sequences(words: str | None) -> Sequence[str]:
+    known = [*CHANNEL_SPELLINGS]
+    asked = known if words is None else [word.strip() for word in words.split(",")]
+    if wrong := [word for word in asked if word not in known]:
+        fail(f"--sequences: {', '.join(wrong)} is none of {', '.join(known)}", EXIT_USAGE)
+    if twice := next((word for word in asked if asked.count(word) > 1), None):
+        fail(f"--sequences names {twice} twice", EXIT_USAGE)
+    return asked
+
+
+def _write(output: Path, manifest: bytes, beside: Path, inventory: Inventory | Cases, *, force: bool) -> None:
+    """Write both tables; a manifest without a row is left out."""
+    _require_writable((output, beside), force=force)
+    try:
+        write_whole(beside, skipped_csv(inventory))
+        if manifest:
+            write_whole(output, manifest)
+    except OSError as error:
+        fail(f"{output.parent}: cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
+
+
+def _say_cases(found: Cases, output: Path, beside: Path) -> None:
+    for line in case_lines(found):
+        note(line)
+    say(f"wrote {beside}")
+    if not found.cases:
+        asked = ", ".join(found.sequences)
+        fail(f"{found.root}: no study has one series of each of {asked}; {beside} says why", EXIT_USAGE)
+    arguments = shlex.join((str(output), "--images", found.root))
+    say(f"wrote {output}; to score it: nightread score {arguments} --model NAME")
 
 
 def _require_writable(files: tuple[Path, Path], *, force: bool) -> None:

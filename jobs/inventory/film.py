@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
@@ -13,6 +14,8 @@ from jobs.inventory.skips import Skip, Skipped
 from jobs.inventory.view import view_of
 from jobs.sources.folder import FolderSource
 from jobs.tables.cells import OLDEST, written_age
+
+Found = TypeVar("Found")
 
 KINDS: Final[dict[str, Callable[[bytes], bool]]] = {
     "PNG": lambda head: head.startswith(b"\x89PNG\r\n\x1a\n"),
@@ -62,20 +65,30 @@ class Film(NamedTuple):
 
 def look_at(root: Path, names: list[str], *, any_view: bool) -> list[Film | Skipped]:
     """Look into files below a root, in this order."""
+    look = partial(looked_into, any_view=any_view)
     source = FolderSource(root)
-    return [_look(source, name, any_view=any_view) for name in names]
+    return [looked_below(source, name, look) for name in names]
 
 
-def _look(source: FolderSource, name: str, *, any_view: bool) -> Film | Skipped:
+def looked_below(
+    source: FolderSource, name: str, look: Callable[[str, BinaryIO], Found | Skipped]
+) -> Found | Skipped:
+    """Return what is found in a file of a folder, or why it cannot be read."""
     try:
         with source.opened(name) as file:
-            return looked_into(name, file, any_view=any_view)
+            return look(name, file)
     except ImageUnusableError as error:
         return Skipped(name, UNUSABLE.get(error.reason, Skip.UNREADABLE))
 
 
 def looked_into(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
     """Return what a manifest has of a file, or why it has nothing, by its beginning."""
+    found = recognised(name, file)
+    return described(name, found, any_view=any_view) if isinstance(found, Header) else found
+
+
+def recognised(name: str, file: BinaryIO) -> Film | Header | Skipped:
+    """Return a picture that is no DICOM file, a DICOM file's header, or why neither can be had."""
     head = file.read(HEAD)
     kind = next((kind for kind, matches in KINDS.items() if matches(head)), None)
     if kind is None:
@@ -86,10 +99,9 @@ def looked_into(name: str, file: BinaryIO, *, any_view: bool) -> Film | Skipped:
         return Skipped(name, Skip.DICOMDIR)
     file.seek(0)
     try:
-        header = read_header(file)
+        return read_header(file)
     except HeaderError:
         return Skipped(name, Skip.UNREADABLE)
-    return described(name, header, any_view=any_view)
 
 
 def described(name: str, header: Header, *, any_view: bool) -> Film | Skipped:
@@ -107,9 +119,9 @@ def described(name: str, header: Header, *, any_view: bool) -> Film | Skipped:
         view=view,
         age=_age(header),
         sex=_known(header.word("PatientSex"), frozenset("FMO")),
-        study_uid=_uid(header.word("StudyInstanceUID")),
-        series_uid=_uid(header.word("SeriesInstanceUID")),
-        sop_uid=_uid(header.word("SOPInstanceUID")),
+        study_uid=uid_of(header, "StudyInstanceUID"),
+        series_uid=uid_of(header, "SeriesInstanceUID"),
+        sop_uid=uid_of(header, "SOPInstanceUID"),
         modality=modality,
         rows=header.number("Rows") or "",
         columns=header.number("Columns") or "",
@@ -124,6 +136,11 @@ def described(name: str, header: Header, *, any_view: bool) -> Film | Skipped:
 
 def _known(word: str, words: frozenset[str]) -> str:
     return word if word in words else ""
+
+
+def uid_of(header: Header, keyword: str) -> str:
+    """Return a UID of a header, blank where it has none."""
+    return _uid(header.word(keyword))
 
 
 def _uid(word: str) -> str:

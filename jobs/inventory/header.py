@@ -31,6 +31,7 @@ _READ: Final = (
     "PatientID",
     "PatientSex",
     "PatientAge",
+    "ContrastBolusAgent",
     "BodyPartExamined",
     "ProtocolName",
     "ViewPosition",

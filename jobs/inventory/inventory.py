@@ -12,7 +12,7 @@ from typing import Final
 
 from config.failures import ImageUnusableError
 from jobs.inventory.directory import named_in
-from jobs.inventory.film import Film, look_at
+from jobs.inventory.film import Film, Found, look_at
 from jobs.inventory.processes import in_processes
 from jobs.inventory.pseudonyms import PatientId, UidPolicy, identified, key_of
 from jobs.inventory.skips import Skip, Skipped
@@ -95,7 +95,8 @@ def take_inventory(
     else:
         names, skipped = named_in(path)
     films: list[Film] = []
-    for file in _looked_at(root, names, choice, processes or os.cpu_count() or 1, looked):
+    look = partial(look_at, root, any_view=choice.any_view)
+    for file in look_into_all(look, names, processes, looked):
         if isinstance(taken := chosen(file, choice), Skipped):
             skipped.append(taken)
         else:
@@ -114,10 +115,14 @@ def chosen(file: Film | Skipped, choice: Choice) -> Film | Skipped:
     return file
 
 
-def _looked_at(
-    root: Path, names: list[str], choice: Choice, processes: int, looked: Callable[[int, int], None]
-) -> Iterator[Film | Skipped]:
-    look = partial(look_at, root, any_view=choice.any_view)
+def look_into_all(
+    look: Callable[[list[str]], list[Found]],
+    names: list[str],
+    processes: int | None,
+    looked: Callable[[int, int], None],
+) -> Iterator[Found]:
+    """Look into files with several processes, by default one per core; what is found comes in their order."""
+    processes = processes or os.cpu_count() or 1
     parts = [names[start : start + _AT_A_TIME] for start in range(0, len(names), _AT_A_TIME)]
     alone = len(names) <= _ALONE or processes == 1
     done = 0

@@ -78,11 +78,7 @@ def _make_key(path: Path) -> None:
 
 def identified(film: Film, patient_id: PatientId, uid: UidPolicy, key: bytes) -> Film:
     """Return a film with its patient and its UIDs as a manifest shall have them; a blank one stays blank."""
-    patient = film.patient_id
-    if patient_id == "none":
-        film = film._replace(patient_id="")
-    elif patient_id == "hash" and patient:
-        film = film._replace(patient_id=f"p{_digest(key, 'patient', patient).hex()[:_LETTERS]}")
+    film = film._replace(patient_id=pseudonym(film.patient_id, patient_id, key))
     if uid == "keep":
         return film
     return film._replace(
@@ -90,6 +86,13 @@ def identified(film: Film, patient_id: PatientId, uid: UidPolicy, key: bytes) ->
         series_uid=_hidden_uid(key, film.series_uid),
         sop_uid=_hidden_uid(key, film.sop_uid),
     )
+
+
+def pseudonym(patient: str, policy: PatientId, key: bytes) -> str:
+    """Return a patient as a manifest shall have it; a blank one stays blank."""
+    if policy == "keep" or not patient:
+        return patient
+    return "" if policy == "none" else f"p{_digest(key, 'patient', patient).hex()[:_LETTERS]}"
 
 
 def _hidden_uid(key: bytes, uid: str) -> str:

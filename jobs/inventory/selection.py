@@ -111,7 +111,7 @@ def skip_of(header: Header, view: str, *, any_view: bool) -> Skip | None:
     `view` is that of `view_of`; with `any_view` it makes no difference.
     """
     if header.number("Rows") is None or header.number("Columns") is None:
-        return _without_picture(header)
+        return skip_without_picture(header)
     image_type = [word.upper() for word in header.texts("ImageType")]
     part = header.word("BodyPartExamined").replace(" ", "").replace("-", "")
     found = (
@@ -128,7 +128,8 @@ def skip_of(header: Header, view: str, *, any_view: bool) -> Skip | None:
     return next((reason for reason, applies in found if applies), None)
 
 
-def _without_picture(header: Header) -> Skip:
+def skip_without_picture(header: Header) -> Skip:
+    """Return why a DICOM file without rows and columns is passed over."""
     sop_class, modality = header.word("SOPClassUID"), header.word("Modality")
     if sop_class in {"", *_CLASSES} or modality in RADIOGRAPHS:
         return Skip.UNREADABLE  # its header ends early

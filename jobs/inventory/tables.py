@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterable
 
+from jobs.inventory.cases import Cases
 from jobs.inventory.film import Film
 from jobs.inventory.inventory import Inventory
 from jobs.inventory.skips import Skipped
@@ -15,7 +16,15 @@ def manifest_csv(inventory: Inventory) -> bytes:
     return _csv((*READ, *CARRIED), map(_row, inventory.films))
 
 
-def skipped_csv(inventory: Inventory) -> bytes:
+def cases_csv(found: Cases) -> bytes:
+    """Return the manifest of cases of volumes, a row for each with the place of each sequence."""
+    rows = (
+        (*(case.places[sequence] for sequence in found.sequences), case.patient_id) for case in found.cases
+    )
+    return _csv((*found.sequences, "Patient ID"), rows)
+
+
+def skipped_csv(inventory: Inventory | Cases) -> bytes:
     """Return the table of the other files, a row for each."""
     return _csv(("File", "Reason", "Modality"), map(_skipped_row, inventory.skipped))
 

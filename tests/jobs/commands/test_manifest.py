@@ -3,8 +3,10 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from films import PATIENT, write_film
+from series_support import PATIENT_ID, uid_of, write_series
 from support import Nightread
 
 
@@ -131,3 +133,81 @@ def test_patients_are_pseudonyms_unless_told(nightread: Nightread, archive: Path
     assert pseudonym.startswith("p")
     assert seen["hash"] == {pseudonym}  # the same in every run
     assert not any(value in path.read_text() for value in PATIENT.values() for path in [tmp_path / "m.csv"])
+
+
+# --- cases of volumes --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def brains(tmp_path: Path) -> Path:
+    """Two studies with four sequences each, of which the second has one twice."""
+    folder = tmp_path / "brains"
+    values = np.arange(48, dtype=np.int16).reshape(4, 4, 3)
+    for study in ("p1", "p2"):
+        for words in ("flair", "t1", "t1_gd", "t2", *(["t2 again"] if study == "p2" else [])):
+            write_series(
+                folder / study / words,
+                values,
+                np.eye(4),
+                study_uid=uid_of(study),
+                series_uid=uid_of(study, words),
+                SeriesDescription=words,
+            )
+    (folder / "notes.txt").write_text("nothing", encoding="utf-8")
+    return folder
+
+
+def test_studies_become_cases_of_volumes_and_a_list_of_what_is_in_none(
+    nightread: Nightread, brains: Path, tmp_path: Path
+) -> None:
+    order = ("manifest", brains, "-o", tmp_path / "cases.csv", "--kind", "segmentation")
+    done = nightread.call(*order)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(tmp_path / "cases.csv")
+    assert row.pop("Patient ID").startswith("p")
+    assert row == {"FLAIR": "p1/flair", "T1": "p1/t1", "T1Gd": "p1/t1_gd", "T2": "p1/t2"}
+    skipped = {row["File"].split("/")[0]: row["Reason"] for row in rows(tmp_path / "cases.skipped.csv")}
+    assert skipped == {"p2": "ambiguous_study", "notes.txt": "not_a_picture"}
+    assert "28 files found: 12 in 1 cases, 16 skipped" in done.stderr
+    assert f"nightread score {tmp_path}/cases.csv --images {brains} --model NAME" in done.stdout
+    written = "".join(path.read_text(encoding="utf-8") for path in tmp_path.glob("cases*.csv"))
+    assert PATIENT_ID not in written + done.stdout + done.stderr
+    assert nightread.call(*order).returncode == 2, "it is there already"
+    fewer = nightread.call(*order, "--force", "--sequences", "FLAIR,T1", "--patient-id", "keep")
+    assert fewer.returncode == 0, fewer.stderr
+    assert [row["Patient ID"] for row in rows(tmp_path / "cases.csv")] == [PATIENT_ID] * 2
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--view", "all"], "--view is for radiographs"),
+        (["--since", "yesterday"], "--since is for radiographs"),
+        (["--sequences", "FLAIR,ADC"], "ADC is none of FLAIR, T1, T1Gd, T2"),
+        (["--sequences", "T1Gd,T1Gd"], "names T1Gd twice"),
+    ],
+)
+def test_what_does_not_suit_cases_of_volumes_is_refused(
+    nightread: Nightread, brains: Path, tmp_path: Path, options: list[str], said: str
+) -> None:
+    refused = nightread.call(
+        "manifest", brains, "-o", tmp_path / "cases.csv", "--kind", "segmentation", *options
+    )
+    assert refused.returncode == 2
+    assert said in " ".join(refused.stderr.split())
+    assert not (tmp_path / "cases.csv").exists()
+
+
+def test_places_in_which_no_cases_are_looked_for_are_refused(
+    nightread: Nightread, brains: Path, tmp_path: Path
+) -> None:
+    for place in ("s3://bucket/brains", "dicomweb+http://127.0.0.1:1/x", tmp_path / "absent"):
+        refused = nightread.call("manifest", place, "-o", tmp_path / "c.csv", "--kind", "segmentation")
+        assert refused.returncode == 2
+        assert "looked for in a folder" in " ".join(refused.stderr.split())
+    films = nightread.call("manifest", brains, "-o", tmp_path / "c.csv", "--sequences", "T1")
+    assert "--sequences is for volumes" in " ".join(films.stderr.split())
+    none = nightread.call("manifest", brains / "p2", "-o", tmp_path / "c.csv", "--kind", "segmentation")
+    assert none.returncode == 2
+    assert "no study has one series of each of FLAIR, T1, T1Gd, T2" in " ".join(none.stderr.split())
+    assert (tmp_path / "c.skipped.csv").exists()
