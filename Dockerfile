@@ -36,9 +36,8 @@ LABEL org.opencontainers.image.title="Nightread" \
 RUN groupadd --system --gid 10001 nightread \
     && useradd --system --uid 10001 --gid nightread --home-dir /var/lib/nightread --no-create-home \
         --shell /usr/sbin/nologin nightread \
-    && install --directory --owner nightread --group nightread /var/lib/nightread \
-        /var/lib/nightread/graphs /heatmaps /models \
-    && install --directory /images /manifests
+    && install --directory --owner nightread --group nightread /var/lib/nightread /cache /heatmaps /models \
+    && install --directory /images /manifests /certificates
 COPY --from=build /opt/nightread /opt/nightread
 # HOME is where libraries cache files: the rest of a container may be read-only.
 ENV PATH=/opt/nightread/bin:$PATH \

@@ -12,7 +12,16 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from compose_file import COMPOSE, VariableMissingError, example, services, shell_of, variables
+from compose_file import (
+    COMPOSE,
+    VariableMissingError,
+    example,
+    networks,
+    passed_on,
+    services,
+    shell_of,
+    variables,
+)
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
 from support import ROOT, eventually, free_port
@@ -27,13 +36,18 @@ SECRETS = {"VALKEY_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD"}
 FOLDERS = {"IMAGES_DIR", "MANIFESTS_DIR"}
 OURS = {"migrate", "worker", "worker-cpu", "beat", "flower", "nightread"}
 ONCE = {"migrate", "nightread"}
+AT_WORK = {"worker", "worker-cpu", "nightread"}
+"""Who reads images and writes results."""
 
-FILLED = {name: value for name, (value, _) in example().items()} | {
+GIVEN = {name: value for name, (value, _) in example().items() if value is not None}
+FILLED = GIVEN | {
     "VALKEY_PASSWORD": "queue-secret",
     "POSTGRES_PASSWORD": "database-secret",
     "FLOWER_PASSWORD": "flower-secret",
     "IMAGES_DIR": "/archive",
     "MANIFESTS_DIR": "/lists",
+    "NIGHTREAD_DICOMWEB_TOKEN": "pacs-secret",
+    "AWS_SECRET_ACCESS_KEY": "bucket-secret",
 }
 SERVICES = services(FILLED)
 
@@ -76,26 +90,34 @@ def test_no_password_is_written_into_a_file() -> None:
             if "PASSWORD" in variable:
                 assert value is None, (name, variable)
             if variable.endswith("_URL"):
-                assert not urlsplit(value).password, (name, variable)
+                assert not urlsplit(value or "").password, (name, variable)
     assert "password" not in (ROOT / "Dockerfile").read_text(encoding="utf-8").lower()
 
 
 def test_every_variable_stands_in_the_example_with_an_explanation() -> None:
     explained = example()
-    missing = {use.name for use in variables()} - set(explained)
-    assert not missing
+    assert _read_by_the_file() - set(explained) == set()
     assert {name: text for name, (_, text) in explained.items() if len(text) < 20} == {}
 
 
 def test_the_example_names_no_variable_that_nothing_reads() -> None:
-    assert set(example()) - {use.name for use in variables()} == {"COMPOSE_PROFILES"}
+    assert set(example()) - _read_by_the_file() == {"COMPOSE_PROFILES"}
+
+
+def test_a_variable_that_is_passed_on_is_no_empty_one() -> None:
+    # Nightread takes an empty one as not set; what reads a bucket would sign with an empty key.
+    passed = set().union(*passed_on().values())
+    assert {name for name in passed if GIVEN.get(name) == ""} == set()
+
+
+def _read_by_the_file() -> set[str]:
+    return {use.name for use in variables()}.union(*passed_on().values())
 
 
 def test_a_default_in_the_file_is_the_one_in_the_example() -> None:
-    given = {name: value for name, (value, _) in example().items()}
     for use in variables():
         if use.rule == ":-":
-            assert given[use.name] == use.text
+            assert GIVEN[use.name] == use.text
 
 
 def test_no_service_but_flower_publishes_a_port_and_flower_only_to_this_machine() -> None:
@@ -104,8 +126,18 @@ def test_no_service_but_flower_publishes_a_port_and_flower_only_to_this_machine(
     assert not any("network_mode" in service for service in SERVICES.values())
 
 
-def test_only_flower_has_a_way_out_of_the_internal_network() -> None:
-    assert {name for name, service in SERVICES.items() if service["networks"] != ["inside"]} == {"flower"}
+def test_only_flower_has_a_way_out_until_images_or_results_need_one() -> None:
+    members = {
+        network: {name for name, service in SERVICES.items() if network in service["networks"]}
+        for network in networks(FILLED)
+    }
+    assert members == {"inside": set(SERVICES), "published": {"flower"}, "archives": AT_WORK}
+    # A PACS, a bucket or a webhook elsewhere could not be reached otherwise.
+    for closed in ("true", "false"):
+        found = networks(FILLED | {"NETWORK_CLOSED": closed})
+        assert found["inside"] == {"internal": True}
+        assert found["archives"] == {"internal": closed}
+    assert networks(FILLED)["archives"] == {"internal": "true"}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -126,22 +158,45 @@ def test_the_environment_of_every_service_is_one_of_known_settings(name: str) ->
     given = {
         variable.removeprefix(ENVIRONMENT_PREFIX).lower(): value
         for variable, value in SERVICES[name]["environment"].items()
-        if value != ""  # counts as not set
+        if variable.startswith(ENVIRONMENT_PREFIX)
     }
     # Unlike load_settings this refuses a name that is no setting.
     settings = Settings.model_validate(given)
     assert settings.database_url is None or settings.database.startswith("postgresql://nightread:")
 
 
+def test_every_setting_can_be_made_in_the_env_file_for_who_reads_images_and_writes_results() -> None:
+    settings = {ENVIRONMENT_PREFIX + field.upper() for field in Settings.model_fields}
+    fixed = {"HOME", "DATABASE_URL", "BROKER_URL", "MODELS_DIR", "HEATMAP_DIR"}
+    flowers = {"FLOWER_USER", "FLOWER_PASSWORD"}
+    for name in AT_WORK:
+        others = {ENVIRONMENT_PREFIX + field for field in fixed | flowers}
+        assert settings - passed_on()[name] == others
+        assert SERVICES[name]["environment"]["NIGHTREAD_DICOMWEB_TOKEN"] == "pacs-secret"
+        assert "NIGHTREAD_DICOMWEB_USER" not in SERVICES[name]["environment"]
+    assert "NIGHTREAD_TICK_SECONDS" in passed_on()["beat"]
+
+
+def test_who_reads_buckets_gets_the_variables_that_the_page_on_them_names() -> None:
+    page = (ROOT / "docs" / "object-stores.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b(?:AWS|GOOGLE|AZURE|SSL)_[A-Z_]+\b", page))
+    assert len(named) > 8
+    for name in AT_WORK:
+        assert named <= passed_on()[name]
+
+
 def test_only_those_who_need_it_get_a_password() -> None:
+    secrets = ("queue-secret", "database-secret", "flower-secret", "pacs-secret", "bucket-secret")
     holders = {
         secret: {name for name, service in SERVICES.items() if secret in str(service.get("environment"))}
-        for secret in ("queue-secret", "database-secret", "flower-secret")
+        for secret in secrets
     }
     assert holders == {
         "queue-secret": {"valkey", "worker", "worker-cpu", "beat", "flower", "nightread"},
         "database-secret": {"postgres", "migrate", "worker", "worker-cpu", "nightread"},
         "flower-secret": {"flower"},
+        "pacs-secret": AT_WORK,
+        "bucket-secret": AT_WORK,
     }
 
 
@@ -190,12 +245,37 @@ def test_who_submits_and_who_scores_see_the_same_folders_under_the_same_paths() 
         scores = _mounts(SERVICES[name])
         assert scores["/images"] == submits["/images"] == ("/archive", True)
         assert scores["/heatmaps"] == submits["/heatmaps"] == ("heatmaps", False)
-        assert (
-            scores["/var/lib/nightread/graphs"] == submits["/var/lib/nightread/graphs"] == ("graphs", False)
-        )
+        # The home has the pseudonyms' key: who makes a manifest must find the one of the last time.
+        assert scores["/var/lib/nightread"] == submits["/var/lib/nightread"] == ("home", False)
+        assert scores["/cache"] == submits["/cache"] == ("cache", False)
+        assert scores["/certificates"] == submits["/certificates"] == ("./certificates", True)
         assert (scores["/models"], submits["/models"]) == (("models", True), ("models", False))
         assert SERVICES[name]["environment"] == SERVICES["nightread"]["environment"]
     assert submits["/manifests"] == ("/lists", True)
+
+
+def test_a_home_that_is_kept_lies_below_no_file_system_in_memory() -> None:
+    home = SERVICES["worker"]["environment"]["NIGHTREAD_HOME"]
+    for name in OURS:
+        in_memory = [mount.partition(":")[0] for mount in SERVICES[name]["tmpfs"]]
+        # Docker refuses two mounts at one path.
+        assert set(in_memory).isdisjoint(_mounts(SERVICES[name])), name
+        assert (home in in_memory) == (name not in AT_WORK), name
+
+
+def test_volumes_belong_to_the_user_that_writes_to_them() -> None:
+    # A new volume takes its owner from the folder that the image has there.
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (folders,) = re.findall(
+        r"install --directory --owner nightread --group nightread (.+?)(?: \\)?$", dockerfile, re.MULTILINE
+    )
+    targets = {
+        mount["target"]
+        for name in OURS
+        for mount in SERVICES[name].get("volumes", [])
+        if mount["type"] == "volume"
+    }
+    assert set(folders.split()) == targets
 
 
 def test_nothing_starts_before_what_it_needs() -> None:
