@@ -161,8 +161,12 @@ def expire_evaluations(database: Database, max_attempts: int) -> int:
                 evaluation.c.id, evaluation.c.run_id, evaluation.c.closes_run, evaluation.c.schedule_id
             )
         ).all()
-        message = f"the evaluation failed {max_attempts} times (see the workers' log); all scores are there"
         for row in spent:
+            message = (
+                f"the evaluation failed {max_attempts} times (see the workers' log); all scores are there"
+            )
+            if row.closes_run:
+                message += f"; once that is mended: nightread evaluate {row.run_id}"
             connection.execute(update(evaluation).where(evaluation.c.id == row.id).values(message=message))
             if row.closes_run:
                 connection.execute(

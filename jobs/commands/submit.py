@@ -43,6 +43,7 @@ def submit(
     else:
         try:
             top_up(database, Broker.connect(settings.broker_url.get_secret_value(), settings.tick_seconds))
+            note(f"committed, and announced to the workers; to watch it: nightread status {run_id} --follow")
         except (BrokerAwayError, BrokerError, DatabaseAwayError) as error:
             warn(f"committed, but not yet announced: {error}; beat will do it")
     if as_json:

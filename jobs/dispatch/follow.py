@@ -337,26 +337,28 @@ def exit_code(database: Database, ended: queries.Progress) -> int:
 
 
 def finish(database: Database, ended: queries.Progress, place: Workplace | None = None) -> NoReturn:
-    """Print a settled run's figures and exit with the code that says how it ended.
+    """Print what a settled run has come to, and exit with the code that says how it ended.
 
     `place`: where it was worked on; how long that took and its overlays are named.
     """
-    if ended.status == RunStatus.FAILED:
-        print_failures(database, ended.run_id)
-    if ended.status != RunStatus.COMPLETE:
-        fail(
-            f"run {ended.run_id} is {ended.status}{': ' + ended.message if ended.message else ''}",
-            exit_code(database, ended),
-        )
-    print_figures(database, ended.run_id)
+    complete = ended.status == RunStatus.COMPLETE
+    if complete:
+        print_figures(database, ended.run_id)
     print_failures(database, ended.run_id)
-    print_quality(database, ended.run_id)
-    print_changed(database, ended.run_id)
+    if complete:
+        print_quality(database, ended.run_id)
+        print_changed(database, ended.run_id)
     counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
+    if ended.pending:
+        counts += f", {ended.pending:,} left"
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")
     say(f"database: {database.where.removeprefix('sqlite:///')}")
     if place and (overlays := place.overlays / run_folder(ended.run_id)).is_dir():
         say(f"{kind_of(database, ended.run_id).beside}: {overlays}")
+    if not complete:
+        why = f": {ended.message}" if ended.message else ""
+        way = f"; to go on: nightread resume {ended.run_id}" if ended.status == RunStatus.CANCELLED else ""
+        fail(f"run {ended.run_id} is {ended.status}{why}{way}", exit_code(database, ended))
     for sending in sendings.of_run(database, ended.run_id):
         if sending.message:
             warn(f"not sent to {sending.target}: {sending.message}")

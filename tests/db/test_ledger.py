@@ -382,6 +382,7 @@ def test_an_evaluation_whose_worker_died_is_due_again_and_given_up_at_the_cap(
     progress = queries.progress(database, run_id)
     assert progress.status == "broken"
     assert "evaluation failed 3 times" in str(progress.message)
+    assert str(progress.message).endswith(f"once that is mended: nightread evaluate {run_id}")
     with database.read() as connection:
         assert connection.execute(text("SELECT message FROM evaluations")).scalar_one() == progress.message
     # Once the cause is mended, an evaluation by the same labels is all that the run lacked.

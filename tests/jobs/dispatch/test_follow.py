@@ -189,7 +189,7 @@ def end_of(database: Database, run_id: int, **facts: Any) -> int | str | None:
 def test_a_complete_run_ends_with_0_and_says_how_many_were_scored(
     sqlite: Database, run_id: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=4) == 0
+    assert end_of(sqlite, run_id, status=RunStatus.COMPLETE, scored=4, pending=0) == 0
     *_, counts, where, then = capsys.readouterr().out.splitlines()
     assert counts == f"run {run_id}: 4 of 4 images scored, 0 failed"
     assert where.startswith("database: /")
@@ -201,7 +201,7 @@ def test_a_run_that_was_worked_on_here_ends_with_its_time_and_where_its_overlays
 ) -> None:
     overlays = tmp_path / "heatmaps" / f"run-{run_id:06d}"
     overlays.mkdir(parents=True)
-    ended = replace(queries.progress(sqlite, run_id), status=RunStatus.COMPLETE, scored=4)
+    ended = replace(queries.progress(sqlite, run_id), status=RunStatus.COMPLETE, scored=4, pending=0)
     with claimed(sqlite, Settings(home=tmp_path)) as place, pytest.raises(SystemExit):
         finish(sqlite, ended, place)
     printed = capsys.readouterr().out.splitlines()
@@ -228,6 +228,24 @@ def test_a_run_that_did_not_complete_ends_as_incomplete_and_says_why(
 ) -> None:
     assert end_of(sqlite, run_id, status=status, message="an image is missing") == EXIT_INCOMPLETE
     assert f"run {run_id} is {status}: an image is missing" in capsys.readouterr().err
+
+
+def test_a_cancelled_run_ends_with_what_there_is_of_it_and_how_it_goes_on(
+    sqlite: Database, run_id: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overlays = tmp_path / "heatmaps" / f"run-{run_id:06d}"
+    overlays.mkdir(parents=True)
+    ended = replace(
+        queries.progress(sqlite, run_id), status=RunStatus.CANCELLED, scored=2, failed=1, pending=1
+    )
+    with claimed(sqlite, Settings(home=tmp_path)) as place, pytest.raises(SystemExit):
+        finish(sqlite, ended, place)
+    said = capsys.readouterr()
+    counts, where, beside = said.out.splitlines()
+    assert re.fullmatch(rf"run {run_id}: 2 of 4 images scored, 1 failed, 1 left, in 0:00:0\d", counts)
+    assert where.startswith("database: /")
+    assert beside == f"overlays, one folder per finding: {overlays}"
+    assert said.err == f"error: run {run_id} is cancelled; to go on: nightread resume {run_id}\n"
 
 
 def test_a_run_that_another_command_broke_is_followed_no_longer(
