@@ -29,6 +29,7 @@ from sqlalchemy import (
 from db import leases
 from db.database import Database, clock
 from db.errors import DatabaseError, UnknownRunError
+from db.measures import keep_counted
 from db.receipts import patiently, write_once
 from db.schema import metadata
 from db.schema.archives import manifest, manifest_row
@@ -113,6 +114,7 @@ def mark(database: Database, run_id: int, *, force: bool = False) -> None:
         found = _look_at(connection, run_id, force=force)
         if found.status in GONE:
             return
+        keep_counted(connection, run_id)
         if force:
             _delete_naming(connection, run_id)
         kept = [] if force else [naming.evaluation_id for naming in found.named]

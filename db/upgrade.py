@@ -9,7 +9,7 @@ from db.database import Database
 from db.errors import SchemaOutdatedError
 from db.views import create_views, drop_views
 
-HEAD: Final = "0026"
+HEAD: Final = "0027"
 """The newest migration; a test compares it with the folder."""
 
 _UPGRADE_LOCK: Final = 0x4E52  # an arbitrary number that nothing else in this database locks

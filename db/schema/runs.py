@@ -171,6 +171,16 @@ earlier_failure = Table(
 )
 """A failed image's outcome that a later attempt in the same run has replaced."""
 
+counted = Table(
+    "counted",
+    metadata,
+    Column("counter", Text, primary_key=True),
+    Column("stage", Text, primary_key=True),  # of failures; empty of others
+    Column("reason", Text, primary_key=True),
+    Column("value", Double, nullable=False),
+)
+"""What deleted runs had added to counters that never fall: see db/measures.py."""
+
 score = Table(
     "score",
     metadata,

@@ -71,7 +71,7 @@ def _queue_length(broker: Broker) -> int | None:
 
 def _of_ledger(measures: Measures) -> Iterator[Metric]:
     yield CounterMetricFamily("nightread_images_scored", "Images that were scored.", measures.scored)
-    failed = CounterMetricFamily("nightread_images_failed", "Images that failed.", labels=["stage", "reason"])
+    failed = CounterMetricFamily("nightread_images_failed", "Failures of images.", labels=["stage", "reason"])
     # From the beginning, at 0: of a series that begins with its first failures Prometheus sees no increase.
     none = {(str(stage), str(reason)): 0 for reason, stage in STAGE_OF.items()}
     for labels, count in sorted((none | measures.failed).items()):
@@ -81,7 +81,7 @@ def _of_ledger(measures: Measures) -> Iterator[Metric]:
     yield _by_state("nightread_batches", "Batches by state.", "state", measures.batches)
     yield CounterMetricFamily(
         "nightread_batch_retries",
-        "Attempts beyond a batch's first: its lease expired, or it failed.",
+        "Attempts that came to nothing: a batch's lease expired, or it failed.",
         measures.retries,
     )
     yield GaugeMetricFamily(
@@ -91,7 +91,9 @@ def _of_ledger(measures: Measures) -> Iterator[Metric]:
         "nightread_images_per_second", "Images over the last five minutes.", measures.images_per_second
     )
     seconds = CounterMetricFamily(
-        "nightread_batch_seconds", "Seconds of all batches: in the queue, and at work.", labels=["stage"]
+        "nightread_batch_seconds",
+        "Seconds of batches that are done: in the queue, and at work.",
+        labels=["stage"],
     )
     for stage, spent in measures.seconds.items():
         seconds.add_metric([stage], max(0.0, spent))  # a clock that is wrong makes it negative
