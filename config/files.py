@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import mkstemp
 from typing import Final
 
+from config.errors import ConfigError
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -50,6 +52,17 @@ def write_whole(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write a file as `whole_file` does; raises OSError."""
     with whole_file(path, durable=durable) as scratch:
         scratch.write_bytes(content)
+
+
+def make_home(folder: Path, named_by: str) -> None:
+    """Make a folder that will hold patients' data, closed to the machine's other users, unless it is there.
+
+    Raises ConfigError; `named_by` says there what names the folder.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made: {error.strerror or error}; {named_by}") from error
 
 
 def require_replaceable(path: Path) -> None:

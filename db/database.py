@@ -12,6 +12,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 from sqlalchemy.types import Double, Float, Integer, TypeEngine
 
+from config.files import make_home
 from db.away import away_reason, is_damaged
 from db.errors import DatabaseAwayError, DatabaseError
 
@@ -83,15 +84,10 @@ class Database:
         if self.dialect == "sqlite":
             if parsed.database is None:
                 raise DatabaseError("an SQLite database needs a file; one in memory is lost with its process")
-            # It will hold patients' data: a folder that we make is closed to the machine's other users.
-            folder = Path(parsed.database.removeprefix("file:")).parent  # of a URI that SQLite reads
-            try:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise DatabaseError(
-                    f"{folder} cannot be made: {error.strerror or error}; NIGHTREAD_HOME names the folder of "
-                    "an embedded database, NIGHTREAD_DATABASE_URL another one"
-                ) from error
+            make_home(
+                Path(parsed.database.removeprefix("file:")).parent,  # of a URI that SQLite reads
+                "NIGHTREAD_HOME names the folder of an embedded database, NIGHTREAD_DATABASE_URL another one",
+            )
             # A pre-ping would waste time here: there is no server that could have gone away.
             self.engine = create_engine(
                 parsed, hide_parameters=True, connect_args={"check_same_thread": False}

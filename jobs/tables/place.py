@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import PlainValidator
 
 from config.failures import ImageUnusableError
-from config.files import write_whole
+from config.files import make_home, write_whole
 from jobs.errors import SourceError
 from jobs.sources.source import open_source
 
@@ -35,7 +35,7 @@ def absolute(place: Place) -> Place:
 def manifests_folder(home: Path) -> Path:
     """Return the folder of the manifests that are made or fetched, and make it if it is not there."""
     folder = home.absolute() / "manifests"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(home, "NIGHTREAD_HOME names the folder")
     folder.mkdir(exist_ok=True)
     return folder
 

@@ -10,9 +10,9 @@ from typing import Annotated
 
 import typer
 
+from config.files import make_home
 from config.settings import load_settings
 from jobs.commands.options import NEEDS_BROKER
-from jobs.console import EXIT_USAGE, fail
 
 app = typer.Typer()
 
@@ -50,14 +50,7 @@ def _own_schedule(wanted: Path) -> Iterator[Path]:
 
     Two beats with one file take it for corrupted, and the second removes it from under the first.
     """
-    try:
-        wanted.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(
-            f"{wanted.parent} cannot be made: {error.strerror or error}; NIGHTREAD_HOME names the folder, or "
-            "--schedule another file",
-            EXIT_USAGE,
-        )
+    make_home(wanted.parent, "NIGHTREAD_HOME names the folder, or --schedule another file")
     with wanted.with_name(f".{wanted.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
