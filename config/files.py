@@ -12,10 +12,28 @@ from config.errors import ConfigError
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+_AWAY: Final = frozenset(
+    {
+        *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
+        *(errno.EMFILE, errno.ENFILE),
+    }
+)
+"""What befalls every file of a network's share whose server is gone, and of a process with too many open."""
+
 
 def is_full(error: OSError) -> bool:
     """Return whether there is no space for a file: the same command works later, or with another disk."""
     return error.errno in _FULL
+
+
+def is_away(error: OSError) -> bool:
+    """Return whether no file of a folder can be opened now, whichever."""
+    return error.errno in _AWAY
+
+
+def takes_nothing(error: OSError) -> bool:
+    """Return whether no file can be written to a folder now, whichever: its disk is full, away or fails."""
+    return is_full(error) or is_away(error) or error.errno in {errno.EROFS, errno.EIO}
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Segment:
 class Segmentation:
     """A case's answer. `size`: voxels along x, y and z; `spacing`: millimetres.
 
-    `mask_path`: of its labels; `planes_path`: of its picture, each None where the disk refused it.
+    `mask_path`: of its labels; `planes_path`: of its picture, each None where there cannot be such a file.
     """
 
     image_id: int

@@ -32,7 +32,7 @@ from jobs.console import EXIT_INCOMPLETE, EXIT_SOME_FAILED, err, fail, note, say
 from jobs.dispatch.broker import Broker
 from jobs.dispatch.detach import detach as detach_process
 from jobs.dispatch.embedded import EmbeddedStack
-from jobs.dispatch.obstacles import full_disks
+from jobs.dispatch.obstacles import full_disk
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
 from jobs.errors import AwayError
@@ -262,8 +262,8 @@ class Workplace:
             if broker.away:
                 # A tick that has nothing to send would not see whether it is back.
                 broker.require_writable()
-            if full := [*full_disks(self._settings, self._database)]:
-                raise AwayError("; ".join(full))
+            if full := full_disk(self._database):
+                raise AwayError(full)
 
         try:
             ended = follow(self._database, run_id, err, tick, starting)

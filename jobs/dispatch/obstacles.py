@@ -7,7 +7,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 from config.settings import Settings
@@ -25,14 +24,15 @@ _ASK_SECONDS: Final = 5.0
 
 def obstacles(settings: Settings, database: Database) -> Iterator[str]:
     """Find what is full or away of what workers need; each in words."""
-    full = [*full_disks(settings, database)]
-    yield from full
+    full = full_disk(database)
+    if full is not None:
+        yield full
     try:
         # A role that may only read cannot ask this.
         with suppress(DriverError):
             require_writable(database)
     except DatabaseAwayError as error:
-        if not full:
+        if full is None:
             yield str(error)
     if settings.broker_url is not None:
         try:
@@ -41,24 +41,12 @@ def obstacles(settings: Settings, database: Database) -> Iterator[str]:
             yield str(error)
 
 
-def full_disks(settings: Settings, database: Database) -> Iterator[str]:
-    """Find the disks without space: that of an SQLite database, and that of the overlays if it is here."""
-    file = database.file
-    if file is not None and (left := _left(file.parent)) is not None:
-        yield f"no space for {file} ({left} left)"
-        if settings.overlays.is_dir() and settings.overlays.stat().st_dev == file.parent.stat().st_dev:
-            return
-    if settings.overlays.is_dir() and (left := _left(settings.overlays)) is not None:
-        yield (
-            f"no space for overlays in {settings.overlays} ({left} left); images are scored without, and "
-            "nightread heatmap draws them later"
-        )
-
-
-def _left(folder: Path) -> str | None:
-    """Return what is free on a full disk; None where there is space."""
-    free = shutil.disk_usage(folder).free
-    return f"{free / 1000:,.0f} kB" if free < _LEAST_FREE else None
+def full_disk(database: Database) -> str | None:
+    """Say that an SQLite database's disk has no space; None where it has, or the database has a server."""
+    if database.file is None:
+        return None
+    free = shutil.disk_usage(database.file.parent).free
+    return f"no space for {database.file} ({free / 1000:,.0f} kB left)" if free < _LEAST_FREE else None
 
 
 def asking(settings: Settings, database: Database) -> Callable[[], None]:

@@ -10,15 +10,10 @@ from typing import BinaryIO, Final
 
 from config.content import Content
 from config.failures import ImageUnusableError, Reason
+from config.files import is_away
 from jobs.errors import SourceAwayError, SourceError
 from jobs.sources.lookup import Lookup, look_up
 from jobs.sources.parts import bounded_parts
-
-_AWAY: Final = {
-    *(errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENODEV),
-    *(errno.EMFILE, errno.ENFILE),
-}
-"""What befalls every file of a network's share whose server is gone, and of a process with too many open."""
 
 
 class FolderSource:
@@ -148,7 +143,7 @@ def _open_below(root: Path, name: str) -> int:
 
 def _refuse_away(root: Path, error: OSError) -> None:
     """Raise SourceAwayError for what is not one file's own."""
-    if error.errno in _AWAY:
+    if is_away(error):
         raise SourceAwayError(f"{root}: the folder of images cannot be read now: {error.strerror}") from None
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ from db.upgrade import upgrade
 from jobs.inventory.pseudonyms import key_of
 from workers.inference.engine import Inference
 from workers.inference.ensemble import Ensemble
+from workers.outputs.folder import OutputAwayError
 from workers.outputs.overlays import Overlays
 from workers.scoring.classification import ClassificationScorer
 
@@ -70,7 +72,8 @@ class FlatEngine:
         )
 
 
-def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
+@pytest.mark.processes
+def test_a_full_disk_of_overlays_is_waited_for_and_costs_none(
     small_disk: Path, sqlite: Database, tmp_path: Path
 ) -> None:
     run_id = make_run(sqlite, tmp_path, 8, batch_size=8)
@@ -87,6 +90,11 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
         overlays=Overlays(small_disk),
         max_pixels=10_000,
     )
+    with pytest.raises(OutputAwayError, match="No space left"):
+        scorer.score(held)
+    written = [path for path in small_disk.rglob("*") if path.is_file()]
+    assert 0 < len(written) < 8 * 14, "the disk became full on the way"
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
     outcomes = scorer.score(held)
     assert ledger.complete(sqlite, held, outcomes)
     progress = queries.progress(sqlite, run_id)
@@ -99,7 +107,7 @@ def test_a_full_disk_of_overlays_costs_overlays_and_no_scores(
         for score in image.scores
     ]
     named = [path for path in overlays if path is not None]
-    assert 0 < len(named) < len(overlays) == 8 * 14, "the disk became full on the way"
+    assert len(named) == len(overlays) == 8 * 14
     written = [path for path in small_disk.rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(small_disk)) for path in written) == sorted(named)
     for path in written:

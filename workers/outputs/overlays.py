@@ -1,7 +1,6 @@
 """Overlays: a finding's map in colour on its radiograph, as a picture that a person can judge."""
 
-import logging
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final
 
 import cv2
@@ -13,8 +12,7 @@ from workers.inference.backdrop import Backdrop, backdrop_of
 from workers.inference.formats.picture import Picture, is_grey
 from workers.inference.region import Region
 from workers.outputs.drawing import Drawing
-
-log = logging.getLogger(__name__)
+from workers.outputs.folder import OutputFolder
 
 _JPEG_QUALITY: Final = 85
 _STRONGEST_COLOUR: Final = 0.5
@@ -79,6 +77,13 @@ def spread(
 
 def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
     """Write an overlay in the format that the path's ending names, whole or not at all; raises OSError."""
+    encoded = encode(path, overlay)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, encoded, durable=False)
+
+
+def encode(path: PurePath, overlay: NDArray[np.uint8]) -> bytes:
+    """Return an overlay as the file of a path would hold it; OSError where its format cannot."""
     jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
     parameters = [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY] if jpeg else []
     try:
@@ -87,30 +92,22 @@ def write_overlay(path: Path, overlay: NDArray[np.uint8]) -> None:
         done, encoded = False, np.empty(0, dtype=np.uint8)
     if not done:
         raise OSError(f"{path}: OpenCV cannot write a picture of this kind")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not waited for until it is on the disk: a run has thousands, and one that is lost can be drawn again.
-    write_whole(path, encoded.tobytes(), durable=False)
+    return encoded.tobytes()
 
 
-class Overlays:
-    """The overlays of a run: JPEGs below one folder that all workers share."""
+class Overlays(OutputFolder):
+    """The overlays of a run: JPEGs."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; what lies below it is made when it is needed."""
-        self._folder = folder
+    what = "an overlay"
 
     def write(self, drawing: Drawing) -> str | None:
-        """Write one overlay; returns its path below the folder, or None if the disk refuses it."""
+        """Write one overlay; returns its path below the folder, None where there cannot be one."""
         path = overlay_path(drawing.run_id, drawing.image_index, drawing.finding)
-        try:
-            overlay = lay(drawing.map, drawing.backdrop, drawing.region)
-            write_overlay(self._folder / path, overlay)
-        except OSError as error:
-            # The scores and the map are kept: `nightread heatmap` can draw it later.
-            reason = error.strerror or type(error).__name__  # the path may hold a patient's number
-            log.warning("run %d: an overlay was not written: %s", drawing.run_id, reason)
-            return None
-        return path
+
+        def drawn() -> bytes:
+            return encode(PurePath(path), lay(drawing.map, drawing.backdrop, drawing.region))
+
+        return self._keep(drawing.run_id, path, drawn)
 
 
 def overlay_path(run_id: int, image_index: str, finding: str) -> str:

@@ -1,8 +1,7 @@
 """Planes: a case in three planes through what was found, with the outlines of mask and label."""
 
-import logging
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 from typing import Final, TypeVar
 
 import cv2
@@ -12,9 +11,8 @@ from numpy.typing import NDArray
 from config.files import run_folder
 from workers.inference.volumes.volume import Labels, Volume
 from workers.metrics.segmentation import spacing_of
-from workers.outputs.overlays import confined, write_overlay
-
-log = logging.getLogger(__name__)
+from workers.outputs.folder import OutputFolder
+from workers.outputs.overlays import confined, encode
 
 N = TypeVar("N", np.float32, np.uint8)
 
@@ -33,25 +31,17 @@ _GREYS: Final = (1, 99)
 """Percentiles of the brain that are black and white."""
 
 
-class Planes:
-    """The pictures of runs' cases, below one folder that all workers share."""
+class Planes(OutputFolder):
+    """The pictures of runs' cases."""
 
-    def __init__(self, folder: Path) -> None:
-        """Take the folder; what lies below it is made when it is needed."""
-        self._folder = folder
+    what = "a picture"
 
     def write(
         self, run_id: int, image_index: str, volume: Volume, found: Labels, label: Labels | None
     ) -> str | None:
-        """Write one picture; returns its path below the folder, or None if the disk refuses it."""
+        """Write one picture; returns its path below the folder, None where there cannot be one."""
         path = planes_path(run_id, image_index)
-        try:
-            write_overlay(self._folder / path, render_planes(volume, found, label))
-        except OSError as error:
-            reason = error.strerror or type(error).__name__  # the path may hold a patient's number
-            log.warning("run %d: a picture was not written: %s", run_id, reason)
-            return None
-        return path
+        return self._keep(run_id, path, lambda: encode(PurePath(path), render_planes(volume, found, label)))
 
 
 def planes_path(run_id: int, image_index: str) -> str:

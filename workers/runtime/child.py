@@ -29,7 +29,7 @@ from jobs.dispatch.reconcile import (
     announce_sendings,
     reconcile,
 )
-from jobs.errors import SourceAwayError, SourceError
+from jobs.errors import AwayError, SourceError
 from jobs.lease import LeaseKeeper
 from workers.errors import WrongModelError
 from workers.scoring.kinds import make_scorer
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LONGEST_PAUSE: Final = 20.0
-"""Seconds between two tries while the images are away: so long may a worker that is to stop take to do so."""
+"""Seconds between two tries while images or disk are away: so long may a worker take that is to stop."""
 
 
 class Child:
@@ -77,7 +77,7 @@ class Child:
             try:
                 with LeaseKeeper(renew, seconds, what) as lease:
                     written = self._score_held(held, what)
-            except (SourceError, SourceAwayError) as error:
+            except (SourceError, AwayError) as error:
                 self._give_back(held, what, error)
                 return
             self._given_back = 0
@@ -99,7 +99,7 @@ class Child:
             outcomes = scorer.score(held)
             # Without end: no batch can be claimed meanwhile, and the lease outlasts an outage (db/watch.py).
             return patiently(partial(ledger.complete, self._database, held, outcomes, scorer.engine), inf)
-        except (SourceError, SourceAwayError):
+        except (SourceError, AwayError):
             raise
         except Exception:
             log.exception("%s: failed and is tried again", what)
@@ -107,7 +107,7 @@ class Child:
             raise
 
     def _give_back(self, held: Claim, what: str, error: Exception) -> None:
-        """Give a batch back whose images are away, or not to be had from here, and pause.
+        """Give a batch back whose images or whose outputs' disk are away, or not to be had from here; pause.
 
         Another worker may reach them, and nothing is held meanwhile.
         """

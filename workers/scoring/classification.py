@@ -99,8 +99,10 @@ class ClassificationScorer:
     def score(self, held: Claim) -> list[Outcome]:
         """Return one outcome for each of the claimed images, in any order.
 
-        Raises SourceError or SourceAwayError where the source, not an image, is at fault.
+        Raises SourceError, SourceAwayError or OutputAwayError where the source or the disk of the overlays,
+        not an image, is at fault.
         """
+        self._overlays.require()
         outcomes: list[Outcome] = []
         waiting: list[_Decoded] = []
         behind: deque[Future[list[Outcome]]] = deque()

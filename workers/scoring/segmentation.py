@@ -71,8 +71,11 @@ class SegmentationScorer:
     def score(self, held: Claim) -> list[Outcome]:
         """Return one outcome for each of the claimed cases.
 
-        Raises SourceError or SourceAwayError where the source, not a case, is at fault.
+        Raises SourceError, SourceAwayError or OutputAwayError where the source or the disk of the masks, not
+        a case, is at fault.
         """
+        self._masks.require()
+        self._planes.require()
         return [
             case if isinstance(case, Failed) else self._outcome(held, case)
             for case in self._read_ahead(kept_source(held.root), held)

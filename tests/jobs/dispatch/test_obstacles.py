@@ -36,27 +36,14 @@ def on_full(full: Path) -> Iterator[Database]:
 
 def test_where_nothing_is_in_the_way_nothing_is_named(sqlite: Database, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    settings.overlays.mkdir()
     assert [*obstacles(settings, sqlite)] == []
     asking(settings, sqlite)()
 
 
 @pytest.mark.processes
 def test_a_full_disk_is_named_once_by_the_database_that_lies_on_it(full: Path, on_full: Database) -> None:
-    settings = Settings(home=full)
-    settings.overlays.mkdir()
-    (said,) = obstacles(settings, on_full)
+    (said,) = obstacles(Settings(home=full), on_full)
     assert said.startswith(f"no space for {full / 'nightread.db'} (")
-
-
-@pytest.mark.processes
-def test_a_full_disk_of_overlays_alone_is_named_with_what_becomes_of_them(
-    full: Path, sqlite: Database
-) -> None:
-    settings = Settings(heatmap_dir=full)
-    (said,) = obstacles(settings, sqlite)
-    assert said.startswith(f"no space for overlays in {full} (")
-    assert "scored without" in said
 
 
 @pytest.mark.processes

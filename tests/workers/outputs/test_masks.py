@@ -1,12 +1,15 @@
-"""Masks and pictures of volumes stay below their run's folder, and cost no outcome where the disk refuses."""
+"""Masks and pictures of volumes stay below their run's folder, and a disk that is full is waited for."""
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from storm.disks import disk, fill
 from volume_support import AFFINE, OBLIQUE, head
 
 from workers.inference.volumes.volume import Volume
+from workers.outputs.folder import OutputAwayError
 from workers.outputs.masks import Masks, mask_path
 from workers.outputs.planes import Planes, planes_path, render_planes
 
@@ -23,6 +26,33 @@ def test_files_stay_below_the_runs_folder(tmp_path: Path, name: str) -> None:
         assert path is not None
         assert (tmp_path / path).resolve().is_relative_to(tmp_path / "run-000007")
         assert (tmp_path / path).is_file()
+
+
+@pytest.mark.processes
+def test_a_disk_that_is_full_is_waited_for_and_asked_before_the_case_is_segmented_again() -> None:
+    with disk("256k") as folder:
+        masks, planes = Masks(folder), Planes(folder)
+        masks.require()
+        assert masks.write(7, "a.nii", FOUND, OBLIQUE)
+        filler = fill(folder)
+        with pytest.raises(OutputAwayError, match=f"^a mask cannot be written below {folder} now: No space"):
+            masks.write(7, "b.nii", FOUND, OBLIQUE)
+        with pytest.raises(OutputAwayError, match="a picture"):
+            planes.write(7, "b.nii", Volume(VALUES, OBLIQUE), FOUND, None)
+        with pytest.raises(OutputAwayError, match="No space"):
+            masks.require()
+        filler.unlink()
+        masks.require()
+        assert masks.write(7, "b.nii", FOUND, OBLIQUE)
+        assert not list(folder.rglob(".*")), "no half file is left"
+
+
+@pytest.mark.processes
+def test_a_read_only_disk_is_waited_for() -> None:
+    with disk("256k") as folder:
+        subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+        with pytest.raises(OutputAwayError, match="Read-only"):
+            Masks(folder).write(7, "a.nii", FOUND, OBLIQUE)
 
 
 def test_a_disk_that_refuses_costs_the_file_alone(tmp_path: Path) -> None:

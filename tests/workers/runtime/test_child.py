@@ -21,6 +21,7 @@ from db.schema.runs import batch
 from db.states import BatchState, RunStatus
 from jobs.errors import JobsError, SourceAwayError, SourceError
 from workers.errors import WrongModelError
+from workers.outputs.folder import OutputAwayError
 from workers.runtime.child import Child
 from workers.scoring.stub import StubScorer
 
@@ -154,8 +155,8 @@ def test_a_batch_that_goes_wrong_is_left_to_the_reconciler_at_once(
     assert batches(sqlite) == [(BatchState.QUEUED, 1)], "expired, pending, and announced again"
 
 
-@pytest.mark.parametrize("kind", [SourceError, SourceAwayError])
-def test_a_batch_whose_images_are_away_is_given_back_uncounted_and_the_run_says_so(
+@pytest.mark.parametrize("kind", [SourceError, SourceAwayError, OutputAwayError])
+def test_a_batch_whose_images_or_disk_are_away_is_given_back_uncounted_and_the_run_says_so(
     child: Child,
     sqlite: Database,
     tmp_path: Path,

@@ -35,6 +35,7 @@ from workers.inference.formats.picture import Picture
 from workers.inference.gate import look_at
 from workers.inference.pixels import prepare_views
 from workers.models.gate import LEAST_PICTURES, fit
+from workers.outputs.folder import OutputAwayError
 from workers.outputs.overlays import Overlays
 from workers.prepared import pictures
 from workers.scoring.classification import ClassificationScorer
@@ -375,31 +376,37 @@ def test_empty_map_has_no_peak_no_box_and_no_overlay(archive: Path, tmp_path: Pa
     assert not files(tmp_path)
 
 
-def test_disk_that_takes_no_overlay_costs_no_score(
-    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_disk_that_takes_no_overlay_is_waited_for(archive: Path, tmp_path: Path) -> None:
     held = claim(archive, [name_of(255), name_of(0)], "all")
+    engine = FakeEngine()
+    asked = scorer(tmp_path, engine)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # The system refuses every byte of a file, as a full disk does.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
-        with caplog.at_level(logging.WARNING):
-            found = by_image(scorer(tmp_path).score(held))
+        for _ in range(2):
+            with pytest.raises(OutputAwayError, match=r"an overlay cannot be written below .+ now: File"):
+                asked.score(held)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    for outcome in found.values():
-        assert isinstance(outcome, Classification)
-        assert outcome.maps
-        assert all(score.overlay_path is None and score.peak for score in outcome.scores)
     assert not files(tmp_path)
-    assert "an overlay was not written" in caplog.text
+    assert len(engine.calls) == 1, "the second time it was known before the network computed"
+    for outcome in by_image(asked.score(held)).values():
+        assert isinstance(outcome, Classification)
+        assert all(score.overlay_path and score.peak for score in outcome.scores)
+    assert len(files(tmp_path)) == 2 * 3
 
 
-def test_overlay_folder_that_is_a_file_costs_no_score(archive: Path, tmp_path: Path) -> None:
+def test_overlay_folder_that_is_a_file_costs_no_score(
+    archive: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "overlays").touch()
-    found = only(scorer(tmp_path / "overlays").score(claim(archive, [name_of(255)], "all")))
+    with caplog.at_level(logging.WARNING):
+        found = only(scorer(tmp_path / "overlays").score(claim(archive, [name_of(255)], "all")))
     assert [score.overlay_path for score in found.scores] == [None] * 3
     assert found.scores[0].probability == pytest.approx(1.0)
+    assert found.maps
+    assert "an overlay was not written" in caplog.text
 
 
 def test_image_in_a_folder_has_its_overlay_in_a_folder(archive: Path, tmp_path: Path) -> None:
