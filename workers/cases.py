@@ -94,6 +94,6 @@ def case_reader(
 
     def read(case: str) -> tuple[Volume, Labels]:
         volume = read_volume(case, files[case], card.channels, scan)
-        return volume, labels_of(scan(LABEL, files[case][LABEL]), volume, card.classes)
+        return volume, labels_of(scan(LABEL, files[case][LABEL]), volume, card.classes, card.values)
 
     return read

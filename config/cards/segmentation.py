@@ -134,6 +134,18 @@ class SegmentationCard(Frozen):
     clinical_use: bool = False
     provenance: str
     licence: str
+    label_values: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=255)], ...] | None,
+        Field(
+            description="The value of each class in files of labels and in masks; 0 is background. Default: "
+            "1, 2, … in the order of the classes."
+        ),
+    ] = None
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The value of each class in files of labels and in masks."""
+        return self.label_values or tuple(range(1, len(self.classes) + 1))
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -152,7 +164,7 @@ class SegmentationCard(Frozen):
 
     @property
     def labels(self) -> Mapping[str, tuple[int, ...]]:
-        """The label values of each finding: a class has one, a region those of its classes."""
+        """The labels of each finding, as arrays have them: a class has one, a region those of its classes."""
         value = {name: label for label, name in enumerate(self.classes, start=1)}
         return {name: (label,) for name, label in value.items()} | {
             region: tuple(value[name] for name in members) for region, members in self.regions.items()
@@ -173,6 +185,10 @@ class SegmentationCard(Frozen):
         require_one_per_finding(self.findings)
         if len(self.golden) != len(self.classes):
             raise ValueError(f"golden has {len(self.golden)} numbers for {len(self.classes)} classes")
+        if len(self.values) != len(self.classes):
+            raise ValueError(f"label_values has {len(self.values)} numbers for {len(self.classes)} classes")
+        if len(set(self.values)) != len(self.values):
+            raise ValueError("label_values has one twice")
         if len({name.casefold() for name in self.channels}) != len(self.channels):
             raise ValueError("channels names one twice")
         for region, members in self.regions.items():

@@ -29,8 +29,11 @@ app = typer.Typer(help="Add models of your own, and see which there are.", no_ar
 app.command("ensemble")(ensemble)
 app.command("fit-gate")(fit_gate)
 
-_OF_UNET: Final = {"--name", "--layout", "--findings", "--description", "--provenance", "--licence"}
-"""The options that there are for a network of volumes, too."""
+_OF_UNET: Final = {
+    *("--name", "--layout", "--findings", "--label-values"),
+    *("--description", "--provenance", "--licence"),
+}
+"""The options that there are for a network of volumes."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -54,6 +57,14 @@ def add(
         typer.Option(
             metavar="A,B,...",
             help="Names of the outputs, in their order; an output with an empty name is dropped.",
+        ),
+    ] = None,
+    label_values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Of volumes: the outputs' values in files of labels, if not 1, 2, ...: of BraTS before 2023 "
+            "2,1,4.",
         ),
     ] = None,
     manifest: Annotated[
@@ -233,11 +244,14 @@ def add(
                 settings.models,
                 name=name,
                 classes=None if findings is None else _listed(findings),
+                label_values=None if label_values is None else _listed(label_values),
                 half=half,
                 description=description,
                 provenance=provenance,
                 licence=licence,
             )
+        elif label_values is not None:
+            raise ConfigError("--label-values is for networks of volumes; see --layout course-unet")
         else:
             check_images(images, wanted=manifest is not None or expect is not None)
             options = ImportOptions(

@@ -159,6 +159,14 @@ def train_(
             "the regions WT, TC and ET.",
         ),
     ] = None,
+    label_values: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N,...",
+            help="Of volumes: the classes' values in the labels, if not 1, 2, ...: of BraTS before 2023 "
+            "2,1,4.",
+        ),
+    ] = None,
     patch: Annotated[
         str | None,
         typer.Option(metavar="X,Y,Z", help="Of volumes: the sub-volumes, voxels. Default: 160,160,16."),
@@ -201,7 +209,9 @@ def train_(
     Example: nightread train train.csv --images scans/ --valid valid.csv --name tumours --kind segmentation
     """
     settings = quiet_settings()
-    of_volumes = VolumeOptions(sequences, classes, patch, base, standardization, samples, max_background)
+    of_volumes = VolumeOptions(
+        sequences, classes, label_values, patch, base, standardization, samples, max_background
+    )
     if kind == "segmentation":
         order = VolumeOrder(
             manifest=manifest,

@@ -38,6 +38,7 @@ class VolumeOptions:
 
     sequences: str | None
     classes: str | None
+    label_values: str | None
     patch: str | None
     base: int | None
     standardization: Standardization | None
@@ -145,11 +146,22 @@ def _draft(order: VolumeOrder, begin: Segmenter | None) -> SegmentationCard:
     told = order.options
     fields: dict[str, object] = {"channels": CHANNELS, "classes": CLASSES, "patch": PATCH}
     if begin is not None:
-        kept = ("architecture", "channels", "classes", "regions", "patch", "overlap", "base", "depth")
+        kept = (
+            "architecture",
+            "channels",
+            "classes",
+            "regions",
+            "label_values",
+            "patch",
+            "overlap",
+            "base",
+            "depth",
+        )
         fields = {name: getattr(begin.card, name) for name in (*kept, "standardization", "threshold")}
     given = {
         "channels": told.sequences and _names(told.sequences),
         "classes": told.classes and _names(told.classes),
+        "label_values": told.label_values and _names(told.label_values),
         "patch": told.patch and _names(told.patch),
         "base": told.base,
         "standardization": told.standardization,

@@ -101,6 +101,7 @@ def add_unet(
     *,
     name: str | None = None,
     classes: tuple[str, ...] | None = None,
+    label_values: tuple[str, ...] | None = None,
     half: bool = False,
     description: str | None = None,
     provenance: str | None = None,
@@ -108,8 +109,9 @@ def add_unet(
 ) -> Segmenter:
     """Make a model folder of the weights of the course's 3-D U-Net, of any base.
 
-    `classes`: in the order of the outputs, the course's if None. Raises ConfigError in one line where the
-    file is another network's, or has other numbers of channels or classes; nothing is left behind then.
+    `classes`: in the order of the outputs, the course's if None. `label_values`: theirs in files of labels.
+    Raises ConfigError in one line where the file is another network's, or has other numbers of channels or
+    classes; nothing is left behind then.
     """
     name = name or default_name(source)
     require_free(name, models_dir, "choose another --name")
@@ -130,6 +132,7 @@ def add_unet(
         "channels": CHANNELS,
         "classes": classes,
         "regions": REGIONS if classes == CLASSES else {},
+        "label_values": label_values,
         "patch": PATCH,
         "provenance": f"{provenance or _UNET_PROVENANCE}; made of {_origin(source)}",
         "licence": licence or "the course's terms; not stated for the weights",

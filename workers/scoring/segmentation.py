@@ -25,7 +25,7 @@ from workers.cases import read_scan
 from workers.inference.volumes.engine import make_volume_engine
 from workers.inference.volumes.prepare import Box
 from workers.inference.volumes.scan import Scan
-from workers.inference.volumes.volume import Labels, Volume, labels_of, read_volume
+from workers.inference.volumes.volume import Labels, Volume, labels_of, read_volume, valued
 from workers.inference.volumes.window import Probabilities, VolumeEngine, label_map, segment_volume
 from workers.metrics.segmentation import compare_masks, extent, spacing_of
 from workers.outputs.masks import Masks
@@ -105,7 +105,9 @@ class SegmentationScorer:
         try:
             volume = read_volume(image.image_index, image.files, self.card.channels, scan)
             label = image.files.get(LABEL)
-            labels = None if label is None else labels_of(scan(LABEL, label), volume, self.card.classes)
+            labels = None
+            if label is not None:
+                labels = labels_of(scan(LABEL, label), volume, self.card.classes, self.card.values)
         except ImageUnusableError as error:
             return Failed(image.image_id, Stage.READ, error.reason, error.message, " ".join(tags) or None)
         except MemoryError:
@@ -127,7 +129,9 @@ class SegmentationScorer:
             (x, y, z),
             spacing_of(volume.affine),
             case.labels is not None,
-            self._masks.write(held.run_id, image.image_index, labels, volume.affine),
+            self._masks.write(
+                held.run_id, image.image_index, valued(labels, self.card.values), volume.affine
+            ),
             self._planes.write(held.run_id, image.image_index, volume, labels, case.labels),
             tuple(self._segments(case, labels, within, box)),
             tag=case.tag,

@@ -26,6 +26,17 @@ def test_classes_and_regions_are_findings_with_their_labels() -> None:
     }
 
 
+def test_values_of_labels_are_those_of_the_card_and_change_nothing_where_it_names_none() -> None:
+    card = make_card(SEGMENTATION_CARD)
+    brats = make_card(SEGMENTATION_CARD | {"label_values": [2, 1, 4]})
+    assert isinstance(card, SegmentationCard)
+    assert isinstance(brats, SegmentationCard)
+    assert (card.values, brats.values) == ((1, 2, 3), (2, 1, 4))
+    assert brats.labels == card.labels
+    assert "label_values" not in card.model_dump_json(exclude_defaults=True)
+    assert card.fingerprint != brats.fingerprint
+
+
 def test_a_model_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
     write_card(tmp_path, SEGMENTATION_CARD)
     write_card(tmp_path, CLASSIFIER_CARD)
@@ -47,6 +58,9 @@ def test_a_model_of_another_kind_is_refused_by_name(tmp_path: Path) -> None:
         ({"golden": [0.5]}, "golden has 1 numbers for 3 classes"),
         ({"channels": ["T1", "t1"]}, "channels names one twice"),
         ({"patch": [16, 16, 9]}, "each edge must be a multiple of 2 for a depth of 2"),
+        ({"label_values": [1, 2]}, "label_values has 2 numbers for 3 classes"),
+        ({"label_values": [1, 2, 2]}, "label_values has one twice"),
+        ({"label_values": [0, 1, 2]}, "label_values.0"),
         ({"depth": 5}, "each edge must be a multiple of 16"),
         ({"overlap": 1.0}, "overlap: "),
         ({"standardization": "none"}, "standardization: "),

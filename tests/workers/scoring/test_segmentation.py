@@ -129,6 +129,33 @@ def test_files_of_single_sequences_are_the_same_case_as_one_file(
     assert rows(sqlite, "SELECT image_index FROM volumes WHERE run_id = 2") == [("b_flair.nii.gz",)]
 
 
+def test_labels_and_masks_have_the_values_that_the_card_names(
+    sqlite: Database, tmp_path: Path, volumes: Path
+) -> None:
+    values = head()
+    plain = label_of(values)
+    plain[4, 4, 4] = 3
+    (volumes / "a.nii.gz").write_bytes(nifti(values))
+    (volumes / "plain.nii.gz").write_bytes(nifti(plain))
+    # As BraTS had them: 1 non-enhancing, 2 edema, 4 enhancing; and as floats, which some programs write.
+    (volumes / "brats.nii.gz").write_bytes(nifti(np.array([0, 2, 1, 4], dtype=np.float32)[plain]))
+    score(sqlite, tmp_path, "Image,Label\na.nii.gz,plain.nii.gz\n")
+    score(sqlite, tmp_path, "Image,Label\na.nii.gz,brats.nii.gz\n", label_values=(2, 1, 4))
+    same = "finding, voxels, dice, sensitivity, reason"
+    of_plain, of_brats = (
+        rows(sqlite, f"SELECT {same} FROM segments WHERE run_id = {run_id} ORDER BY finding")
+        for run_id in (1, 2)
+    )
+    assert of_plain == of_brats
+    assert {row.finding: row.dice for row in of_brats}["enhancing"] == 0
+    masks = [
+        np.asarray(nibabel.load(tmp_path / "heatmaps" / path).dataobj)
+        for (path,) in rows(sqlite, "SELECT mask_path FROM volumes ORDER BY run_id")
+    ]
+    assert set(np.unique(masks[0])) == {0, 1}
+    np.testing.assert_array_equal(masks[1], 2 * masks[0])
+
+
 def test_each_thing_wrong_with_a_case_costs_that_case_alone_and_is_said(
     sqlite: Database, tmp_path: Path, volumes: Path
 ) -> None:
@@ -184,7 +211,10 @@ def test_each_thing_wrong_with_a_case_costs_that_case_alone_and_is_said(
     assert {stage for stage, _, _ in failures.values()} == {"read"}
     assert failures["three.nii.gz"][2] == "it has 3 channels, and the model reads 4: FLAIR, T1, T1Gd, T2"
     assert failures["a.nii.gz"][2] == "the label has 23 x 20 x 12 voxels, the image 24 x 20 x 12"
-    assert failures["c.nii.gz"][2].startswith("the label has the value 4")
+    assert failures["c.nii.gz"][2] == (
+        "the label has the value 4; the model knows 1 edema, 2 non-enhancing, 3 enhancing; if others stand "
+        "for its classes, label_values in its card says so"
+    )
     assert failures["d.nii.gz"][2].startswith("Label: ")
     assert rows(sqlite, "SELECT DISTINCT image_index FROM segments") == [("good.nii.gz",)]
 

@@ -77,18 +77,28 @@ def stacked(scans: Iterable[tuple[str, Scan]], count: int) -> Volume:
     return Volume(_contrasted(values), affine)
 
 
-def labels_of(scan: Scan, volume: Volume, classes: Sequence[str]) -> Labels:
-    """Take a file as a case's labels; ImageUnusableError unless it has the case's voxels and known labels."""
+def labels_of(scan: Scan, volume: Volume, classes: Sequence[str], values: Sequence[int]) -> Labels:
+    """Take a file as a case's labels, in which each of the classes has its value.
+
+    Raises ImageUnusableError unless it has the case's voxels, and in them these values and 0.
+    """
     found = _on_grid("the label", scan, "the image", volume.shape, volume.affine)
-    values = np.unique(found)
-    foreign = [value for value in values.tolist() if value not in range(len(classes) + 1)]
+    foreign = [value for value in np.unique(found).tolist() if value not in {0, *values}]
     if foreign:
+        known = ", ".join(f"{value} {name}" for value, name in zip(values, classes, strict=True))
         raise ImageUnusableError(
             Reason.BAD_VALUES,
-            f"the label has the value {foreign[0]:g}; the model's classes are 1 to {len(classes)}: "
-            f"{', '.join(classes)}",
+            f"the label has the value {foreign[0]:g}; the model knows {known}; if others stand for its "
+            "classes, label_values in its card says so",
         )
-    return found.astype(np.uint8)
+    labels = np.zeros(max(values) + 1, dtype=np.uint8)
+    labels[list(values)] = range(1, len(values) + 1)
+    return labels[found.astype(np.uint8)]
+
+
+def valued(labels: Labels, values: Sequence[int]) -> Labels:
+    """Give each class its value in files; the reverse of what `labels_of` does."""
+    return np.array([0, *values], dtype=np.uint8)[labels]
 
 
 def _require_single(name: str, scan: Scan) -> None:
