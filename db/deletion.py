@@ -29,6 +29,7 @@ from sqlalchemy import (
 from db import leases
 from db.database import Database, clock
 from db.errors import DatabaseError, UnknownRunError
+from db.manifests import delete_unneeded
 from db.measures import keep_counted
 from db.receipts import patiently, write_once
 from db.schema import metadata
@@ -51,7 +52,8 @@ from db.states import GONE, OPEN_EVALUATIONS, OPEN_SENDINGS, BatchState, ImageSt
 IMAGES_AT_ONCE: Final = 4_000
 """Images whose rows are deleted in one transaction, which takes a fraction of a second: 14 scores of each."""
 
-_BATCHES_AT_ONCE: Final = 20_000
+_ROWS_AT_ONCE: Final = 20_000
+"""Batches, and rows of manifests, that are deleted in one transaction."""
 
 OF_IMAGES: Final = (score, segment, volume_result, delivery, earlier_failure, image_result)
 """The tables with a run's rows of its images."""
@@ -153,7 +155,7 @@ def delete_rows(database: Database, run_id: int) -> Iterator[int]:
     """
     while images := patiently(partial(_delete_images, database, run_id)):
         yield images
-    while patiently(partial(_delete_batches, database, run_id)):
+    while patiently(partial(_delete_others, database, run_id)):
         yield 0
 
 
@@ -189,13 +191,18 @@ def _delete_images(database: Database, run_id: int) -> int:
     return int(images)
 
 
-def _delete_batches(database: Database, run_id: int) -> bool:
-    """Delete some of a run's batches or, after the last, close the run; returns whether there was one."""
+def _delete_others(database: Database, run_id: int) -> bool:
+    """Delete some of a run's batches, then rows of manifests that nobody needs without it, then close it.
+
+    Returns whether there was something to delete.
+    """
     with database.write() as connection:
         if not _is_marked(connection, run_id):
             return False
-        some = select(batch.c.id).where(batch.c.run_id == run_id).limit(_BATCHES_AT_ONCE)
+        some = select(batch.c.id).where(batch.c.run_id == run_id).limit(_ROWS_AT_ONCE)
         if connection.execute(delete(batch).where(batch.c.id.in_(some))).rowcount:
+            return True
+        if delete_unneeded(connection, _ROWS_AT_ONCE):
             return True
         connection.execute(update(run).where(run.c.id == run_id).values(status=RunStatus.DELETED))
     return False
@@ -455,4 +462,4 @@ def share_of(database: Database, run_id: int) -> int:
 
 def vacuum(database: Database) -> None:
     """Free deleted rows' space at once, as `Database.vacuum` does."""
-    database.vacuum(table.name for table in (*OF_IMAGES, batch))
+    database.vacuum(table.name for table in (*OF_IMAGES, batch, manifest_row))

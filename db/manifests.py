@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Integer, Table, Text, func, insert, select, text
+from sqlalchemy import Connection, Integer, Table, Text, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.schema import Column, MetaData
 
@@ -20,7 +20,9 @@ from db.schema.archives import (
     manifest_finding,
     manifest_row,
 )
+from db.schema.evaluations import evaluation
 from db.schema.runs import run
+from db.states import GONE
 
 
 class ManifestRow(NamedTuple):
@@ -114,11 +116,12 @@ def find_or_write_manifest(
     reading: Reading | None,
     left_out: Sequence[LeftOut] = (),
 ) -> tuple[int, int]:
-    """Return the manifest's id and its number of rows; read `rows` only if it was never written before.
+    """Return the manifest's id and its number of rows; read `rows` only if the database does not have them.
 
     `left_out`: images of the file that are none of its rows; complete once these are read.
 
-    Two submits of the same file at the same time: the second waits for the first one's commit.
+    Two submits of the same file at the same time: the second waits for the first one's commit, as does who
+    would delete its rows. So the caller names the manifest in this transaction.
     """
     added = connection.execute(
         upsert(manifest)
@@ -136,11 +139,14 @@ def find_or_write_manifest(
     ).scalar_one_or_none()
     if added is None:
         row = connection.execute(
-            select(manifest.c.id, manifest.c.rows).where(
-                manifest.c.archive_id == archive, manifest.c.fingerprint == fingerprint
-            )
+            select(manifest.c.id, manifest.c.rows)
+            .where(manifest.c.archive_id == archive, manifest.c.fingerprint == fingerprint)
+            .with_for_update(key_share=True)
         ).one()
-        return row.id, row.rows
+        if row.rows:
+            return row.id, row.rows
+        added = row.id
+        _delete_rest(connection, added)
     ids = find_or_write_findings(connection, findings)
     if findings:
         connection.execute(
@@ -155,6 +161,50 @@ def find_or_write_manifest(
     numbered = ((added, number, *image) for number, image in enumerate(left_out, start=1))
     bulk_insert(connection, image_left_out, ("manifest_id", "number", *LeftOut._fields), numbered)
     return added, count
+
+
+def delete_unneeded(connection: Connection, most: int) -> int:
+    """Delete at most so many rows of a manifest that nobody needs any more; returns how many, 0 if none is.
+
+    A run needs its manifest's rows, and those of the labels of its evaluations, until it is deleted. The
+    manifest itself stays: figures that are kept name it. From the first on it counts as one without rows.
+    """
+    needed = or_(
+        select(run.c.id).where(run.c.manifest_id == manifest.c.id, run.c.status.not_in(GONE)).exists(),
+        select(evaluation.c.id)
+        .join(run, run.c.id == evaluation.c.run_id)
+        .where(evaluation.c.label_manifest_id == manifest.c.id, run.c.status.not_in(GONE))
+        .exists(),
+    )
+    has_rows = select(manifest_row.c.row_number).where(manifest_row.c.manifest_id == manifest.c.id).exists()
+    unneeded = select(manifest.c.id).where(~needed, has_rows)
+    for found in connection.execute(unneeded.order_by(manifest.c.id)).scalars().all():
+        # Who is about to name it has its row until then; only afterwards can be seen that it is named.
+        connection.execute(select(manifest.c.id).where(manifest.c.id == found).with_for_update())
+        if connection.execute(unneeded.where(manifest.c.id == found)).first() is None:
+            continue
+        connection.execute(update(manifest).where(manifest.c.id == found).values(rows=0))
+        some = (
+            select(manifest_row.c.row_number)
+            .where(manifest_row.c.manifest_id == found)
+            .order_by(manifest_row.c.row_number)
+            .limit(most)
+            .subquery()
+        )
+        last = select(func.max(some.c.row_number)).scalar_subquery()
+        deleted = connection.execute(
+            delete(manifest_row).where(manifest_row.c.manifest_id == found, manifest_row.c.row_number <= last)
+        ).rowcount
+        if connection.execute(unneeded.where(manifest.c.id == found)).first() is None:
+            _delete_rest(connection, found)
+        return deleted
+    return 0
+
+
+def _delete_rest(connection: Connection, manifest_id: int) -> None:
+    """Delete all that belongs to a manifest, which has few rows left or none."""
+    for table in (manifest_row, image_left_out, manifest_finding):
+        connection.execute(delete(table).where(table.c.manifest_id == manifest_id))
 
 
 class RunManifest(NamedTuple):

@@ -55,8 +55,8 @@ def delete(
 
     An evaluation stays if a comparison or an alert names it, or if thresholds or a calibration of another run
     are its. A run that is at work is refused, as is the baseline of a schedule, and a run whose scores a
-    schedule counts on. The manifest stays. What a deletion that was cut off has left is deleted by whoever
-    reconciles next, or by the same command.
+    schedule counts on. A manifest's rows go with the last run that needs them. What a deletion that was cut
+    off has left is deleted by whoever reconciles next, or by the same command.
 
     Example: nightread runs delete 7 8 --yes
     """

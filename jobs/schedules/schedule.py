@@ -32,6 +32,7 @@ from jobs.lease import LeaseKeeper
 from jobs.submit import Heatmaps, Order, ask_to_send, read_order, store_manifest
 from jobs.tables.errors import TableError
 from jobs.tables.labels import OWN, open_labels, store_labels
+from jobs.tables.manifest import Manifest
 from jobs.tables.place import PlaceField, local_table
 from jobs.tables.reading import ReadOptions
 
@@ -101,7 +102,7 @@ class _Night(NamedTuple):
     """What a scheduled order has come to: with what was found out about its images, and the ledger's ids."""
 
     order: Order
-    manifest_id: int
+    manifest: Manifest
     model_id: int
 
 
@@ -274,11 +275,13 @@ def _read_night(database: Database, settings: Settings, order: Order) -> _Night:
         new = [name for part in rows for name in names[part.first - 1 : part.last]]
         order, _ = look_at_images(order, new, len(names), settings.max_image_pixels)
     order = replace(order, batch_size=order.batch_size or facts.batch_size)
-    return _Night(order, manifest_id, model_id)
+    return _Night(order, manifest, model_id)
 
 
 def _begin_score(connection: Connection, due: DueTime, night: _Night, *, made: bool) -> Settlement:
-    order, manifest_id, model_id = night
+    order, manifest, model_id = night
+    # It was stored before; nobody named it since, and who deletes runs may have taken its rows.
+    manifest_id = store_manifest(connection, order, manifest)
     rows = unscored_rows(connection, manifest_id, model_id)
     last = schedules.last_run(connection, due.schedule_id)
     if not rows and (made or last == (manifest_id, model_id)):

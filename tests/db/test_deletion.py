@@ -1,6 +1,7 @@
 """Deleting runs: all of a run's rows and nothing else, on both databases, however often it is cut off."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from db.deletion import Naming, RunInUseError
 from db.deliveries import plan
 from db.errors import UnknownRunError
 from db.evaluations import EvaluationRequest, ask
-from db.runs import unscored_rows
+from db.manifests import delete_unneeded, find_or_write_manifest
+from db.runs import create_run, unscored_rows
 from db.schema import metadata
+from db.schema.archives import manifest, manifest_row
 from db.schema.deliveries import sending
 from db.schema.evaluations import evaluation
 from db.schema.runs import batch, run, score
@@ -33,7 +36,7 @@ OF_IMAGES = ("scores", "heatmaps", "failures", "worklist", "deliveries", "earlie
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletion, "IMAGES_AT_ONCE", 3)
-    monkeypatch.setattr(deletion, "_BATCHES_AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "_ROWS_AT_ONCE", 2)
 
 
 def complete_run(database: Database, folder: Path, images: int = 10) -> int:
@@ -191,6 +194,110 @@ def test_a_run_whose_results_are_still_sent_is_waited_for(database: Database, tm
         connection.execute(update(sending).values(state="done"))
     delete(database, run_id)
     assert rows_of(database, run_id) == {}
+
+
+# --- manifests ---------------------------------------------------------------------------------------------
+
+
+def rows_of_manifests(database: Database) -> list[tuple[int, int]]:
+    """Of each manifest, how many rows it says it has, and how many there are."""
+    counted = select(manifest_row.c.manifest_id, func.count().label("there")).group_by(
+        manifest_row.c.manifest_id
+    )
+    there = counted.subquery()
+    with database.read() as connection:
+        found = connection.execute(
+            select(manifest.c.rows, func.coalesce(there.c.there, 0))
+            .outerjoin(there, there.c.manifest_id == manifest.c.id)
+            .order_by(manifest.c.id)
+        )
+        return [(row[0], row[1]) for row in found]
+
+
+def test_a_manifests_rows_go_with_the_last_run_that_needs_them_and_can_be_submitted_again(
+    database: Database, tmp_path: Path
+) -> None:
+    first, second = complete_run(database, tmp_path), complete_run(database, tmp_path)
+    other = complete_run(database, tmp_path, 7)
+    assert rows_of_manifests(database) == [(10, 10), (7, 7)]
+    delete(database, first)
+    assert rows_of_manifests(database) == [(10, 10), (7, 7)]
+    compare(database, second, evaluation_of(database, second))
+    delete(database, second)
+    assert rows_of_manifests(database) == [(0, 0), (7, 7)]
+    with database.read() as connection:
+        labels = connection.execute(text("SELECT labels FROM evaluations WHERE run_id = 2")).scalar_one()
+    assert labels.endswith("manifest-10.csv")
+    before = seen(database, other)
+    again = complete_run(database, tmp_path)
+    assert rows_of_manifests(database) == [(10, 10), (7, 7)]
+    assert seen(database, again)["scores"] == 10 * 14
+    assert seen(database, other) == before
+
+
+def test_labels_of_an_evaluation_are_kept_for_the_run_that_is_evaluated_by_them(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id, labelling = complete_run(database, tmp_path), complete_run(database, tmp_path, 7)
+    with database.write() as connection:
+        others = connection.execute(select(run.c.manifest_id).where(run.c.id == labelling)).scalar_one()
+        ask(connection, run_id, EvaluationRequest(others, "others"))
+    delete(database, labelling)
+    assert rows_of_manifests(database)[1] == (7, 7)
+    delete(database, run_id, force=True)
+    assert rows_of_manifests(database) == [(0, 0), (0, 0)]
+
+
+def test_a_deletion_of_rows_that_is_cut_off_leaves_a_manifest_that_is_written_anew(
+    database: Database, tmp_path: Path
+) -> None:
+    run_id = complete_run(database, tmp_path)
+    deletion.mark(database, run_id)
+    with database.write() as connection:
+        assert delete_unneeded(connection, 4) == 4
+    assert rows_of_manifests(database) == [(0, 6)]
+    again = complete_run(database, tmp_path)
+    assert rows_of_manifests(database) == [(10, 10)]
+    assert delete(database, run_id) == 10
+    assert rows_of_manifests(database) == [(10, 10)]
+    assert seen(database, again)["scores"] == 10 * 14
+
+
+def test_a_run_that_is_submitted_at_that_moment_has_all_rows_of_its_manifest(
+    database: Database, tmp_path: Path
+) -> None:
+    """One at a time, each in the middle of the other, on a server that lets both run."""
+    deletion.mark(database, complete_run(database, tmp_path))
+
+    def empty() -> int:
+        with database.write() as connection:
+            return delete_unneeded(connection, 4)
+
+    with ThreadPoolExecutor(1) as pool:
+        with database.write() as connection:  # a submit that has found its manifest, and no run yet
+            row = connection.execute(select(manifest)).one()
+            facts = {"archive": row.archive_id, "fingerprint": row.fingerprint, "path": row.path}
+            found = find_or_write_manifest(connection, **facts, findings=[], rows=[], reading=None)
+            assert found == (row.id, 10)
+            deleted = pool.submit(empty)
+            with pytest.raises(TimeoutError):
+                deleted.result(timeout=0.5)
+            model_id = connection.execute(select(run.c.model_id)).scalar_one()
+            taken = create_run(
+                connection, manifest_id=row.id, model_id=model_id, heatmaps="none", version="1"
+            )
+        assert deleted.result(timeout=30) == 0
+        assert rows_of_manifests(database) == [(10, 10)]
+
+        assert runs.cancel(database, taken)
+        deletion.mark(database, taken)
+        with database.write() as connection:  # a deletion that has begun
+            assert delete_unneeded(connection, 4) == 4
+            submitted = pool.submit(make_run, database, tmp_path, 10)
+            with pytest.raises(TimeoutError):
+                submitted.result(timeout=0.5)
+        submitted.result(timeout=30)
+    assert rows_of_manifests(database) == [(10, 10)]
 
 
 # --- what something names ----------------------------------------------------------------------------------

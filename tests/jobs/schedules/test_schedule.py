@@ -33,6 +33,7 @@ from db.outcomes import Failed
 from db.retries import retry_failed
 from db.schedules import DueTime
 from db.schema.evaluations import evaluation
+from db.schema.runs import run
 from db.schema.schedules import alert, schedule_due
 from db.schema.schedules import schedule as schedule_table
 from jobs.console import plain
@@ -186,7 +187,10 @@ def test_corrected_labels_make_a_run_of_no_image_whose_evaluation_has_them(archi
     assert (second.images, second.status) == (0, "complete")
     with archive.database.read() as connection:
         found = connection.execute(select(evaluation).where(evaluation.c.run_id == 2)).one()
-    assert (found.label_manifest_id, found.schedule_id) == (2, schedule_id)
+        labels = connection.execute(select(run.c.manifest_id).where(run.c.id == 2)).scalar_one()
+        before = connection.execute(select(run.c.manifest_id).where(run.c.id == 1)).scalar_one()
+    assert labels != before
+    assert (found.label_manifest_id, found.schedule_id) == (labels, schedule_id)
 
 
 def test_an_image_that_failed_is_tried_again_the_next_night(archive: Archive) -> None:
