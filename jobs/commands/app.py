@@ -3,14 +3,14 @@
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from inspect import cleandoc
 from io import TextIOWrapper
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 from typer.main import get_group
 
 from config.errors import ConfigError
@@ -47,6 +47,44 @@ class Entry(NamedTuple):
     summary: str
 
 
+class _Argument(TyperArgument):
+    """An argument that help shows by its name alone.
+
+    Typer adds the type of the value that a command gets, but a run may be given by a name, too.
+    """
+
+    def display_type_rich(self, ctx: Context) -> None:
+        """Show no type."""
+
+    def get_usage_pieces(self, ctx: Context) -> list[str]:  # noqa: ARG002  # Click's signature
+        """Show RUN, [RUN] if it may be left out, and RUN... if there may be several."""
+        name = f"{self.metavar or self.name.upper()}{'...' if self.nargs != 1 else ''}"
+        return [name if self.required else f"[{name}]"]
+
+
+class _Switch(TyperOption):
+    """An option without a value, beside which Typer shows `<bool>`."""
+
+    def display_type_rich(self, ctx: Context) -> None:
+        """Show no type."""
+
+
+def _show_no_types(command: Command, ctx: Context) -> None:
+    """Have a command's help show no type beside a name that says enough."""
+    for parameter in command.get_params(ctx):
+        if isinstance(parameter, TyperArgument):
+            parameter.__class__ = _Argument
+        elif parameter.is_flag:
+            parameter.__class__ = _Switch
+
+
+def _tree(command: Command) -> Iterator[Command]:
+    """Yield a command and, of a group, all commands below it."""
+    yield command
+    for below in getattr(command, "commands", {}).values():
+        yield from _tree(below)
+
+
 class LazyGroup(TyperGroup):
     """A group that knows about its commands only what the help shows, and loads one when it is called.
 
@@ -61,15 +99,24 @@ class LazyGroup(TyperGroup):
         for name, entry in self.entries.items():
             self.add_command(TyperCommand(name, help=entry.summary, rich_help_panel=entry.panel))
 
+    def get_help(self, ctx: Context) -> str:
+        """Return what `nightread --help` prints."""
+        _show_no_types(self, ctx)
+        return super().get_help(ctx)
+
     def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command, list[str]]:
         """Find the command that `args` begin with, and load it."""
         name, found, rest = super().resolve_command(ctx, args)
-        return name, self.load(name) if name is not None else found, rest
+        if name is not None:
+            found = self.load(name)
+            for command in _tree(found):
+                _show_no_types(command, ctx)
+        return name, found, rest
 
     def load(self, name: str) -> Command:
         """Load a command's module; returns the command, or the group of that name."""
         group = get_group(import_module(self.entries[name].module).app)
-        for command in (group, *group.commands.values()):
+        for command in _tree(group):
             command.help = _LINE_END.sub(" ", cleandoc(command.help or ""))
         return group.commands.get(name, group)
 

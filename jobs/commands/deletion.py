@@ -29,7 +29,7 @@ def delete(
     runs: Annotated[
         list[int],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             parser=find_any_run,
             help="Numbers of runs, or last, or names of models or manifests: the newest run of each.",
         ),

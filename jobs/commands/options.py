@@ -19,7 +19,7 @@ RunArgument = Annotated[
 SomeRunArgument = Annotated[
     int | None,
     typer.Argument(
-        metavar="[RUN]",
+        metavar="RUN",
         parser=find_any_run,
         help="The run's number, or last, or the name of its model or manifest. Default: all runs.",
     ),

@@ -15,7 +15,7 @@ app = typer.Typer()
 @app.command()
 def views(
     view: Annotated[
-        str | None, typer.Argument(metavar="[VIEW]", help="The view to show. Default: all of them.")
+        str | None, typer.Argument(metavar="VIEW", help="The view to show. Default: all of them.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

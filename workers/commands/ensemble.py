@@ -18,7 +18,7 @@ from workers.models.ensemble import EnsembleOptions, make_ensemble
 def ensemble(
     members: Annotated[
         list[str],
-        typer.Argument(metavar="MODEL...", help="Two models or more; see `nightread models list`."),
+        typer.Argument(metavar="MODEL", help="Two models or more; see `nightread models list`."),
     ],
     name: Annotated[str, typer.Option(metavar="NAME", help="Its name: lower case, digits, dots and dashes.")],
     thresholds: Annotated[

@@ -77,6 +77,31 @@ def test_the_help_of_every_command_has_an_example_of_it(root: Any) -> None:
         assert all(example.split()[: len(of_it)] == of_it for example in examples), name
 
 
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("", "[OPTIONS] COMMAND [ARGS]..."),
+        ("heatmap", "heatmap [OPTIONS] RUN IMAGE"),
+        ("status", "status [OPTIONS] [RUN]"),
+        ("runs delete", "runs delete [OPTIONS] RUN..."),
+        ("models ensemble", "models ensemble [OPTIONS] MODEL..."),
+        ("schedule add night score", "schedule add NAME score [OPTIONS] MANIFEST|FOLDER|URL"),
+    ],
+)
+def test_the_help_names_values_as_people_give_them_without_types_of_python(
+    monkeypatch: pytest.MonkeyPatch, command: str, usage: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = CliRunner().invoke(app, [*command.split(), "--help"])
+    assert shown.exit_code == 0
+    (line,) = [line for line in shown.output.splitlines() if "Usage:" in line]
+    assert line.rstrip().endswith(usage)
+    # A run is a number or a name, and a switch has no value.
+    assert not re.findall(r"<(?:int|str|bool|path|list)", shown.output)
+    if command.startswith("schedule"):
+        assert "not scored again; another model" in shown.output, "the terminal's width ends its lines"
+
+
 def test_the_help_of_every_command_says_what_each_value_is(root: Any) -> None:
     for name, command in all_commands(root):
         for parameter in command.params:
