@@ -1,6 +1,5 @@
 """The command `nightread models ensemble`: several models that answer as one."""
 
-import os
 from typing import Annotated
 
 import typer
@@ -44,8 +43,6 @@ def ensemble(
     Example: nightread models ensemble seed-1 seed-2 seed-3 --name ours
     """
     settings, database = ready()
-    # TensorFlow's greeting lines mean nothing to a person who makes a model.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     options = EnsembleOptions(numbers("--thresholds", thresholds), description, provenance, licence)
     with err.status("checking the members"):
         model = make_ensemble(

@@ -1,6 +1,5 @@
 """Add a model: a model folder, checked as a worker checks it, or a weights file made into one."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -122,7 +121,6 @@ def add_unet(
             raise ConfigError(f"{source}: has {found} {what}, the layout {len(names)}: {', '.join(names)}")
     if half:
         _require_half(read.arrays, source)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     facts: CardFields = {
         "name": name,
         "description": description or "3-D U-Net of the course AI for Medical Diagnosis",
@@ -161,8 +159,6 @@ def add_weights(
     require_free(name, models_dir, "choose another --name")
     layout = LAYOUTS[options.layout]
     require_options(layout, options)
-    # Keras is loaded below; TensorFlow's greeting lines mean nothing to a person who adds a model.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     read = _read(source, options.weights_key, trust_pickle=trust_pickle)
     if read.final_relu_unsaid and options.final_relu is None:
         raise ConfigError(

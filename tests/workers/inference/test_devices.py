@@ -1,11 +1,13 @@
 """What TensorFlow is told of the GPUs, by stand-ins for them: this has not yet run on a real one."""
 
+import os
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
-from workers.inference.devices import prepare_gpus
+from workers.inference.devices import _held_back, prepare_gpus
 
 
 class FakeTensorFlow:
@@ -40,3 +42,29 @@ def test_each_gpus_memory_grows_and_half_precision_is_for_gpus_alone(
     assert prepare_gpus() == len(gpus)
     assert fake.growing == gpus
     assert fake.policy == policy
+
+
+def test_what_is_written_while_it_is_loaded_is_shown_where_that_fails(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with _held_back():
+        os.write(2, b"custom operations are on\n")
+    assert capfd.readouterr().err == ""
+
+    def load() -> None:
+        with _held_back():
+            os.write(2, b"a library is missing\n")
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        load()
+    os.write(2, b"and on it goes\n")
+    assert capfd.readouterr().err == "a library is missing\nand on it goes\n"
+
+
+@pytest.mark.processes
+@pytest.mark.tensorflow
+def test_tensorflow_greets_nobody() -> None:
+    code = "from workers.inference.devices import load_tensorflow; load_tensorflow()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

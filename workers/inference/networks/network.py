@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from config.cards import segmentation
 from config.cards.classification import ARCHITECTURES, ClassificationCard
 from config.cards.segmentation import SegmentationCard
+from workers.inference.devices import load_tensorflow
 
 Tensor = Any
 """A tensor of TensorFlow's; neither TensorFlow nor Keras has types."""
@@ -84,6 +85,7 @@ def network_of(card: SegmentationCard) -> VolumeNetwork: ...
 
 def network_of(card: ClassificationCard | SegmentationCard) -> Network | VolumeNetwork:
     """Load the network of a card's architecture, and with it TensorFlow."""
+    load_tensorflow()  # which the network's module imports
     architectures = ARCHITECTURES if isinstance(card, ClassificationCard) else segmentation.ARCHITECTURES
     network: Network | VolumeNetwork = import_module(architectures[card.architecture]).NETWORK
     return network
