@@ -120,10 +120,11 @@ def outline(error: Exception, scheme: str) -> Outline:
     status, coded = int(found[1]), _CODE.search(text, found.end())
     said = Outline(status, coded[1] if coded else "", "", permanent=False)
     if status == HTTPStatus.NOT_FOUND:
-        return said._replace(what="there is no such bucket", permanent=True)
+        what = f"there is no such {'container' if scheme == 'az' else 'bucket'}"
+        return said._replace(what=what, permanent=True)
     if status in _OVERLOADED or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return said._replace(what=f"it is overloaded or fails ({said.answered})")
-    what = f"it refuses the credentials, or does not let them list the bucket ({said.answered})"
+    what = f"it refuses the credentials, or does not let them list it ({said.answered})"
     return said._replace(what=what, permanent=True)
 
 
