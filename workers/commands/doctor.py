@@ -36,7 +36,10 @@ def doctor(
         ),
     ] = None,
     images: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Folder of the images, to check that it can be read.")
+        str | None,
+        typer.Option(
+            metavar="DIR|URI", help="Folder of the images, or s3://…, to check that it can be read."
+        ),
     ] = None,
     count: Annotated[
         int | None,
