@@ -70,8 +70,9 @@ def _reduced(values: Values) -> NDArray[np.float32]:
     for part in range(_SIDE):
         strip = values[part * rows : (part + 1) * rows]
         cv2.reduce(strip, 0, cv2.REDUCE_SUM, dst=sums[part : part + 1], dtype=cv2.CV_32S)
-    totals = sums.reshape(_SIDE, _SIDE, columns).sum(axis=2)
-    return totals.astype(np.float32) * np.float32(1 / (rows * columns))
+    means: NDArray[np.float32] = sums.reshape(_SIDE, _SIDE, columns).sum(axis=2).astype(np.float32)
+    means *= np.float32(1 / (rows * columns))
+    return means
 
 
 @dataclass(frozen=True, slots=True)
