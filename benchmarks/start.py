@@ -34,7 +34,7 @@ _MEMORY_SECONDS = 0.25  # the kernel walks all of a process' pages for its figur
 class Start:
     """One run's figures: seconds to the first row and to the end, processor seconds, MB of a child.
 
-    A child that evaluates has loaded statistics, too: its memory is apart.
+    A child that evaluates has loaded statistics, too: its memory is apart, as it keeps them.
     """
 
     first_row: float = 0.0
@@ -44,6 +44,7 @@ class Start:
     resident: float = 0.0
     share: float = 0.0
     evaluating: float = 0.0
+    evaluating_share: float = 0.0
     modules: set[str] = field(default_factory=set)
 
 
@@ -80,9 +81,9 @@ def main() -> None:
                     print(json.dumps({"kind": kind, **_shown(start)}), file=sys.stderr, flush=True)
     print(
         "| start | first row, s | processor s by then | end, s | processor s | child RSS, MB | PSS, MB "
-        "| RSS once it evaluates, MB | TensorFlow |"
+        "| RSS once it evaluates, MB | PSS, MB | TensorFlow |"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("|---|---|---|---|---|---|---|---|---|---|")
     for kind, starts in found.items():
         columns = [
             statistics.median(getattr(start, name) for start in starts)
@@ -94,6 +95,7 @@ def main() -> None:
                 "resident",
                 "share",
                 "evaluating",
+                "evaluating_share",
             )
         ]
         loaded = "loaded" if any("tensorflow" in start.modules for start in starts) else "not loaded"
@@ -153,8 +155,9 @@ def _look_at(process: psutil.Process, start: Start) -> None:
         return
     memory = process.memory_full_info()
     libraries = " ".join(mapping.path for mapping in process.memory_maps())
-    if "/pandas/" in libraries:
+    if "/scipy/special/" in libraries:
         start.evaluating = max(start.evaluating, memory.rss / 2**20)
+        start.evaluating_share = max(start.evaluating_share, memory.pss / 2**20)
     else:
         start.resident = max(start.resident, memory.rss / 2**20)
         start.share = max(start.share, memory.pss / 2**20)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from workers.metrics.patients import Clusters, count_patients
 from workers.metrics.shares import Bounds
@@ -55,5 +55,5 @@ def mean_interval(values: NDArray[np.float64], patients: NDArray[np.intp]) -> Bo
 def _interval(mean: float, variance: float, freedom: float) -> Bounds:
     if mean <= 0 or variance <= 0:  # values that are all alike tell nothing of how far others lie
         return None, None
-    ratio = exp(float(t.ppf(0.975, freedom)) * variance**0.5 / mean)
+    ratio = exp(float(stdtrit(freedom, 0.975)) * variance**0.5 / mean)
     return mean / ratio, min(1.0, mean * ratio)

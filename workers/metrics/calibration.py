@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
-from sklearn.metrics import brier_score_loss
 
 from workers.metrics.shares import Bounds, clustered_wilson
 from workers.metrics.thresholds import known_images, missing_class
@@ -84,7 +83,7 @@ def calibrate(labels: NDArray[np.generic], probabilities: NDArray[np.generic]) -
     means = np.bincount(index, weights=p) / counts
     observed = np.bincount(index, weights=truth) / counts
     return Calibration(
-        brier=float(brier_score_loss(truth, p, pos_label=1)),
+        brier=float(((p - truth) ** 2).mean()),
         expected_error=float(np.abs(apart).sum() / truth.size),
         bins=tuple(
             Bin(float(lower), float(upper), int(n), float(mean), float(share))

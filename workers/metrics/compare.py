@@ -13,13 +13,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t
-from statsmodels.stats.multitest import multipletests
+from scipy.special import stdtr, stdtrit
 
 from workers.metrics.auroc import placements
 from workers.metrics.exchange import exchange_p
 from workers.metrics.interval import MANY_CASES
 from workers.metrics.patients import Clusters
+from workers.metrics.ranks import mid_ranks
 from workers.metrics.thresholds import known_images, missing_class
 
 Test = Literal["delong", "obuchowski", "exchange"]
@@ -98,10 +98,10 @@ def compare_aurocs(
         test, p = "exchange", exchange_p(truth, of_a, of_b, whose)
     else:
         test = "delong" if freedom == inf else "obuchowski"
-        p = float(2 * t.sf(abs(difference) / error, freedom))
+        p = float(2 * stdtr(freedom, -abs(difference) / error))
     low = high = None
-    if error or np.array_equal(rankdata(of_a), rankdata(of_b)):
-        half_width = float(t.ppf((1 + confidence) / 2, freedom)) * error
+    if error or np.array_equal(mid_ranks(of_a), mid_ranks(of_b)):
+        half_width = float(stdtrit(freedom, (1 + confidence) / 2)) * error
         low, high = max(-1.0, difference - half_width), min(1.0, difference + half_width)
     else:
         reason = "the difference has no variance: no interval"
@@ -111,10 +111,10 @@ def compare_aurocs(
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Correct the p values of one comparison's findings; None and NaN give None and do not count as tests."""
-    tested = [index for index, p in enumerate(p_values) if p is not None and not isnan(p)]
+    tested = sorted((p, index) for index, p in enumerate(p_values) if p is not None and not isnan(p))
     corrected: list[float | None] = [None] * len(p_values)
-    if tested:
-        values = multipletests([p_values[index] for index in tested], method="holm")[1]
-        for index, value in zip(tested, values, strict=True):
-            corrected[index] = float(value)
+    least = 0.0
+    for rank, (p, index) in enumerate(tested):
+        least = max(least, p * (len(tested) - rank))
+        corrected[index] = min(1.0, least)
     return corrected

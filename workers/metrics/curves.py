@@ -12,10 +12,9 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import precision_recall_curve, roc_curve
 
 from workers.metrics.shares import Bounds, clustered_wilson
-from workers.metrics.thresholds import NO_POSITIVE, known_images, missing_class
+from workers.metrics.thresholds import NO_POSITIVE, cuts_of, known_images, missing_class
 
 MOST_POINTS: Final = 200
 
@@ -49,12 +48,12 @@ def roc(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Curve:
     reason = reason or missing_class(truth)
     if reason:
         return Curve((), (), (), None, reason)
-    x, y, thresholds = roc_curve(truth, s)
+    cuts, hits, false_alarms = cuts_of(truth, s)
     # In counts, where a straight piece is exactly straight.
-    across, up = np.rint(np.diff(x) * np.count_nonzero(~truth)), np.rint(np.diff(y) * np.count_nonzero(truth))
-    corner = np.concatenate([[True], across[:-1] * up[1:] != across[1:] * up[:-1], [True]])
-    x, y, thresholds = x[corner], y[corner], thresholds[corner]
-    return _thinned(x, y, thresholds, float(np.trapezoid(y, x)))
+    up, across = np.diff(hits, prepend=0), np.diff(false_alarms, prepend=0)
+    corner = np.append(across[:-1] * up[1:] != across[1:] * up[:-1], True)
+    x, y = (np.append(0.0, counts[corner] / counts[-1]) for counts in (false_alarms, hits))
+    return _thinned(x, y, np.append(np.inf, cuts[corner]), float(np.trapezoid(y, x)))
 
 
 def precision_recall(labels: NDArray[np.generic], scores: NDArray[np.generic]) -> Curve:
@@ -66,13 +65,12 @@ def precision_recall(labels: NDArray[np.generic], scores: NDArray[np.generic]) -
     reason = reason or (None if truth.any() else NO_POSITIVE)
     if reason:
         return Curve((), (), (), None, reason)
-    y, x, thresholds = (values[::-1] for values in precision_recall_curve(truth, s))
-    thresholds = np.append(np.inf, thresholds)
-    first = np.append(True, np.diff(x) > 0)
+    cuts, hits, false_alarms = cuts_of(truth, s)
+    first = np.diff(hits, prepend=0) > 0
     first[-1] = True
-    x, y, thresholds = x[first], y[first], thresholds[first]
-    y[0] = y[1]
-    return _thinned(x, y, thresholds, float(np.diff(x) @ y[1:]))
+    precision = (hits / (hits + false_alarms))[first]
+    x, y = np.append(0.0, hits[first] / hits[-1]), np.append(precision[0], precision)
+    return _thinned(x, y, np.append(np.inf, cuts[first]), float(np.diff(x) @ y[1:]))
 
 
 def roc_band(

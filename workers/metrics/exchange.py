@@ -9,7 +9,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from workers.metrics.ranks import mid_ranks
 
 EXCHANGES: Final = 4999
 """Drawn by a fixed seed: p is 1 in 5,000 at least."""
@@ -26,7 +27,7 @@ def exchange_p(
     Both classes occur; `patients` (N,) are numbers from 0. Scores count as ranks among the model's own, so
     the two models need no common scale.
     """
-    parts = _parts(truth, rankdata(a), rankdata(b), patients)
+    parts = _parts(truth, mid_ranks(a), mid_ranks(b), patients)
     found = abs(float(parts.sum()))
     rising = np.sort(np.abs(parts))
     others, largest = rising[:-_DRAWN], rising[-_DRAWN:]

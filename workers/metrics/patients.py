@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import rankdata
+
+from workers.metrics.ranks import mid_ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,17 @@ class Patients:
 
 def number_patients(names: NDArray[np.generic]) -> Patients:
     """Give patients numbers by their names (N,), of any type; None and NaN are unknown patients."""
-    codes, distinct = pd.factorize(names)
-    numbers: NDArray[np.intp] = codes.astype(np.intp)
+    found: dict[object, int] = {}
+    numbers = np.array(
+        [
+            -1 if name is None or name != name else found.setdefault(name, len(found))  # noqa: PLR0124 - NaN
+            for name in names.tolist()
+        ],
+        dtype=np.intp,
+    )
     alone = numbers == -1
-    numbers[alone] = np.arange(len(distinct), len(distinct) + np.count_nonzero(alone))
-    return Patients(numbers, len(distinct))
+    numbers[alone] = np.arange(len(found), len(found) + np.count_nonzero(alone))
+    return Patients(numbers, len(found))
 
 
 def count_patients(numbers: NDArray[np.intp]) -> int:
@@ -153,7 +159,7 @@ def likeness(truth: NDArray[np.bool_], scores: NDArray[np.float64], clusters: Cl
     """
     if clusters.either == truth.size:
         return 0.0
-    ranks = [(rankdata(scores[of]) - 0.5) / np.count_nonzero(of) - 0.5 for of in (truth, ~truth)]
+    ranks = [(mid_ranks(scores[of]) - 0.5) / np.count_nonzero(of) - 0.5 for of in (truth, ~truth)]
     of_images = np.concatenate([clusters.of_positive, clusters.of_negative])
     return intraclass_correlation(np.concatenate(ranks), of_images)
 

@@ -4,11 +4,14 @@ E. B. Wilson, "Probable inference, the law of succession, and statistical infere
 Statistical Association 22 (1927) 209-212; L. Kish, "Survey Sampling", Wiley (1965), for the design effect.
 """
 
+from math import sqrt
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from statsmodels.stats.proportion import proportion_confint
+from scipy.special import ndtri
+
+_Z: Final = float(-ndtri(0.025))
 
 # Few patients say little of how alike their images are: as much as so many who are fully alike is added.
 _ALIKE: Final = 10
@@ -20,9 +23,12 @@ def wilson(part: float, whole: float) -> Bounds:
     """Return Wilson's 95% interval of `part` out of `whole`; (None, None) for nothing out of nothing."""
     if not whole:
         return None, None
-    low, high = proportion_confint(part, whole, alpha=0.05, method="wilson")
+    share, square = part / whole, _Z**2
+    widened = 1 + square / whole
+    centre = (share + square / (2 * whole)) / widened
+    half = _Z * sqrt(share * (1 - share) / whole + square / (4 * whole**2)) / widened
     # Rounding leaves the bound of none or of all a hair inside its share.
-    return min(part / whole, max(0.0, float(low))), max(part / whole, min(1.0, float(high)))
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
 
 
 def clustered_wilson(parts: NDArray[np.int64], wholes: NDArray[np.int64]) -> Bounds:

@@ -32,6 +32,7 @@ from jobs.dispatch.reconcile import (
 from jobs.errors import AwayError, SourceError
 from jobs.lease import LeaseKeeper
 from workers.errors import WrongModelError
+from workers.runtime.memory import return_freed_memory
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import Scorer, ScorerOptions
 
@@ -135,11 +136,12 @@ class Child:
 
     def evaluate(self, evaluation_id: int) -> None:
         """Claim an evaluation, compute it and write its rows."""
-        # Here, as the statistics take a second to load and are needed only after a run's last batch.
+        # Here, as the statistics take a while to load and are needed only after a run's last batch.
         from workers.evaluation.figures import evaluate  # noqa: PLC0415
 
         with about(worker=self._name, evaluation=evaluation_id):
             held = evaluate(self._database, evaluation_id, self._settings.lease_seconds, self._patiently)
+        return_freed_memory()  # a large archive's arrays
         if held is None:
             log.info("evaluation %d is done, leased or lost to another; nothing was written", evaluation_id)
         else:

@@ -1,12 +1,10 @@
 """The life of a worker: which GPU each child gets, and what it does before its first task."""
 
-import ctypes
 import logging
 import os
 import signal
 import sys
 import time
-from contextlib import suppress
 from typing import Final
 
 from billiard.process import current_process
@@ -21,6 +19,7 @@ from jobs.dispatch.broker import Broker
 from jobs.errors import AwayError, JobsError
 from workers.runtime import tasks
 from workers.runtime.app import app
+from workers.runtime.memory import keep_freed_memory, return_freed_memory
 
 log = logging.getLogger(__name__)
 
@@ -32,33 +31,6 @@ FAILED: Final = signal.SIGRTMIN + 1
 
 EXITS: Final = {REFUSED: EXIT_USAGE, FAILED: EXIT_INCOMPLETE}
 """The worker's exit codes: with the first one it is not started again."""
-
-
-# For mallopt: which blocks are requested from the kernel one by one, how much free memory is kept, in how
-# many heaps.
-_M_MMAP_THRESHOLD: Final = (-3, 32 << 20)
-_M_TRIM_THRESHOLD: Final = (-1, 64 << 20)
-_M_ARENA_MAX: Final = -8
-_LEAST_HEAPS: Final = 2
-
-
-def _keep_freed_memory(threads: int) -> None:
-    """Have the C library keep the memory that one picture's buffers freed for the next picture's.
-
-    It would return each megabyte, and the kernel clear 650 pages per picture: a quarter of the decoding. It
-    is kept in as many heaps as there are threads that decode, as each thread that reads would get its own.
-    """
-    with suppress(AttributeError):  # not glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(*_M_MMAP_THRESHOLD)
-        mallopt(*_M_TRIM_THRESHOLD)
-        mallopt(_M_ARENA_MAX, max(_LEAST_HEAPS, threads))
-
-
-def _return_freed_memory() -> None:
-    """Have the C library return what loading a model has freed: pictures take less."""
-    with suppress(AttributeError):  # not glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 @setup_logging.connect
@@ -74,7 +46,7 @@ def _start_child(**_: object) -> None:
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
     threads = children_and_threads(settings)[1]
-    _keep_freed_memory(threads)
+    keep_freed_memory(threads)
     # Ctrl-C reaches the whole group of a terminal's processes; the parent alone decides how to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gpus = gpu_ids()
@@ -85,7 +57,7 @@ def _start_child(**_: object) -> None:
 
         child = Child(settings, Broker(app), threads)
         child.warm_up()
-        _return_freed_memory()
+        return_freed_memory()  # of loading: pictures take less
     except Exception as error:  # Celery would log it and send messages to this half-made child
         refused = isinstance(error, ConfigError | JobsError) and not isinstance(error, AwayError)
         log.critical(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from interval_coverage import false_alarms
 from numpy.typing import NDArray
 from scipy.stats import norm
+from statsmodels.stats.multitest import multipletests
 
 from workers.metrics.auroc import delong
 from workers.metrics.compare import Comparison, compare_aurocs, holm
@@ -278,6 +279,7 @@ def test_corrected_p_is_no_smaller_and_keeps_the_order(p_values: list[float]) ->
     steps = np.array(p_values)[order] * np.arange(len(p_values), 0, -1)
     expected = np.minimum(1, np.maximum.accumulate(steps))
     assert [corrected[index] for index in order] == pytest.approx(expected.tolist())
+    assert corrected == multipletests(p_values, method="holm")[1].tolist()
     assert all(
         after is not None and after >= before for before, after in zip(p_values, corrected, strict=True)
     )

@@ -67,6 +67,8 @@ def test_area_is_scikit_learns_and_the_kept_points_are_of_its_curve(
         assert len(curve.x) == len(curve.y) == len(curve.thresholds) <= MOST_POINTS
         area = between(np.array(curve.x), np.array(curve.y))
         assert area == pytest.approx(whole_area(kind, labels, scores), abs=1e-3)
+    all_points = {*zip(*(axis.tolist() for axis in roc_curve(labels, scores)), strict=True)}
+    assert {*zip(*_points(roc(labels, scores)), strict=True)} - all_points == {(0.0, 0.0, None)}
     assert roc(labels, scores).area == pytest.approx(roc_auc_score(labels, scores))
     assert precision_recall(labels, scores).area == pytest.approx(average_precision_score(labels, scores))
     for x, y, threshold in list(zip(*_points(roc(labels, scores)), strict=True))[1:]:

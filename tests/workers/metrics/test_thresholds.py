@@ -15,6 +15,7 @@ from sklearn.metrics import (
     recall_score,
     roc_curve,
 )
+from statsmodels.stats.proportion import proportion_confint
 
 from workers.metrics.shares import clustered_wilson, wilson
 from workers.metrics.thresholds import (
@@ -74,6 +75,14 @@ def test_wilson_intervals_are_the_published_ones() -> None:
     for (part, whole), interval in published.items():
         assert wilson(part, whole) == pytest.approx(interval, abs=5e-5)
     assert wilson(0, 0) == (None, None)
+
+
+@given(st.integers(1, 100_000), st.floats(0, 1))
+@settings(deadline=None)
+def test_wilson_interval_is_statsmodels(whole: int, share: float) -> None:
+    for part in (round(share * whole), share * whole):  # images, and what they are worth
+        low, high = proportion_confint(part, whole, method="wilson")
+        assert wilson(part, whole) == (min(part / whole, low), max(part / whole, high))
 
 
 @given(st.integers(0, 400), st.integers(1, 400))

@@ -1,22 +1,25 @@
 """What a child does with its batches, on an SQLite ledger; the broker and the clock are stand-ins."""
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 from fakes import FakeBroker
 from sqlalchemy import select
-from support import ROOT, STUB_CARD, make_run, write_card
+from support import ROOT, STUB_CARD, make_run, score_batches, write_card
 
 from config.settings import Settings
-from db import ledger, queries
+from db import ledger, queries, recovery
 from db.database import Database
 from db.errors import DatabaseAwayError
 from db.outcomes import Outcome
+from db.schema.evaluations import evaluation_result
 from db.schema.runs import batch
 from db.states import BatchState, RunStatus
 from jobs.errors import JobsError, SourceAwayError, SourceError
@@ -24,6 +27,19 @@ from workers.errors import WrongModelError
 from workers.outputs.folder import OutputAwayError
 from workers.runtime.child import Child
 from workers.scoring.stub import StubScorer
+
+_HEAVY: Final = {"tensorflow", "keras", "pandas", "sklearn", "statsmodels", "scipy.stats", "matplotlib"}
+"""Libraries of 20 to 800 MB, which a child would keep."""
+
+_EVALUATE: Final = """
+import sys
+from celery import Celery
+from config.settings import load_settings
+from jobs.dispatch.broker import Broker
+from workers.runtime.child import Child
+Child(load_settings(), Broker(Celery()), threads=1).evaluate(int(sys.argv[1]))
+print(*sys.modules)
+"""
 
 
 @dataclass
@@ -193,4 +209,26 @@ def test_a_child_loads_no_statistics_and_no_network_before_it_needs_them() -> No
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "workers.runtime.child" in loaded
-    assert not loaded & {"tensorflow", "keras", "pandas", "sklearn", "statsmodels", "scipy.stats", "cv2"}
+    assert not loaded & {*_HEAVY, "scipy", "cv2"}
+
+
+@pytest.mark.processes
+def test_a_child_that_has_evaluated_keeps_little_of_it_loaded(sqlite: Database, tmp_path: Path) -> None:
+    run_id = make_run(sqlite, tmp_path, 8, batch_size=8)
+    score_batches(sqlite, tmp_path / "models")
+    (due,) = recovery.close_finished(sqlite, run_id)
+    done = subprocess.run(
+        [sys.executable, "-c", _EVALUATE, str(due)],
+        cwd=ROOT,
+        env=os.environ | {"NIGHTREAD_DATABASE_URL": sqlite.engine.url.render_as_string()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(done.stdout.split())
+    with sqlite.read() as connection:
+        written = connection.execute(select(evaluation_result.c.evaluation_id).distinct())
+        assert written.scalars().all() == [due]
+    assert {"scipy.special", "workers.metrics.drift", "workers.evaluation.localisation"} <= loaded
+    assert not loaded & _HEAVY
