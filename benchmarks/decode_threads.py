@@ -1,8 +1,9 @@
 """How decoding scales with the threads of one child: reading, checking, decoding and preparing pictures.
 
-`python benchmarks/decode_threads.py [--seconds 2] [--rounds 5]`; with NIGHTREAD_REAL_DATA the PNG and the
-film are real ones, else they are drawn. Threads of one process take turns with as many processes of one
-thread: on a busy machine only their ratio counts, which is 1 where threads do not wait for each other.
+`python benchmarks/decode_threads.py [--seconds 2] [--rounds 5]`; with NIGHTREAD_REAL_DATA the PNGs (one in
+RGBA, one in grey) and the film are real ones, else they are drawn. Threads of one process take turns with as
+many processes of one thread: on a busy machine only their ratio counts, which is 1 where threads do not wait
+for each other.
 """
 
 import argparse
@@ -28,8 +29,11 @@ from dicom_rates import CARD, LIMIT, drawn, films, real  # noqa: E402
 from config.machine import cores  # noqa: E402
 from jobs.sources.folder import FolderSource  # noqa: E402
 from workers.prepared.pictures import Preparation, PreparedPictures  # noqa: E402
+from workers.runtime.memory import keep_freed_memory  # noqa: E402
 
-NAMES: Final = {"PNG": "radiograph.png", "DICOM, uncompressed": "film.dcm"}
+NAMES: Final = {"PNG": "radiograph.png", "PNG, grey": "grey.png", "DICOM, uncompressed": "film.dcm"}
+
+_COLOUR_TYPE: Final = 25  # its place in a PNG; 0 is grey
 
 
 class Rate(NamedTuple):
@@ -79,13 +83,17 @@ def write_files(folder: Path) -> None:
     """Write one file of each kind."""
     data = environ.get("NIGHTREAD_REAL_DATA")
     png, pixels = real(Path(data)) if data else drawn()
+    others = sorted((Path(data) / "nih" / "images").glob("*.png")) if data else []
+    greys = (content for content in map(Path.read_bytes, others) if content[_COLOUR_TYPE] == 0)
+    (folder / NAMES["PNG, grey"]).write_bytes(next(greys, png))
     (folder / NAMES["PNG"]).write_bytes(png)
     (folder / NAMES["DICOM, uncompressed"]).write_bytes(films(pixels)["uncompressed"])
 
 
 def work(folder: str, name: str, seconds: float, threads: int = 1) -> Rate:
-    """Prepare one file again and again, by threads."""
+    """Prepare one file again and again, by threads, with memory kept as in a worker's child."""
     cv2.setNumThreads(1)
+    keep_freed_memory(threads)
     wanted = Preparation((CARD,), LIMIT, sight=True, backdrop=True)
     pictures = PreparedPictures(FolderSource(folder), wanted)
     pictures.get(name)

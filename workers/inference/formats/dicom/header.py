@@ -94,8 +94,7 @@ class Header:
 
 def read_header(content: bytes, max_pixels: int) -> Header:
     """Read a file up to its pixels; raises ImageUnusableError, or any exception for a damaged header."""
-    if DeflatedExplicitVRLittleEndian.encode() in content:
-        content = _inflated(content, max_pixels)
+    content = _inflated(content, max_pixels)
     file = _Stream(content)
     dataset = pydicom.dcmread(file, stop_before_pixels=True)
     if file.cut:
@@ -108,7 +107,7 @@ def read_header(content: bytes, max_pixels: int) -> Header:
 
 
 def _inflated(content: bytes, max_pixels: int) -> bytes:
-    """Return a deflated file as one that is not; pydicom inflates without a limit."""
+    """Return a deflated file as one that is not, any other as it is; pydicom inflates without a limit."""
     stream = _Stream(content)
     stream.seek(_META)
     meta = read_dataset(
