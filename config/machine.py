@@ -2,18 +2,29 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from config.cards.classification import ClassificationCard
+from config.cards.model import DEFAULT_KIND, find_model
 from config.engines import EngineKind
+from config.errors import ConfigError
 from config.settings import Settings
 
-CHILD_BYTES: Final = 2 << 30
-"""Memory of one child; 1.3 GiB were measured with TensorFlow and DenseNet-121 at batch 8.
+_CHILD_MIB: Final[Mapping[str, Mapping[str, int]]] = {
+    "openvino": {"classification": 450, "segmentation": 1_500, "stub": 300},
+    "tensorflow": {"classification": 1_400, "segmentation": 2_800, "stub": 300},
+}
+"""Resident memory of one child by what runs its model and the model's kind, from docs/performance.md.
 
-With OpenVINO it is a third, but for the process that exports a network, once.
+Of a classification it is DenseNet-121 at 320 x 320 in batches of 8, of a segmentation a 3-D U-Net with 32
+filters and a labelled case of 240 x 240 x 155 x 4; on a CPU.
 """
+
+_MEMBER_MIB: Final[Mapping[str, int]] = {"openvino": 140, "tensorflow": 140}
+"""What each further member of an ensemble adds."""
 
 
 def gpu_ids() -> list[str]:
@@ -63,8 +74,19 @@ def children_and_threads(settings: Settings) -> tuple[int, int]:
         children = len(gpus)
     else:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        children = max(1, min(cores(), memory // CHILD_BYTES))
+        children = max(1, min(cores(), memory // child_bytes(settings)))
     return children, settings.threads or max(1, cores() // children)
+
+
+def child_bytes(settings: Settings) -> int:
+    """Return the memory that one child takes with the settings' model, resident; a part of it is shared."""
+    runs = engine_of(settings).partition("-")[0]
+    try:
+        card = find_model(settings.model, settings.models).card
+    except ConfigError:  # said by whoever loads it
+        return _CHILD_MIB[runs][DEFAULT_KIND] << 20
+    members = len(card.members or ()) if isinstance(card, ClassificationCard) else 0
+    return (_CHILD_MIB[runs][card.kind] + _MEMBER_MIB[runs] * max(0, members - 1)) << 20
 
 
 def own_command(*arguments: str) -> list[str]:

@@ -69,7 +69,8 @@ def score(
 
 def _warn(settings: Settings, database: Database, run_id: int) -> None:
     """Say what may stop the night, of what can be asked in milliseconds."""
-    night = Night(settings, queries.progress(database, run_id).images)
+    run = queries.progress(database, run_id)
+    night = Night(settings.model_copy(update={"model": run.model}), run.images)
     for verdict in examine(night, CHEAP):
         if verdict.state in {State.WARNING, State.FAULT}:
             warn(f"{verdict.name}: {verdict.seen}; to do: {verdict.advice}")

@@ -319,7 +319,7 @@ def _require_model(database: Database, settings: Settings, run: queries.Progress
 
 def starting(settings: Settings, model: str) -> str:
     """Say what our own worker does before its first batch, and about how long that takes."""
-    children, _ = children_and_threads(settings)
+    children, _ = children_and_threads(settings.model_copy(update={"model": model}))
     processes = f"{children} worker{'s' if children != 1 else ''}"
     if not find_model(model, settings.models).card.reads_images:
         return f"starting {processes}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from config.machine import CHILD_BYTES, children_and_threads
+from config.machine import child_bytes, children_and_threads
 from jobs.doctor.verdict import Night, State, Verdict
 
 LEAST_DESCRIPTORS: Final = 64
@@ -44,12 +44,13 @@ def memory(night: Night) -> Iterator[Verdict]:
     """Compare what the worker's children need with what is free."""
     children, _ = children_and_threads(night.settings)
     free, whose = _free()
-    need = children * CHILD_BYTES
+    each = child_bytes(night.settings)
+    need = children * each
     seen = f"{children} children need {need // _MIB:,} MiB; {free // _MIB:,} MiB {whose}"
     if need <= free:
         yield Verdict("memory", State.OK, seen)
         return
-    fit = free // CHILD_BYTES
+    fit = free // each
     yield Verdict(
         "memory",
         State.WARNING if fit else State.FAULT,

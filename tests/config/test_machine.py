@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from support import CLASSIFIER_CARD, ROOT, write_card
 
 from config import machine as module
 from config.settings import Settings
+from workers.models.ensemble import EnsembleOptions, make_ensemble
 
 GIB = 1 << 30
 
@@ -47,8 +48,11 @@ def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
     ("cores", "gib", "gpus", "given", "expected"),
     [
         (8, 64, "", {}, (8, 1)),
-        (8, 8, "", {}, (4, 2)),
-        (8, 1, "", {}, (1, 8)),
+        (8, 8, "", {"engine": "openvino"}, (8, 1)),
+        (8, 8, "", {"engine": "tensorflow"}, (5, 1)),
+        (8, 2, "", {"engine": "openvino"}, (4, 2)),
+        (8, 8, "", {"engine": "openvino", "model": "demo-volumes"}, (5, 1)),
+        (8, 1, "", {"engine": "tensorflow"}, (1, 8)),
         (8, 64, "0,1", {}, (2, 4)),
         (2, 64, "0,1,2", {}, (3, 1)),
         (8, 64, "", {"children": 2}, (2, 4)),
@@ -58,7 +62,10 @@ def test_the_driver_lists_the_gpus_where_the_environment_says_nothing(
     ],
     ids=[
         "one child per core",
+        "a child of OpenVINO is small",
+        "fewer where the memory is small for TensorFlow",
         "fewer where the memory is small",
+        "volumes are large",
         "one at least",
         "one per GPU",
         "a thread at least",
@@ -78,6 +85,24 @@ def test_children_and_threads(
 ) -> None:
     machine(monkeypatch, cores=cores, gib=gib, gpus=gpus)
     assert module.children_and_threads(Settings.model_validate(given)) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "one", "three"),
+    [("openvino", 450, 730), ("openvino-bf16", 450, 730), ("tensorflow", 1400, 1680)],
+)
+def test_each_further_member_of_an_ensemble_takes_memory(
+    tmp_path: Path, engine: str, one: int, three: int
+) -> None:
+    models = tmp_path / "models"
+    for digit in "123":
+        write_card(models, CLASSIFIER_CARD | {"name": f"m{digit}", "sha256": digit * 64})
+    make_ensemble(models, "ours", ["m1", "m2", "m3"], EnsembleOptions(), lambda _: None)
+    found = [
+        module.child_bytes(Settings.model_validate({"home": tmp_path, "engine": engine, "model": name}))
+        for name in ("m1", "ours", "away")
+    ]
+    assert found == [one << 20, three << 20, one << 20]
 
 
 @pytest.mark.parametrize(
