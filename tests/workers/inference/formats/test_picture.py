@@ -8,8 +8,8 @@ from workers.inference.formats.picture import as_bytes
 
 @pytest.mark.parametrize("shape", [(511, 2), (7, 73, 2)])
 def test_values_are_rounded_as_numpy_rounds_them(shape: tuple[int, ...]) -> None:
-    halves = np.arange(511 * 2).astype(np.float32)[::-1] / 4  # 0, 0.25, 0.5 and so on to 255.25, which is 255
-    values = halves.reshape(shape)
+    halves = np.arange(511 * 2)[::-1] / 4  # 0, 0.25, 0.5 and so on to 255.25, which is 255
+    values = halves.reshape(shape).astype(np.float32)
     assert (as_bytes(values) == values.round()).all()
 
 

@@ -122,7 +122,7 @@ def test_a_nifti_label_that_is_made_of_the_series_lies_where_it_lies(tmp_path: P
     sitk.WriteImage(sitk.Cast(image > 1000, sitk.sitkUInt8), str(tmp_path / "label.nii.gz"))
     scan = read(tmp_path / "series")
     label = read_nifti((tmp_path / "label.nii.gz").read_bytes(), MOST)
-    labels = labels_of(label, volume_of(scan, ["T1"]), ["bright"])
+    labels = labels_of(label, volume_of(scan, ["T1"]), ["bright"], [1])
     np.testing.assert_array_equal(labels, scan.values > 1000)
 
 

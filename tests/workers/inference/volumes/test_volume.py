@@ -30,7 +30,7 @@ def test_a_label_and_a_sequence_that_are_stored_in_another_order_are_turned(
     axes: tuple[int, ...], flips: tuple[int, ...]
 ) -> None:
     volume = volume_of(Scan(VALUES, PLACE), ["T1"])
-    np.testing.assert_array_equal(labels_of(turned(LABEL, axes, flips), volume, ["bright"]), LABEL)
+    np.testing.assert_array_equal(labels_of(turned(LABEL, axes, flips), volume, ["bright"], [1]), LABEL)
     both = stacked([("T1", Scan(VALUES, PLACE)), ("T2", turned(VALUES * 2, axes, flips))], 2)
     np.testing.assert_array_equal(both.values[..., 1], VALUES * 2)
     np.testing.assert_array_equal(both.affine, PLACE)
@@ -48,7 +48,7 @@ def test_a_label_and_a_sequence_that_are_stored_in_another_order_are_turned(
 def test_what_would_have_to_be_resampled_is_refused(moved: NDArray[np.float64], said: str) -> None:
     volume = volume_of(Scan(VALUES, PLACE), ["T1"])
     with pytest.raises(ImageUnusableError, match=said) as caught:
-        labels_of(Scan(LABEL, moved), volume, ["bright"])
+        labels_of(Scan(LABEL, moved), volume, ["bright"], [1])
     assert caught.value.reason is Reason.WRONG_SHAPE
     with pytest.raises(ImageUnusableError, match=r"the label has 7 x 5 x 3 voxels, the image 7 x 5 x 4"):
-        labels_of(Scan(LABEL[..., :3], PLACE), volume, ["bright"])
+        labels_of(Scan(LABEL[..., :3], PLACE), volume, ["bright"], [1])
