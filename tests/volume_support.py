@@ -1,16 +1,25 @@
-"""Small volumes for tests: files of nibabel's making, and engines without a network."""
+"""Small volumes for tests: files of nibabel's making, engines without a network, and runs by them."""
 
 import gzip
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from support import SEGMENTATION_CARD
+from support import SEGMENTATION_CARD, write_card
 
 from config.cards.model import make_card
 from config.cards.segmentation import SegmentationCard
+from config.settings import Settings
+from db import ledger
+from db.database import Database
+from db.ledger import Claim
+from db.outcomes import Outcome
+from jobs.submit import Order, submit
+from workers.scoring.segmentation import SegmentationScorer
 
 AFFINE = np.diag([1.0, 1.0, 1.0, 1.0])
 
@@ -49,6 +58,12 @@ def head(
     return values
 
 
+def label_of(values: NDArray[Any]) -> NDArray[np.uint8]:
+    label = np.zeros(values.shape[:3], dtype=np.uint8)
+    label[values[..., 0] > 450] = 1
+    return label
+
+
 class PointwiseEngine:
     """An engine whose network sees one voxel at a time: the same answer for it in every patch."""
 
@@ -71,3 +86,36 @@ class PointwiseEngine:
 
     def release(self) -> None:
         self.releases += 1
+
+
+POINTWISE = {"standardization": "brain", "threshold": 0.6}
+
+
+def segment_cases(database: Database, home: Path, manifest: str, **card: Any) -> int:
+    """Submit a manifest of volumes below home/volumes and score each case with a pointwise network."""
+    scorer = SegmentationScorer(
+        segmentation_card(**POINTWISE | card),
+        PointwiseEngine(3, middle=1.0),
+        outputs=home / "heatmaps",
+        max_voxels=100_000,
+    )
+    return answer_cases(database, home, manifest, scorer.score, **POINTWISE | card)
+
+
+def answer_cases(
+    database: Database,
+    home: Path,
+    manifest: str,
+    score: Callable[[Claim], Sequence[Outcome]],
+    **card: Any,
+) -> int:
+    """Submit a manifest of volumes below home/volumes; each case ends as `score` says."""
+    write_card(home / "models", SEGMENTATION_CARD | card)
+    (home / "manifest.csv").write_text(manifest, encoding="utf-8")
+    run_id = submit(database, Settings(home=home), Order(home / "manifest.csv", home / "volumes", "tumours"))
+    for announced in ledger.take_pending(database, 100):
+        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
+        assert held is not None
+        assert len(held.images) == 1  # a case is a batch
+        assert ledger.complete(database, held, score(held), "pointwise")
+    return run_id

@@ -22,10 +22,15 @@ class UnknownAnswerError(InputError):
 
 def kind_of(database: Database, run_id: int) -> AnswerKind:
     """Return the kind of a run's answers; raises UnknownRunError and UnknownAnswerError."""
+    return ANSWER_KINDS[known_kind(database, run_id)]
+
+
+def known_kind(database: Database, run_id: int) -> str:
+    """Return the name of the kind of a run's answers; raises UnknownRunError and UnknownAnswerError."""
     kind = model_kind(database, run_id)
     if kind not in ANSWER_KINDS:
         raise UnknownAnswerError(
             f"run {run_id} is of a model of kind {kind!r}, and this version knows {', '.join(ANSWER_KINDS)}; "
             "ask in the version that scored it"
         )
-    return ANSWER_KINDS[kind]
+    return kind

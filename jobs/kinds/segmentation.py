@@ -18,6 +18,14 @@ MEASURES: Final = {
 }
 """Of segments, by their columns in SQL."""
 
+REASONS: Final = {
+    "no_label": "the case has no label",
+    "no_reference": "the label has nothing of it",
+    "no_prediction": "nothing was found",
+    "neither": "neither mask nor label has anything of it",
+}
+"""Why measures of a segment are NULL."""
+
 _SHOWN_MEASURES: Final = ("dice", "hd95_mm")
 """At a run's end; the view segment_summary has more."""
 

@@ -16,10 +16,10 @@ SCRIPT_HASH: Final = f"sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).
 """By which a browser knows the only script that it may run on the page (Content Security Policy)."""
 
 
-def environment(folder: Path = _FOLDER) -> Environment:
-    """Make what fills the templates of a folder, by default this one."""
+def environment(*folders: Path) -> Environment:
+    """Make what fills the templates of folders, and of this one."""
     return Environment(
-        loader=FileSystemLoader(folder),
+        loader=FileSystemLoader([*folders, _FOLDER]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,6 +4,7 @@ import http.client
 import re
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from sqlalchemy import update
 from support import Nightread, eventually, make_run, score_batches
+from volume_support import head, label_of, nifti, segment_cases
 
 from config.failures import Reason, Stage
 from db.outcomes import Failed, Outcome
@@ -50,10 +52,26 @@ def score_archive(nightread: Nightread, folder: Path) -> None:
         connection.execute(update(image).where(image.c.id == 3).values(image_index=f"{SCRIPT}.png"))
 
 
-@pytest.fixture
-def address(nightread: Nightread, tmp_path: Path) -> Iterator[str]:
+def segment_volumes(nightread: Nightread) -> None:
+    """Write a run of volumes by a pointwise network: two with a label, one without, one that is damaged."""
+    folder = nightread.home / "volumes"
+    folder.mkdir()
+    for number in range(3):
+        values = head(seed=number)
+        (folder / f"c{number}.nii.gz").write_bytes(nifti(values))
+        (folder / f"l{number}.nii.gz").write_bytes(nifti(label_of(values)))
+    (folder / "c3.nii.gz").write_bytes(b"no volume")
+    database = nightread.database()
+    upgrade(database)
+    manifest = "Image,Label\nc0.nii.gz,l0.nii.gz\nc1.nii.gz,l1.nii.gz\nc2.nii.gz,\nc3.nii.gz,\n"
+    segment_cases(database, nightread.home, manifest)
+    with database.write() as connection:
+        connection.execute(update(image).where(image.c.id == 2).values(image_index=f"{SCRIPT}.nii"))
+
+
+@contextmanager
+def browsing(nightread: Nightread) -> Iterator[str]:
     """The address that the command has printed; it ends at a termination, at once and without a word."""
-    score_archive(nightread, tmp_path)
     nightread.environment["COLUMNS"] = "300"
     process = nightread.start("browse", "last", "--port", "0")
     (log,) = nightread.home.glob("browse.*.log")
@@ -62,6 +80,22 @@ def address(nightread: Nightread, tmp_path: Path) -> Iterator[str]:
     process.send_signal(signal.SIGTERM)
     assert nightread.ends(process, 20) == 0
     assert len(log.read_text().splitlines()) == 1
+
+
+@pytest.fixture
+def address(nightread: Nightread, tmp_path: Path) -> Iterator[str]:
+    """The address of a run of radiographs."""
+    score_archive(nightread, tmp_path)
+    with browsing(nightread) as found:
+        yield found
+
+
+@pytest.fixture
+def address_of_volumes(nightread: Nightread) -> Iterator[str]:
+    """The address of a run of volumes."""
+    segment_volumes(nightread)
+    with browsing(nightread) as found:
+        yield found
 
 
 @pytest.fixture
@@ -151,6 +185,37 @@ def test_filters_are_sent_and_pages_fit_desk_and_phone_and_bar_nobody(browser: C
     for page in (address, f"{address}image/2", f"{address}image/10", f"{address}report"):
         for width, scheme in product((390, 1280), ("light", "dark")):
             show(browser, page, width, scheme)
+            assert of_page(browser, "document.documentElement.scrollWidth") <= width
+            assert barriers(browser) == [], (page, width, scheme)
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+@needs_chromium
+def test_a_run_of_volumes_is_looked_through_and_a_mask_is_taken_from_it(
+    browser: Chrome, address_of_volumes: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "downloads"
+    behaviour = {"behavior": "allow", "downloadPath": str(folder)}
+    browser.execute_cdp_cmd("Browser.setDownloadBehavior", behaviour)
+    show(browser, address_of_volumes, 1280, "light")
+    assert len(browser.find_elements(By.CSS_SELECTOR, "tbody tr")) == 4
+    loads(browser, "img.planes")
+    browser.find_element(By.NAME, "order").send_keys("largest")
+    browser.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    eventually(lambda: "order=ml" in browser.current_url, 10, "the list by size")
+    names = [link.text for link in browser.find_elements(By.CSS_SELECTOR, "tbody th a")]
+    assert names[-1] == "c3.nii.gz"
+    assert f"{SCRIPT}.nii" in names
+    browser.find_element(By.LINK_TEXT, names[0]).send_keys(Keys.ENTER)
+    for way, name in (("j", names[1]), (Keys.ARROW_RIGHT, names[2]), ("k", names[1])):
+        press(browser, way)
+        reaches(browser, name)
+    loads(browser, "img.planes")
+    browser.find_element(By.LINK_TEXT, "Download it").send_keys(Keys.ENTER)
+    eventually(lambda: list(folder.glob("*_mask.nii.gz")), 10, "the mask")
+    for page in ("", "case/1", "case/3", "case/4", "report"):
+        for width, scheme in product((390, 1280), ("light", "dark")):
+            show(browser, address_of_volumes + page, width, scheme)
             assert of_page(browser, "document.documentElement.scrollWidth") <= width
             assert barriers(browser) == [], (page, width, scheme)
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]

@@ -1,79 +1,98 @@
-"""What an address asks for: the filters and the place in a list, checked before the database sees them."""
+"""What an address asks for, checked before the database sees it; BadRequest says which part is wrong."""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, cast, get_args
+from typing import Final, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from werkzeug.exceptions import BadRequest
 
 from config.failures import Reason
-from db.browsing import Finding, Key, Labels, Wanted
+from db.browsing.pages import Key
 
 FAILURES: Final = ("none", "any", *Reason)
 _LARGEST: Final = 2**31 - 1
 """The numbers of images and rows have 32 bits."""
 
 
-def wanted(arguments: Mapping[str, str], findings: Sequence[Finding]) -> Wanted:
-    """Read the filters; BadRequest says which one is not one."""
-    name = arguments.get("finding", "")
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+class Range(NamedTuple):
+    """What numbers may be given, and how that is said."""
+
+    low: float
+    high: float
+    words: str
+
+
+SHARE: Final = Range(0, 1, "from 0 to 1")
+
+
+def named(arguments: Mapping[str, str], part: str, findings: Sequence[N]) -> N | None:
+    """Read a finding of the run's model by its name."""
+    name = arguments.get(part, "")
     by_name = {finding.name: finding for finding in findings}
     if name and name not in by_name:
-        raise BadRequest("finding: the run's model has no such finding")
-    label = arguments.get("label", "")
-    if label and label not in get_args(Labels):
-        raise BadRequest("label: 1, 0 or -")
-    failure = arguments.get("failure", "")
-    if failure and failure not in FAILURES:
-        raise BadRequest("failure: none, any, or a reason of docs/failures.md")
-    return Wanted(
-        finding=by_name.get(name),
-        at_least=_probability(arguments.get("at_least", "")),
-        label=cast(Labels, label) if label else None,
-        failure=failure or None,
-    )
+        raise BadRequest(f"{part}: the run's model has no such finding")
+    return by_name.get(name)
 
 
-def _probability(given: str) -> float | None:
+def chosen(arguments: Mapping[str, str], part: str, choices: Sequence[str], words: str) -> str | None:
+    """Read one of several words."""
+    given = arguments.get(part, "")
+    if given and given not in choices:
+        raise BadRequest(f"{part}: {words}")
+    return given or None
+
+
+def failure(arguments: Mapping[str, str]) -> str | None:
+    """Read which outcomes are wanted."""
+    return chosen(arguments, "failure", FAILURES, "none, any, or a reason of docs/failures.md")
+
+
+def within(arguments: Mapping[str, str], part: str, wanted: Range) -> float | None:
+    """Read a number of a range."""
+    given = arguments.get(part, "")
     if not given:
         return None
-    found = _number(given, "at_least")
-    if not 0 <= found <= 1:
-        raise BadRequest("at_least: a probability from 0 to 1")
+    found = _number(given, part)
+    if not wanted.low <= found <= wanted.high:
+        raise BadRequest(f"{part}: {wanted.words}")
     return found
 
 
-def key_of(given: str | None, filters: Wanted) -> Key | None:
-    """Read the place that a page begins behind: as many numbers as its list has keys."""
+def key_of(given: str | None, figure: Range | None) -> Key | None:
+    """Read the place that a page begins behind: a row's number, after the list's `figure` if it has one."""
     if not given:
         return None
-    by_score = filters.finding is not None and filters.failure in {None, "none"}
-    *scores, last = (_number(part, "after") for part in given.split(",", maxsplit=2))
-    if len(scores) != by_score or not 0 <= last <= _LARGEST or not all(0 <= score <= 1 for score in scores):
+    *figures, last = (_number(part, "after") for part in given.split(",", maxsplit=2))
+    if (
+        len(figures) != (figure is not None)
+        or not 0 <= last <= _LARGEST
+        or (figure is not None and not figure.low <= figures[0] <= figure.high)
+    ):
         raise BadRequest("after: no place in this list")
-    return (*scores, int(last))
+    return (*figures, int(last))
 
 
-def _number(given: str, name: str) -> float:
+def _number(given: str, part: str) -> float:
     try:
         found = float(given)
     except ValueError:
-        raise BadRequest(f"{name}: no number") from None
+        raise BadRequest(f"{part}: no number") from None
     if not math.isfinite(found):
-        raise BadRequest(f"{name}: no number")
+        raise BadRequest(f"{part}: no number")
     return found
 
 
-def query(filters: Wanted, after: Key | None = None, shown: str | None = None) -> str:
-    """Write the query of an address: blank, or `?` and what is not the default. `shown`: a map's finding."""
-    given = {
-        "finding": filters.finding and filters.finding.name,
-        "at_least": None if filters.at_least is None else repr(filters.at_least),
-        "label": filters.label,
-        "failure": filters.failure,
-        "map": shown,
-        "after": None if after is None else ",".join(map(repr, after)),
-    }
-    written = urlencode({name: value for name, value in given.items() if value is not None})
+def query(given: Mapping[str, str | None], after: Key | None = None) -> str:
+    """Write the query of an address: blank, or `?` and what is not the default."""
+    parts = {**given, "after": None if after is None else ",".join(map(repr, after))}
+    written = urlencode({name: value for name, value in parts.items() if value is not None})
     return f"?{written}" if written else ""

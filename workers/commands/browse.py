@@ -38,7 +38,7 @@ def browse(
     ] = 0,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open the address in a browser.")] = False,
 ) -> None:
-    """Look at a run in a browser, on this machine only: images, heatmaps, filters, and its report.
+    """Look at a run in a browser, on this machine only: images or volumes, filters, and its report.
 
     It changes nothing. The address holds a secret, new each time; Ctrl-C ends it.
 

@@ -75,7 +75,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "browse": Entry(
         "workers.commands.browse",
         PANEL_ASK,
-        "Look at a run in a browser, on this machine only: images, heatmaps, filters, and its report.",
+        "Look at a run in a browser, on this machine only: images or volumes, filters, and its report.",
     ),
     "export": Entry(
         "workers.commands.export",

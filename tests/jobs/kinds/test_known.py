@@ -9,19 +9,27 @@ from config.cards.model import CARDS
 from db.database import Database
 from jobs.export import EXPORTS
 from jobs.kinds.known import ANSWER_KINDS, UnknownAnswerError, kind_of
+from jobs.kinds.segmentation import REASONS
+from workers.browse.kinds import PAGES
 from workers.commands.main import COMMANDS
 from workers.evaluation.figures import EVALUATIONS
+from workers.metrics.segmentation import Undefined
 from workers.scoring.kinds import SCORERS
+from workers.scoring.segmentation import NO_LABEL
 
 
 def test_each_kind_of_card_has_its_line_in_each_registry() -> None:
-    assert set(CARDS) == set(SCORERS) == set(EVALUATIONS) == set(ANSWER_KINDS)
+    assert set(CARDS) == set(SCORERS) == set(EVALUATIONS) == set(ANSWER_KINDS) == set(PAGES)
 
 
 def test_the_records_name_views_and_commands_that_there_are() -> None:
     for kind in ANSWER_KINDS.values():
         assert kind.view in EXPORTS
         assert set(kind.unsuited) <= set(COMMANDS)
+
+
+def test_each_reason_why_a_segments_measures_are_null_has_its_words() -> None:
+    assert set(REASONS) == {NO_LABEL, *Undefined}
 
 
 def test_a_run_of_a_kind_that_came_with_a_later_version_is_refused_by_name(

@@ -1,61 +1,30 @@
 """What `nightread browse` answers: pages and pictures for whoever has the address, nothing for others."""
 
-import html
 import io
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from browse_support import BASE, PORT, SCRIPT, Site
 from PIL import Image
 from sqlalchemy import select, update
-from support import make_run, score_batches
-from werkzeug.test import Client, TestResponse
+from support import finding_ids, make_run, score_batches
 
 from config.failures import Reason, Stage
+from config.findings import FINDINGS
 from config.settings import Settings
 from db.database import Database
 from db.errors import DatabaseAwayError, UnknownRunError
 from db.outcomes import Failed, Outcome
 from db.schema.archives import image, manifest_row
 from db.schema.runs import image_result, score
+from jobs.kinds.known import ANSWER_KINDS, UnknownAnswerError
 from jobs.report.templates import SCRIPT_HASH
-from workers.browse.app import ROWS, Browser
+from workers.browse.app import Browser
+from workers.browse.pages import ROWS
 
 IMAGES = 60
-PORT = 8765
-BASE = f"http://127.0.0.1:{PORT}"
-SCRIPT = "<script>alert(1)</script>"
-
-
-class Site:
-    """A run behind the application, as a browser with its address sees it."""
-
-    def __init__(self, database: Database, folder: Path, run: int) -> None:
-        self.database = database
-        self.images = folder
-        self.app = Browser(database, Settings(home=folder), run)
-        self.app.listens_at(PORT)
-        self._client = Client(self.app)
-
-    def get(self, path: str = "", **request: Any) -> TestResponse:
-        """Ask for what lies below the secret path."""
-        return self.ask(self.app.path + path, **request)
-
-    def ask(self, path: str, **request: Any) -> TestResponse:
-        return self._client.open(path, **{"base_url": BASE, "method": "GET", **request})
-
-    def names(self, path: str = "") -> list[str]:
-        page = self.get(path)
-        assert page.status_code == 200, page.text
-        return [
-            html.unescape(name) for name in re.findall(r'image/\d+[^"]*">([^<]+)</a>\n<small>', page.text)
-        ]
-
-    def rename(self, number: int, name: str) -> None:
-        with self.database.write() as connection:
-            connection.execute(update(image).where(image.c.id == number).values(image_index=name))
 
 
 @pytest.fixture
@@ -87,18 +56,15 @@ def site(sqlite: Database, tmp_path: Path) -> Site:
 def test_list_is_paged_in_the_manifests_order_and_by_a_finding(site: Site) -> None:
     first = site.names()
     assert first == [f"{number:08d}_000.png" for number in range(ROWS)]
-    following = re.search(r'rel="next" href="([^"]+)"', site.get().text)
-    assert following is not None
-    rest = site.names(html.unescape(following[1]).removeprefix(site.app.path))
-    assert rest == [f"{number:08d}_000.png" for number in range(ROWS, IMAGES)]
+    assert site.names(site.following()) == [f"{number:08d}_000.png" for number in range(ROWS, IMAGES)]
     with site.database.read() as connection:
         mass = connection.execute(
             select(image.c.image_index)
             .join(score, score.c.image_id == image.c.id)
-            .where(score.c.finding_id == site.app._run.findings[4].id)
+            .where(score.c.finding_id == finding_ids(site.database, 1)[FINDINGS[4]])
             .order_by(score.c.probability.desc())
         ).scalars()
-        assert site.names(f"?finding={site.app._run.findings[4].name}") == list(mass)[:ROWS]
+        assert site.names(f"?finding={FINDINGS[4]}") == list(mass)[:ROWS]
 
 
 def test_filters_by_failure_and_label_and_keeps_them_on_the_images_page(site: Site) -> None:
@@ -122,7 +88,7 @@ def test_an_image_has_its_scores_radiograph_and_map(site: Site) -> None:
     assert isinstance(right, tuple)
     assert (left[3], right[3]) == (0, 255)
     assert right[:3] == (252, 255, 164)  # the bright end of inferno
-    assert "/heatmap/1/3.png" in site.get(f"image/1?map={site.app._run.findings[3].name}").text
+    assert "/heatmap/1/3.png" in site.get(f"image/1?map={FINDINGS[3]}").text
     assert "no heatmap" in site.get("image/3").text
     assert [site.get(path).status_code for path in ("heatmap/3/0.png", "heatmap/1/14.png")] == [404, 404]
     assert site.get("radiograph/3.png").status_code == 404  # there is no such file
@@ -168,6 +134,14 @@ def test_two_servers_have_different_secrets_and_a_run_is_needed(site: Site) -> N
     assert len(other.path) > 30
     with pytest.raises(UnknownRunError):
         Browser(site.database, settings, 9)
+
+
+def test_a_run_of_a_kind_that_came_with_a_later_version_is_refused_by_name(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(ANSWER_KINDS, "stub")
+    with pytest.raises(UnknownAnswerError, match="run 1 is of a model of kind 'stub'"):
+        Browser(site.database, Settings(home=site.images), 1)
 
 
 def test_a_database_that_is_away_is_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,14 +9,13 @@ import cv2
 import nibabel
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from series_support import oblique, uid_of, write_series
 from sqlalchemy import text
-from support import SEGMENTATION_CARD, STUB_CARD, write_card
-from volume_support import OBLIQUE, PointwiseEngine, head, nifti, segmentation_card
+from support import STUB_CARD, write_card
+from volume_support import OBLIQUE, head, label_of, nifti, segment_cases
 
 from config.settings import Settings
-from db import evaluations, ledger
+from db import evaluations
 from db.database import Database
 from db.evaluations import EvaluationRequest
 from db.manifests import manifest_of
@@ -29,28 +28,6 @@ from workers.evaluation.comparison import compare_runs
 from workers.evaluation.drift import drift_of_runs, is_shifted
 from workers.evaluation.figures import evaluate
 from workers.evaluation.regression import is_loss
-from workers.scoring.segmentation import SegmentationScorer
-
-CARD = {"standardization": "brain", "threshold": 0.6}
-
-
-def score(database: Database, home: Path, manifest: str, **card: Any) -> int:
-    """Submit a manifest of volumes below home/volumes and score each case with a pointwise network."""
-    write_card(home / "models", SEGMENTATION_CARD | CARD | card)
-    (home / "manifest.csv").write_text(manifest, encoding="utf-8")
-    run_id = submit(database, Settings(home=home), Order(home / "manifest.csv", home / "volumes", "tumours"))
-    scorer = SegmentationScorer(
-        segmentation_card(**CARD | card),
-        PointwiseEngine(3, middle=1.0),
-        outputs=home / "heatmaps",
-        max_voxels=100_000,
-    )
-    for announced in ledger.take_pending(database, 100):
-        held = ledger.claim(database, announced.batch_id, "worker", 60.0)
-        assert held is not None
-        assert len(held.images) == 1  # a case is a batch
-        assert ledger.complete(database, held, scorer.score(held), scorer.engine)
-    return run_id
 
 
 def rows(database: Database, query: str) -> list[Any]:
@@ -65,19 +42,13 @@ def volumes(tmp_path: Path) -> Path:
     return folder
 
 
-def label_of(values: NDArray[Any]) -> NDArray[np.uint8]:
-    label = np.zeros(values.shape[:3], dtype=np.uint8)
-    label[values[..., 0] > 450] = 1
-    return label
-
-
 def test_a_case_has_a_row_per_class_and_region_and_a_mask_where_it_lies(
     sqlite: Database, tmp_path: Path, volumes: Path
 ) -> None:
     values = head()
     (volumes / "a.nii.gz").write_bytes(nifti(values, OBLIQUE))
     (volumes / "a_label.nii.gz").write_bytes(nifti(label_of(values), OBLIQUE))
-    score(sqlite, tmp_path, "Image,Label,PatientId\na.nii.gz,a_label.nii.gz,p1\n")
+    segment_cases(sqlite, tmp_path, "Image,Label,PatientId\na.nii.gz,a_label.nii.gz,p1\n")
     found = {row.finding: row for row in rows(sqlite, "SELECT * FROM segments")}
     assert set(found) == {"edema", "non-enhancing", "enhancing", "WT", "TC", "ET"}
     edema = found["edema"]
@@ -113,9 +84,11 @@ def test_files_of_single_sequences_are_the_same_case_as_one_file(
     names = ("flair", "t1", "t1ce", "t2")
     for index, name in enumerate(names):
         (volumes / f"b_{name}.nii.gz").write_bytes(nifti(values[..., index]))
-    score(sqlite, tmp_path, "Image\nwhole.nii\n")
+    segment_cases(sqlite, tmp_path, "Image\nwhole.nii\n")
     # In another order than the card's channels.
-    score(sqlite, tmp_path, "t2,flair,T1ce,T1\nb_t2.nii.gz,b_flair.nii.gz,b_t1ce.nii.gz,b_t1.nii.gz\n")
+    segment_cases(
+        sqlite, tmp_path, "t2,flair,T1ce,T1\nb_t2.nii.gz,b_flair.nii.gz,b_t1ce.nii.gz,b_t1.nii.gz\n"
+    )
     one, four = (
         rows(
             sqlite,
@@ -139,8 +112,8 @@ def test_labels_and_masks_have_the_values_that_the_card_names(
     (volumes / "plain.nii.gz").write_bytes(nifti(plain))
     # As BraTS had them: 1 non-enhancing, 2 edema, 4 enhancing; and as floats, which some programs write.
     (volumes / "brats.nii.gz").write_bytes(nifti(np.array([0, 2, 1, 4], dtype=np.float32)[plain]))
-    score(sqlite, tmp_path, "Image,Label\na.nii.gz,plain.nii.gz\n")
-    score(sqlite, tmp_path, "Image,Label\na.nii.gz,brats.nii.gz\n", label_values=(2, 1, 4))
+    segment_cases(sqlite, tmp_path, "Image,Label\na.nii.gz,plain.nii.gz\n")
+    segment_cases(sqlite, tmp_path, "Image,Label\na.nii.gz,brats.nii.gz\n", label_values=(2, 1, 4))
     same = "finding, voxels, dice, sensitivity, reason"
     of_plain, of_brats = (
         rows(sqlite, f"SELECT {same} FROM segments WHERE run_id = {run_id} ORDER BY finding")
@@ -183,7 +156,7 @@ def test_each_thing_wrong_with_a_case_costs_that_case_alone_and_is_said(
     for copy in "abcd":
         (volumes / f"{copy}.nii.gz").write_bytes(good)
     (tmp_path / "outside.nii.gz").write_bytes(label)
-    score(
+    segment_cases(
         sqlite,
         tmp_path,
         "Image,Label\n"
@@ -243,8 +216,8 @@ def test_a_case_of_dicom_series_is_that_of_the_nifti_file_with_the_same_numbers(
 ) -> None:
     line = write_case(volumes, "p1")
     (volumes / "whole.nii").write_bytes(nifti(head() * np.float32(0.5), ACROSS, zipped=False))
-    score(sqlite, tmp_path, "Image,Label\nwhole.nii,p1.nii\n")
-    score(sqlite, tmp_path, f"{','.join(CHANNELS)},Label\n{line}\n")
+    segment_cases(sqlite, tmp_path, "Image,Label\nwhole.nii,p1.nii\n")
+    segment_cases(sqlite, tmp_path, f"{','.join(CHANNELS)},Label\n{line}\n")
     file, series = (
         rows(sqlite, f"SELECT * FROM segments WHERE run_id = {run_id} ORDER BY finding") for run_id in (1, 2)
     )
@@ -277,7 +250,7 @@ def test_each_bad_series_costs_its_case_alone_and_names_no_patient(
     (volumes / "text" / "T1" / "README").write_text("moved", encoding="utf-8")
     write_series(volumes / "far" / "T1", head()[..., 1], ACROSS @ np.diag([1, 1, 1.5, 1]))
     text_of = "\n".join([f"{','.join(CHANNELS)},Label", *lines.values()])
-    score(sqlite, tmp_path, text_of + "\n")
+    segment_cases(sqlite, tmp_path, text_of + "\n")
     failures = {row.image_index.partition("/")[0]: row for row in rows(sqlite, "SELECT * FROM failures")}
     assert {case: row.reason for case, row in failures.items()} == {
         "gap": "wrong_shape",
@@ -302,10 +275,10 @@ def test_each_bad_series_costs_its_case_alone_and_names_no_patient(
 def test_a_changed_slice_is_another_content(sqlite: Database, tmp_path: Path, volumes: Path) -> None:
     lines = [write_case(volumes, case) for case in ("p1", "p2")]
     manifest = f"{','.join(CHANNELS)},Label\n" + "\n".join(lines) + "\n"
-    score(sqlite, tmp_path, manifest)
+    segment_cases(sqlite, tmp_path, manifest)
     one = next((volumes / "p2" / "T2").iterdir())
     os.utime(one, ns=(0, 1))
-    score(sqlite, tmp_path, manifest, threshold=0.7)
+    segment_cases(sqlite, tmp_path, manifest, threshold=0.7)
     assert rows(sqlite, "SELECT image_index, changed FROM contents WHERE run_id = 2 ORDER BY 1") == [
         ("p1/FLAIR", 0),
         ("p2/FLAIR", 1),
@@ -323,7 +296,7 @@ def test_a_run_is_summarised_over_its_labelled_patients(
         (volumes / f"{number}.nii.gz").write_bytes(nifti(values))
         (volumes / f"{number}_label.nii.gz").write_bytes(nifti(reference))
         lines.append(f"{number}.nii.gz,{f'{number}_label.nii.gz' if number < 5 else ''},p{number}")
-    run_id = score(sqlite, tmp_path, "\n".join(lines) + "\n")
+    run_id = segment_cases(sqlite, tmp_path, "\n".join(lines) + "\n")
     with sqlite.write() as connection:
         manifest_id = manifest_of(connection, run_id).manifest_id
         due = evaluations.ask(connection, run_id, EvaluationRequest(manifest_id, "own"))
@@ -345,14 +318,14 @@ def test_a_run_is_summarised_over_its_labelled_patients(
 def test_a_manifest_with_some_of_the_models_sequences_is_refused(tmp_path: Path, sqlite: Database) -> None:
     (tmp_path / "volumes").mkdir()
     with pytest.raises(Exception, match="there is no column for T1Gd"):
-        score(sqlite, tmp_path, "FLAIR,T1,T2\na.nii.gz,b.nii.gz,c.nii.gz\n")
+        segment_cases(sqlite, tmp_path, "FLAIR,T1,T2\na.nii.gz,b.nii.gz,c.nii.gz\n")
 
 
 def test_the_same_file_under_a_classifier_is_another_manifest(
     sqlite: Database, tmp_path: Path, volumes: Path
 ) -> None:
     (volumes / "a.nii.gz").write_bytes(nifti(head()))
-    score(sqlite, tmp_path, "Image,Label\na.nii.gz,a.nii.gz\n")
+    segment_cases(sqlite, tmp_path, "Image,Label\na.nii.gz,a.nii.gz\n")
     assert rows(sqlite, "SELECT reason FROM failures") == [("wrong_shape",)]
     write_card(tmp_path / "models", STUB_CARD)
     submit(sqlite, Settings(home=tmp_path), Order(tmp_path / "manifest.csv", volumes, "stub"))
@@ -374,7 +347,7 @@ def test_the_report_shows_the_worst_cases_first_and_no_section_about_radiographs
         (volumes / f"case{number}.nii.gz").write_bytes(nifti(values))
         (volumes / f"label{number}.nii.gz").write_bytes(nifti(reference))
         lines.append(f"case{number}.nii.gz,label{number}.nii.gz")
-    run_id = score(sqlite, tmp_path, "\n".join(lines) + "\n")
+    run_id = segment_cases(sqlite, tmp_path, "\n".join(lines) + "\n")
     with sqlite.write() as connection:
         manifest_id = manifest_of(connection, run_id).manifest_id
         due = evaluations.ask(connection, run_id, EvaluationRequest(manifest_id, "own"))
@@ -402,7 +375,7 @@ def test_the_report_shows_the_worst_cases_first_and_no_section_about_radiographs
 
 def test_segments_are_exported_as_the_view_has_them(sqlite: Database, tmp_path: Path, volumes: Path) -> None:
     (volumes / "a.nii.gz").write_bytes(nifti(head(), OBLIQUE))
-    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    run_id = segment_cases(sqlite, tmp_path, "Image\na.nii.gz\n")
     assert write_file(sqlite, run_id, tmp_path / "a.parquet", "parquet", what="segments") == 6
     with (tmp_path / "a.csv").open("w", encoding="utf-8") as stream:
         write_csv(sqlite, run_id, stream, what="segments")
@@ -422,7 +395,7 @@ def test_the_report_of_a_run_whose_cases_all_failed_is_one_of_volumes_too(
     sqlite: Database, tmp_path: Path, volumes: Path
 ) -> None:
     (volumes / "a.nii.gz").write_bytes(b"no volume")
-    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    run_id = segment_cases(sqlite, tmp_path, "Image\na.nii.gz\n")
     settings, page = Settings(home=tmp_path), tmp_path / "report.html"
     write_report(sqlite, settings, run_id, page, RunPictures(sqlite, settings, run_id))
     body = page.read_text(encoding="utf-8").split("<body>")[1]
@@ -435,7 +408,7 @@ def test_what_is_about_scores_is_refused_with_the_way_on(
     sqlite: Database, tmp_path: Path, volumes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (volumes / "a.nii.gz").write_bytes(nifti(head()))
-    run_id = score(sqlite, tmp_path, "Image\na.nii.gz\n")
+    run_id = segment_cases(sqlite, tmp_path, "Image\na.nii.gz\n")
     with pytest.raises(SystemExit) as ended:
         require_suited(sqlite, "worklist", run_id)
     assert ended.value.code == 2
@@ -448,7 +421,10 @@ def test_a_schedules_checks_of_scores_find_nothing_to_test_in_runs_of_volumes(
     for number in range(3):
         (volumes / f"{number}.nii.gz").write_bytes(nifti(head(seed=number)))
     manifest = "Image,PatientId\n0.nii.gz,a\n1.nii.gz,b\n2.nii.gz,c\n"
-    first, second = score(sqlite, tmp_path, manifest), score(sqlite, tmp_path, manifest, threshold=0.7)
+    first, second = (
+        segment_cases(sqlite, tmp_path, manifest),
+        segment_cases(sqlite, tmp_path, manifest, threshold=0.7),
+    )
     compared = compare_runs(sqlite, first, second, 1)
     assert compared.images == 0
     assert not any(is_loss(row, 0.0) for row in compared.rows)

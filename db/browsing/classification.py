@@ -1,35 +1,21 @@
-"""A run's images, one page at a time, whatever the run's size.
+"""The images of a run of findings, by their scores and labels.
 
-The view `worklist` orders all images of a run by percentiles, which takes 31 s at 112,120 images. Here a page
-begins behind the last row of the page before (its `Key`), and only its own images are described.
+The view `worklist` orders all images of a run by percentiles, which takes 31 s at 112,120 images; a page does
+without.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
-from sqlalchemy import (
-    REAL,
-    ColumnElement,
-    Select,
-    and_,
-    cast,
-    func,
-    literal,
-    literal_column,
-    not_,
-    select,
-    tuple_,
-)
+from sqlalchemy import REAL, ColumnElement, and_, cast, func, literal, literal_column, not_, select
 
 from db.answers import Rows
-from db.database import Connection, Record, SqlRow
+from db.browsing.pages import Key, Place, RunOfManifest, Walk, outcomes, page, run_row
+from db.database import Connection, Record
 from db.schema.archives import finding, image, manifest_finding, manifest_row
-from db.schema.runs import image_result, model_finding, run, score
-
-Key = tuple[float, ...]
-"""Where a row stands in its list's order: (row,), (image,), or (probability, image)."""
+from db.schema.runs import image_result, model_finding, score
 
 Labels = Literal["1", "0", "-"]
 """Characters of `manifest_row.labels`: present, absent, unknown."""
@@ -54,11 +40,9 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(RunOfManifest):
     """What is looked at: a run, its manifest, and its model's findings in the model's order."""
 
-    run_id: int
-    manifest_id: int
     findings: tuple[Finding, ...]
 
 
@@ -77,18 +61,9 @@ class Wanted:
     failure: str | None = None
 
 
-class Place(NamedTuple):
-    """An image, and where it stands in the list."""
-
-    key: Key
-    image_id: int
-
-
-def subject(connection: Connection, run_id: int) -> Subject | None:
-    """Return what there is to look at of a run; None if there is no such run."""
-    row = connection.execute(select(run.c.manifest_id, run.c.model_id).where(run.c.id == run_id)).first()
-    if row is None:
-        return None
+def subject(connection: Connection, run_id: int) -> Subject:
+    """Return what there is to look at of a run; UnknownRunError if there is no such run."""
+    row = run_row(connection, run_id)
     labelled = and_(
         manifest_finding.c.finding_id == finding.c.id, manifest_finding.c.manifest_id == row.manifest_id
     )
@@ -107,19 +82,19 @@ def places(
 ) -> list[Place]:
     """Return the places of at most `most` images behind `after`, or before it, nearest first.
 
-    With a finding the highest probability comes first; failed images come by their number, others in the
-    order of the manifest.
+    With a finding the highest probability comes first (probability, image); failed images come by their
+    number (image,), others in the order of the manifest (row,).
     """
     failed = wanted.failure not in {None, "none"}
     if failed and wanted.at_least is not None:
         return []  # a failed image has no score
     if failed:
-        return _page(connection, _failed(of, wanted), after, most, back=back)
+        return page(connection, _failed(of, wanted), after, most, back=back)
     if wanted.finding is not None:
-        return _page(connection, _scored(of, wanted.finding, wanted), after, most, back=back)
+        return page(connection, _scored(of, wanted.finding, wanted), after, most, back=back)
     walk = _in_manifest(of, wanted)
     if wanted.at_least is None:
-        return _page(connection, walk, after, most, back=back)
+        return page(connection, walk, after, most, back=back)
     # Where many images have such a score, the nearest rows fill a page. Where few have, they are found first.
     high = select(score.c.image_id).where(
         score.c.run_id == of.run_id, score.c.probability >= cast(literal(wanted.at_least), REAL)
@@ -128,39 +103,17 @@ def places(
     begin = after[0] if after is not None else math.inf if back else 0
     nearest = row >= begin - _NEAR if back else row <= begin + _NEAR
     asked = high.where(score.c.image_id == manifest_row.c.image_id).exists()
-    found = _page(connection, walk.where(nearest, asked), after, most, back=back)
+    found = page(connection, walk.where(nearest, asked), after, most, back=back)
     if len(found) == most:
         return found
     # Once, before any row is looked at: PostgreSQL without statistics, as while a run is written, would read
     # all scores again for each row.
     few = high.distinct().cte("few").prefix_with("MATERIALIZED")
     walk = walk.where(manifest_row.c.image_id.in_(select(few.c.image_id)))
-    return _page(connection, walk, after, most, back=back)
+    return page(connection, walk, after, most, back=back)
 
 
-@dataclass(frozen=True, slots=True)
-class _Walk:
-    """A query of keys and image, in the order of its keys."""
-
-    query: Select[tuple[float, ...]]
-    keys: Sequence[ColumnElement[float]]
-    falling: bool = False
-
-    def where(self, *conditions: ColumnElement[bool]) -> "_Walk":
-        return replace(self, query=self.query.where(*conditions))
-
-
-def _page(connection: Connection, walk: _Walk, after: Key | None, most: int, *, back: bool) -> list[Place]:
-    query, keys, down = walk.query, walk.keys, walk.falling != back
-    if after is not None:
-        here = tuple_(*(cast(literal(value), key.type) for key, value in zip(keys, after, strict=True)))
-        query = query.where(tuple_(*keys) < here if down else tuple_(*keys) > here)
-    query = query.order_by(*(key.desc() if down else key.asc() for key in keys)).limit(most)
-    found: Sequence[SqlRow] = connection.execute(query).all()
-    return [Place(tuple(row[:-1]), row[-1]) for row in found]
-
-
-def _scored(of: Subject, by: Finding, wanted: Wanted) -> _Walk:
+def _scored(of: Subject, by: Finding, wanted: Wanted) -> Walk:
     # From the manifest's rows, whose labels are asked first, to one score of each: an outer join keeps SQLite
     # to this order. An index by probability would be faster, but workers would write at a sixth of the rate.
     probability = func.coalesce(score.c.probability, cast(literal(_NOT_SCORED), REAL), type_=REAL)
@@ -178,10 +131,10 @@ def _scored(of: Subject, by: Finding, wanted: Wanted) -> _Walk:
             probability >= cast(literal(wanted.at_least or 0.0), REAL),
         )
     )
-    return _Walk(query, (probability, manifest_row.c.image_id), falling=True)
+    return Walk(query, (probability, manifest_row.c.image_id), falling=True)
 
 
-def _failed(of: Subject, wanted: Wanted) -> _Walk:
+def _failed(of: Subject, wanted: Wanted) -> Walk:
     query = select(image_result.c.image_id, image_result.c.image_id.label("found")).where(
         image_result.c.run_id == of.run_id, _FAILED
     )
@@ -194,10 +147,10 @@ def _failed(of: Subject, wanted: Wanted) -> _Walk:
             *_has_label(wanted),
         )
         query = query.where(row.exists())
-    return _Walk(query, (image_result.c.image_id,))
+    return Walk(query, (image_result.c.image_id,))
 
 
-def _in_manifest(of: Subject, wanted: Wanted) -> _Walk:
+def _in_manifest(of: Subject, wanted: Wanted) -> Walk:
     rows = manifest_row.c
     query = select(rows.row_number, rows.image_id).where(
         rows.manifest_id == of.manifest_id, *_has_label(wanted)
@@ -208,7 +161,7 @@ def _in_manifest(of: Subject, wanted: Wanted) -> _Walk:
     query = query.where(result.exists())
     if wanted.failure == "none":
         query = query.where(not_(result.where(_FAILED).exists()))
-    return _Walk(query, (rows.row_number,))
+    return Walk(query, (rows.row_number,))
 
 
 def _has_label(wanted: Wanted) -> list[ColumnElement[bool]]:
@@ -232,29 +185,13 @@ def described(connection: Connection, of: Subject, image_ids: Sequence[int]) -> 
 
     `scores`: finding's id -> probability. `spreads`: the same -> that of an ensemble's members, or None.
     """
-    asked = select(
-        *(image.c.id, image.c.image_index),
-        *(
-            manifest_row.c[name]
-            for name in ("row_number", "patient_id", "view_position", "sex", "age_years", "labels")
-        ),
-        *(
-            image_result.c[name]
-            for name in ("status", "stage", "reason", "message", "flag", "width", "height")
-        ),
-    ).select_from(
-        image.join(
-            manifest_row,
-            and_(manifest_row.c.image_id == image.c.id, manifest_row.c.manifest_id == of.manifest_id),
-        ).join(
-            image_result,
-            and_(image_result.c.image_id == image.c.id, image_result.c.run_id == of.run_id),
-        )
+    rows = outcomes(
+        *(connection, of, image_ids),
+        *(manifest_row.c[name] for name in ("view_position", "labels")),
+        *(image_result.c[name] for name in ("flag", "width", "height")),
     )
-    rows: dict[int, Record] = {
-        row["id"]: {**row, "scores": {}, "spreads": {}}
-        for row in connection.execute(asked.where(image.c.id.in_(image_ids))).mappings()
-    }
+    for row in rows.values():
+        row |= {"scores": {}, "spreads": {}}
     scored = select(score.c.image_id, score.c.finding_id, score.c.probability, score.c.spread).where(
         score.c.run_id == of.run_id, score.c.image_id.in_(image_ids)
     )
@@ -262,7 +199,7 @@ def described(connection: Connection, of: Subject, image_ids: Sequence[int]) -> 
         if image_id in rows:
             rows[image_id]["scores"][finding_id] = probability
             rows[image_id]["spreads"][finding_id] = spread
-    return [rows[number] for number in image_ids if number in rows]
+    return list(rows.values())
 
 
 def maps_of(connection: Connection, of: Subject, image_id: int) -> Record | None:

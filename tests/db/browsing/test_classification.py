@@ -9,9 +9,11 @@ from sqlalchemy import text, update
 from support import make_run, score_batches
 
 from config.failures import Reason, Stage
-from db import browsing
-from db.browsing import Key, Place, Subject, Wanted
+from db.browsing import classification as browsing
+from db.browsing.classification import Subject, Wanted
+from db.browsing.pages import Key, Place
 from db.database import Database
+from db.errors import UnknownRunError
 from db.outcomes import Failed, Outcome
 from db.schema.runs import score
 
@@ -36,9 +38,7 @@ def run(database: Database, tmp_path: Path) -> int:
 
 def subject(database: Database, run: int) -> Subject:
     with database.read_only() as connection:
-        found = browsing.subject(connection, run)
-    assert found is not None
-    return found
+        return browsing.subject(connection, run)
 
 
 def walk(
@@ -136,8 +136,8 @@ def test_an_image_is_described_by_its_own_run_only(database: Database, run: int,
         assert len(scored["scores"]) == len(of.findings)
         assert (failed["reason"], failed["scores"]) == ("truncated", {})
         elsewhere = browsing.subject(connection, other)
-        assert elsewhere is not None
         assert browsing.described(connection, elsewhere, [9]) == []
         assert browsing.name_of(connection, elsewhere, 9) is None
         assert browsing.maps_of(connection, elsewhere, 9) is None
-        assert browsing.subject(connection, 99) is None
+        with pytest.raises(UnknownRunError, match="no run 99"):
+            browsing.subject(connection, 99)
