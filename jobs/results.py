@@ -12,7 +12,7 @@ from db.schedules import Schedule
 from db.sendings import Sending
 from db.states import DeliveryState, RunStatus
 from jobs.console import interval, note, print_table, say, warn
-from jobs.kinds.known import ANSWER_KINDS, kind_of
+from jobs.kinds.known import ANSWER_KINDS, kind_of, noun_of
 
 _ALERTS_SHOWN: Final = timedelta(days=7)
 
@@ -67,10 +67,11 @@ def print_failures(database: Database, run_id: int) -> None:
     """Print how many images failed and why, if any did."""
     groups = queries.failure_reasons(database, run_id)
     if groups:
+        noun = noun_of(database, run_id)
         print_table(
-            ("stage", "reason", "images", "one of them"),
+            ("stage", "reason", f"{noun}s", "one of them"),
             ((group.stage, group.reason, group.images, group.example) for group in groups),
-            title="images that could not be scored",
+            title=f"{noun}s that could not be scored",
         )
 
 
@@ -91,8 +92,8 @@ def print_changed(database: Database, run_id: int) -> None:
     """Print how many images are not the same bytes as when they were read before, if any are not."""
     if changed := queries.count_changed(database, run_id):
         warn(
-            f"{changed:,} images have changed since they were read before; the view contents has them where "
-            "its column changed is 1"
+            f"{changed:,} {noun_of(database, run_id)}s have changed since they were read before; the view "
+            "contents has them where its column changed is 1"
         )
 
 

@@ -2,7 +2,7 @@
 
 Their modules are written into a package that is made here. What they are about is toys; the run is not:
 manifest, card, ledger, engine, scorer and views are Nightread's own. A fourth module speaks for the runs of a
-kind of answer: at their end, in their report, and where a command does not suit them.
+kind of answer: at their end, in their report and pages, and where a command does not suit them.
 """
 
 import sys
@@ -14,6 +14,7 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from browse_support import Site
 from sqlalchemy import text
 from support import CLASSIFIER_CARD, close_run, make_run, score_batches, write_card
 
@@ -32,6 +33,7 @@ from jobs.results import outcome, print_figures
 from jobs.sources.source import SOURCES, open_source
 from jobs.submit import Order, submit
 from workers.archive import RunPictures
+from workers.browse.kinds import PAGES
 from workers.inference.formats.decode import FORMATS
 from workers.inference.golden import pattern_views
 from workers.inference.networks.network import network_of
@@ -124,6 +126,8 @@ NETWORK = """
 """
 
 ANSWER = """
+    from werkzeug.wrappers import Response
+
     from db.queries import auc_table
     from jobs.console import say
     from jobs.kinds.kind import AnswerKind
@@ -135,6 +139,7 @@ ANSWER = """
         lambda content, subject, pictures: {"boxes": ["a drawn box"]},
     )
     KIND = AnswerKind(
+        noun="image",
         view="failures",
         figures="boxes",
         read_figures=auc_table,
@@ -143,6 +148,11 @@ ANSWER = """
         report="toys.answer:REPORT",
         unsuited={"worklist": "is of boxes; they are in nightread report {run}"},
     )
+
+
+    class BoxPages:
+        def __init__(self, run):
+            self.pages = {"/": lambda arguments: Response(f"boxes of run {run.run_id}")}
 """
 
 
@@ -249,8 +259,9 @@ def test_a_kind_of_answer_that_is_registered_with_one_line_speaks_for_its_runs(
     run_id = make_run(sqlite, tmp_path, 4)
     score_batches(sqlite, tmp_path / "models", run_id)
     close_run(sqlite, run_id)
-    # The line:
+    # The line, and that of its pages in a browser:
     monkeypatch.setitem(ANSWER_KINDS, "stub", resolve_name("toys.answer:KIND"))
+    monkeypatch.setitem(PAGES, "stub", resolve_name("toys.answer:BoxPages"))
     told = outcome(sqlite, progress(sqlite, run_id))
     assert told["boxes"] == [row._asdict() for row in auc_table(sqlite, run_id)] != []
     assert told["auc"] == told["segments"] == []
@@ -259,6 +270,7 @@ def test_a_kind_of_answer_that_is_registered_with_one_line_speaks_for_its_runs(
     content = page_content(sqlite, tmp_path, run_id, RunPictures(sqlite, Settings(home=tmp_path), run_id))
     assert content["boxes"] == ["a drawn box"]
     assert content["template"] == "boxes.html.j2"
+    assert Site(sqlite, tmp_path, run_id).get().text == f"boxes of run {run_id}"
     require_suited(sqlite, "compare", run_id)
     with pytest.raises(SystemExit):
         require_suited(sqlite, "worklist", run_id)

@@ -36,7 +36,7 @@ from jobs.dispatch.obstacles import full_disk
 from jobs.dispatch.reconcile import reconcile
 from jobs.dispatch.stopping import Stopping, stopping
 from jobs.errors import AwayError
-from jobs.kinds.known import kind_of
+from jobs.kinds.known import kind_of, noun_of
 from jobs.results import print_changed, print_deliveries, print_failures, print_figures, print_quality
 
 T = TypeVar("T")
@@ -49,22 +49,29 @@ _LOAD_SECONDS: Final = 20
 """To compile or export DenseNet-121: 18 to 25 s were measured with two processes on two cores."""
 _KEPT_LOAD_SECONDS: Final = 4
 """The same network, exported before."""
+_SLOW: Final = 0.5
+"""Per second: what is slower is said per minute."""
 _RATE_SECONDS: Final = 30.0
 """The span from which the rate and the time left are computed."""
 
 
 class _RateColumn(ProgressColumn):
-    """Images per second and the time left."""
+    """Images per second, or slower ones per minute, and the time left."""
+
+    def __init__(self, noun: str) -> None:
+        super().__init__()
+        self._noun = noun
 
     def render(self, task: Task) -> Text:
-        return Text(_pace(task.speed, task.total, task.completed))
+        return Text(_pace(task.speed, task.total, task.completed, self._noun))
 
 
-def _pace(speed: float | None, total: float | None, completed: float) -> str:
+def _pace(speed: float | None, total: float | None, completed: float, noun: str) -> str:
     if not speed or total is None:
         return ""
     left = timedelta(seconds=round((total - completed) / speed))
-    return f"{speed:.1f} images/s, {left} left" if left else f"{speed:.1f} images/s"
+    rate = f"{speed:.1f} {noun}s/s" if speed >= _SLOW else f"{60 * speed:.1f} {noun}s/min"
+    return f"{rate}, {left} left" if left else rate
 
 
 class _Waiting:
@@ -105,18 +112,19 @@ def follow(
     A terminal has a bar and a clock; elsewhere each change is a line with its time. `starting`: what is shown
     until a worker has a batch.
     """
+    waiting, images = _Waiting(console), _Waiting(console)
+    noun = _read(lambda: noun_of(database, run_id), lambda: None, waiting)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        _RateColumn(),
+        _RateColumn(noun),
     )
     live = console.is_terminal
     with Progress(*columns, console=console, speed_estimate_period=_RATE_SECONDS, disable=not live) as bar:
         task = bar.add_task(f"run {run_id}", total=None)
-        lines = _Lines(console)
-        waiting, images = _Waiting(console), _Waiting(console)
+        lines = _Lines(console, noun)
         while True:
             now = _read(lambda: queries.progress(database, run_id), tick, waiting)
             images.hear(now.waits_for)
@@ -126,7 +134,7 @@ def follow(
             total = None if state == starting else now.images
             bar.update(task, description=f"run {run_id}: {state}", total=total, completed=done, refresh=True)
             if not live:
-                lines.say(now, state, _pace(bar.tasks[0].speed, now.images, done))
+                lines.say(now, state, _pace(bar.tasks[0].speed, now.images, done, noun))
             if now.settled:
                 return now
             time.sleep(_LOOK_SECONDS)
@@ -169,8 +177,9 @@ def _read(read: Callable[[], T], tick: Callable[[], None], waiting: _Waiting) ->
 class _Lines:
     """One line per change with its time, where there is no live bar."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, noun: str) -> None:
         self._console = console
+        self._noun = noun
         self._state = ""
         self._done = 0
         self._said = 0.0
@@ -182,7 +191,7 @@ class _Lines:
         if state == self._state and not new:
             return
         self._state, self._done, self._said = state, done, time.monotonic()
-        parts = [f"run {now.run_id}: {state}", f"{done:,}/{now.images:,} images", pace]
+        parts = [f"run {now.run_id}: {state}", f"{done:,}/{now.images:,} {self._noun}s", pace]
         line = ", ".join(part for part in parts if part)
         with suppress(OSError):  # as above
             self._console.print(f"{datetime.now(UTC):%H:%M:%S}Z {line}", highlight=False, markup=False)
@@ -348,7 +357,8 @@ def finish(database: Database, ended: queries.Progress, place: Workplace | None 
     if complete:
         print_quality(database, ended.run_id)
         print_changed(database, ended.run_id)
-    counts = f"{ended.scored:,} of {ended.images:,} images scored, {ended.failed:,} failed"
+    noun = noun_of(database, ended.run_id)
+    counts = f"{ended.scored:,} of {ended.images:,} {noun}s scored, {ended.failed:,} failed"
     if ended.pending:
         counts += f", {ended.pending:,} left"
     say(f"run {ended.run_id}: {counts}{f', in {place.elapsed}' if place else ''}")

@@ -29,6 +29,7 @@ def _print_auc(rows: Sequence[SqlRow], title: str) -> None:
 
 
 KIND: Final = AnswerKind(
+    noun="image",
     view="scores",
     figures="auc",
     read_figures=auc_table,

@@ -10,6 +10,9 @@ from db.database import Database, SqlRow
 class AnswerKind:
     """The runs whose model's card is of one kind, as commands speak of them."""
 
+    noun: str
+    """What a row of such a run's manifest is, as sentences have it; its plural has an s."""
+
     view: str
     """The view with its answers, which `export` writes by default: of `EXPORTS` in `jobs/export.py`."""
 

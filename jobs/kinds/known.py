@@ -25,6 +25,12 @@ def kind_of(database: Database, run_id: int) -> AnswerKind:
     return ANSWER_KINDS[known_kind(database, run_id)]
 
 
+def noun_of(database: Database, run_id: int) -> str:
+    """Return what the rows of a run's manifest are, also where its kind is not known; UnknownRunError."""
+    kind = ANSWER_KINDS.get(model_kind(database, run_id))
+    return "image" if kind is None else kind.noun
+
+
 def known_kind(database: Database, run_id: int) -> str:
     """Return the name of the kind of a run's answers; raises UnknownRunError and UnknownAnswerError."""
     kind = model_kind(database, run_id)

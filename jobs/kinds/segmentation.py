@@ -31,7 +31,7 @@ _SHOWN_MEASURES: Final = ("dice", "hd95_mm")
 
 _NO_SCORES: Final = (
     "is of volumes, which have no scores: its rows are in the view segments, and its cases in nightread "
-    "report {run}"
+    "browse {run} and nightread report {run}"
 )
 
 
@@ -60,6 +60,7 @@ def _print_agreement(rows: Sequence[SqlRow], title: str) -> None:
 
 
 KIND: Final = AnswerKind(
+    noun="case",
     view="segments",
     figures="segments",
     read_figures=segment_table,

@@ -58,7 +58,8 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
     """
     run = queries.progress(database, run_id)
     card = queries.model_card(database, run_id)
-    report: AnswerReport = resolve_name(kind_of(database, run_id).report)
+    kind = kind_of(database, run_id)
+    report: AnswerReport = resolve_name(kind.report)
     with database.read_only() as connection:
         findings = queries.model_findings(connection, run_id)
         made = facts(connection, run_id)
@@ -73,6 +74,7 @@ def page_content(database: Database, overlays: Path, run_id: int, pictures: RunP
         tags = contents(connection, run_id)
     return {
         "template": report.template,
+        "noun": kind.noun,
         "written_at": datetime.now(UTC),
         "nightread": version("nightread"),
         "run": run,

@@ -273,7 +273,7 @@ def test_failed_images_are_shown_and_scored_again_once_their_files_are_there(nig
     close_run(nightread.database(), run)
 
     shown = nightread.call("failures", "1", "--names", "2")
-    assert "7 of 20 images have no scores" in shown.stdout
+    assert "7 of 20 images have failed" in shown.stdout
     assert "00000001_000.png" in shown.stdout
     assert "00000002_000.png" not in shown.stdout
     assert "nightread resume 1 --failed" in shown.stderr

@@ -50,7 +50,7 @@ COMMANDS: Final[Mapping[str, Entry]] = {
     "failures": Entry(
         "jobs.commands.failures",
         PANEL_ASK,
-        "Show why images of a run have no scores: reasons, counts and examples.",
+        "Show why images or cases of a run have no result: reasons, counts and examples.",
     ),
     "sql": Entry(
         "jobs.commands.sql",

@@ -168,12 +168,13 @@ def test_a_network_that_was_exported_before_is_loaded_soon(tmp_path: Path, engin
         (2.0, 100, 40, "2.0 images/s, 0:00:30 left"),
         (0.5, 8_000, 0, "0.5 images/s, 4:26:40 left"),
         (12.34, 100, 100, "12.3 images/s"),
+        (0.04, 10, 8, "2.4 images/min, 0:00:50 left"),
     ],
 )
 def test_the_pace_is_images_per_second_and_the_time_left(
     speed: float | None, total: float | None, completed: float, shown: str
 ) -> None:
-    assert _pace(speed, total, completed) == shown
+    assert _pace(speed, total, completed, "image") == shown
 
 
 # --- the end -----------------------------------------------------------------------------------------------

@@ -163,6 +163,7 @@ def test_a_case_has_its_planes_segments_agreement_and_card(site: Site) -> None:
 def test_a_case_without_a_label_and_a_failed_one_say_so(site: Site) -> None:
     page = site.get("case/3").text
     assert "How well it agrees" not in page
+    assert "blue" not in page
     assert "<dt>Compared with a label</dt><dd>no</dd>" in page
     page = site.get("case/4").text
     assert "Failed at “read”: wrong format" in page
