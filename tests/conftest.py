@@ -28,6 +28,7 @@ from support import REDIS_SERVER, STUB_CARD, Nightread, QueueServer, free_port, 
 from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
 from db.database import Database
 from db.upgrade import upgrade
+from workers.inference.engine import Engine, make_engine
 
 
 def pytest_report_header() -> str:
@@ -55,7 +56,8 @@ def real_data() -> Path:
 # --- fast tests and slow ones ------------------------------------------------------------------------------
 
 WITH_PROCESSES = {"nightread", "cluster", "queue_server", "postgresql_server", "orthanc_server"}
-"""Fixtures that start commands and servers, or use them."""
+WITH_PROCESSES |= {"demo_engine"}
+"""Fixtures that start commands and servers, or use what these have made."""
 LONGEST = (
     "test_train",
     "test_score",
@@ -294,11 +296,42 @@ def untrained() -> Classifier:
     return require_classifier(read_model(SHIPPED / "untrained"))
 
 
+@pytest.fixture(scope="session")
+def kept_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home's `graphs` with a folder per shipped model: the same for all processes of pytest-xdist.
+
+    The first test that needs a network exports it, in ten processor seconds, and the others read it. That
+    is as safe as it is for the workers of one home: workers/inference/graphs.py.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    for model in SHIPPED.iterdir():
+        (folder / "graphs" / model.name).mkdir(parents=True, exist_ok=True)
+    return folder / "graphs"
+
+
+@pytest.fixture(scope="session")
+def demo() -> Classifier:
+    return require_classifier(read_model(SHIPPED / "demo"))
+
+
+@pytest.fixture(scope="session")
+def demo_engine(demo: Classifier, kept_graphs: Path) -> Engine:
+    """The demo's model as a worker without a GPU runs it."""
+    return make_engine("openvino", demo, graphs=kept_graphs)
+
+
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    """A NIGHTREAD_HOME with the stub model."""
+def home(tmp_path: Path, request: pytest.FixtureRequest, kept_graphs: Path) -> Path:
+    """A NIGHTREAD_HOME with the stub model and, unless the test is `cold`, the shipped models' graphs."""
     folder = tmp_path / "home"
     write_card(folder / "models", STUB_CARD)
+    if not request.node.get_closest_marker("cold"):
+        (folder / "graphs").mkdir()
+        # Not those of a test's own models: two tests' of the same name would take turns in one file.
+        for kept in kept_graphs.iterdir():
+            (folder / "graphs" / kept.name).symlink_to(kept)
     return folder
 
 

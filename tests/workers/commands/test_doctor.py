@@ -10,6 +10,7 @@ from support import Nightread, free_port, write_manifest
 from jobs.doctor import limits
 
 
+@pytest.mark.cold
 def test_a_machine_that_is_ready_has_no_fault_and_is_left_as_it_was(
     nightread: Nightread, tmp_path: Path
 ) -> None:

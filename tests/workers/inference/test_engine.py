@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from support import ROOT
 
 from config.cards.classification import ClassificationCard
-from config.cards.model import SHIPPED, Classifier, Model, read_model, require_classifier
+from config.cards.model import Classifier, Model
 from config.errors import ConfigError
 from config.findings import FINDINGS
 from jobs.phantoms.archive import draw, plan_archive
@@ -292,18 +292,12 @@ def test_map_without_a_positive_value_is_all_zero(
 
 
 @pytest.fixture(scope="module")
-def demo() -> Classifier:
-    return require_classifier(read_model(SHIPPED / "demo"))
-
-
-@pytest.fixture(scope="module")
-def openvino(demo: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+def openvino(demo: Classifier, demo_engine: Engine, kept_graphs: Path) -> Engine:
     """An engine that read what another one had exported."""
-    graphs = tmp_path_factory.mktemp("graphs")
-    make_engine("openvino", demo, threads=1, graphs=graphs)
+    assert demo_engine.batch
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("workers.inference.graphs._export", None)  # it is read
-        return make_engine("openvino", demo, threads=1, graphs=graphs)
+        return make_engine("openvino", demo, threads=1, graphs=kept_graphs)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,13 @@
 """The shipped demo model finds on phantoms that it has not seen what its card says it finds."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from config.cards.model import SHIPPED, Classifier, read_model, require_classifier
+from config.cards.model import Classifier
 from config.findings import FINDINGS
 from jobs.phantoms.archive import Phantom, draw, plan_archive
-from workers.inference.engine import Inference, TensorFlowEngine
+from workers.inference.engine import Engine, Inference, infer_views
 from workers.inference.formats.picture import Picture
 from workers.inference.peak import locate
 from workers.inference.pixels import prepare
@@ -22,23 +20,9 @@ WIDE = {"Cardiomegaly", "Edema", "Emphysema", "Fibrosis"}
 
 
 @pytest.fixture(scope="module")
-def demo() -> Classifier:
-    return require_classifier(read_model(SHIPPED / "demo"))
-
-
-@pytest.fixture(scope="module")
-def inferred(tensorflow: Any, demo: Classifier) -> Inference:
-    assert tensorflow
-    engine = TensorFlowEngine(demo, threads=1)
-    inputs = np.stack([prepare(Picture(draw(phantom)), demo.card.pixels) for phantom in UNSEEN])
-    parts = [
-        engine.infer(inputs[first : first + engine.batch]) for first in range(0, len(inputs), engine.batch)
-    ]
-    return Inference(
-        np.concatenate([part.probabilities for part in parts]),
-        np.concatenate([part.maps for part in parts]),
-        np.concatenate([part.features for part in parts]),
-    )
+def inferred(demo: Classifier, demo_engine: Engine) -> Inference:
+    views = (prepare(Picture(draw(phantom)), demo.card.pixels)[None] for phantom in UNSEEN)
+    return infer_views(demo_engine, np.stack(list(views)))
 
 
 def truth(finding: str) -> NDArray[np.int8]:

@@ -28,8 +28,9 @@ from pydicom.uid import (
 )
 from support import ROOT
 
-from config.cards.model import SHIPPED, read_model, require_classifier
+from config.cards.model import Classifier
 from jobs.phantoms.archive import draw, plan_archive
+from workers.inference.engine import Engine
 from workers.inference.formats.decode import decode
 from workers.inference.formats.dicom.codecs import CODECS
 from workers.inference.formats.picture import Picture
@@ -67,14 +68,9 @@ def deep(phantom: NDArray[np.uint16], tmp_path: Path) -> Rewritten:
 
 
 @pytest.fixture(scope="module")
-def scores(tensorflow: Any) -> Scores:
+def scores(demo: Classifier, demo_engine: Engine) -> Scores:
     """What the shipped model says of a picture."""
-    from workers.inference.engine import TensorFlowEngine
-
-    assert tensorflow
-    model = require_classifier(read_model(SHIPPED / "demo"))
-    engine = TensorFlowEngine(model, threads=1)
-    return lambda picture: engine.infer(prepare(picture, model.card.pixels)[None]).probabilities[0]
+    return lambda picture: demo_engine.infer(prepare(picture, demo.card.pixels)[None]).probabilities[0]
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)

@@ -9,7 +9,8 @@ import pytest
 from dicom_support import film
 from numpy.typing import NDArray
 
-from config.cards.model import SHIPPED, read_model, require_classifier
+from config.cards.model import Classifier
+from workers.inference.engine import Engine, infer_views
 from workers.inference.formats.decode import decode
 from workers.inference.formats.picture import Picture, is_grey
 from workers.inference.pixels import prepare
@@ -24,18 +25,12 @@ Scores = Callable[[list[Picture]], NDArray[np.float32]]
 
 
 @pytest.fixture(scope="module")
-def scores(tensorflow: Any) -> Scores:
+def scores(demo: Classifier, demo_engine: Engine) -> Scores:
     """What the shipped model says of pictures: (pictures, findings)."""
-    from workers.inference.engine import TensorFlowEngine
-
-    assert tensorflow
-    model = require_classifier(read_model(SHIPPED / "demo"))
-    engine = TensorFlowEngine(model, threads=1, maps=False)
 
     def score(pictures: list[Picture]) -> NDArray[np.float32]:
-        inputs = np.stack([prepare(picture, model.card.pixels) for picture in pictures])
-        parts = [inputs[start : start + engine.batch] for start in range(0, len(inputs), engine.batch)]
-        return np.concatenate([engine.infer(part).probabilities for part in parts])
+        views = np.stack([prepare(picture, demo.card.pixels)[None] for picture in pictures])
+        return infer_views(demo_engine, views).probabilities
 
     return score
 
