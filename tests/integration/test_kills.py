@@ -151,7 +151,7 @@ def test_a_stopped_command_leaves_a_resumable_run_no_process_and_no_file(
     assert family
     assert list(short_folder.iterdir())
     process.send_signal(number)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=25) == 1
     assert "nightread resume 1" in (nightread.home / log).read_text()
     assert psutil.wait_procs(family, timeout=10)[1] == []
     assert list(short_folder.iterdir()) == []

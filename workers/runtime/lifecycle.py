@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Final
 
+import billiard.pool
 from billiard.process import current_process
 from celery.signals import setup_logging, worker_process_init
 
@@ -33,6 +34,10 @@ EXITS: Final = {REFUSED: EXIT_USAGE, FAILED: EXIT_INCOMPLETE}
 """The worker's exit codes: with the first one it is not started again."""
 
 
+_LAST_LOOKS: Final = 10
+"""How often, ten times a second, a child that ends looks whether its worker has read all that it sent."""
+
+
 @setup_logging.connect
 def _set_up_logging(**_: object) -> None:
     """Keep Celery from setting up its own handlers."""
@@ -47,6 +52,9 @@ def _start_child(**_: object) -> None:
     configure_logging(settings.log_level, settings.log_format)
     threads = children_and_threads(settings)[1]
     keep_freed_memory(threads)
+    # A worker that is told to end no longer counts what its children send, and one that ends a batch then
+    # would wait half a minute for it. It is in the pipe all the same, and the ledger does without.
+    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = _LAST_LOOKS
     # Ctrl-C reaches the whole group of a terminal's processes; the parent alone decides how to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gpus = gpu_ids()
