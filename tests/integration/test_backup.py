@@ -41,6 +41,9 @@ from workers.scoring.classification import ClassificationScorer
 
 IMAGES = 600
 
+SOON = {"NIGHTREAD_LEASE_SECONDS": "5"}
+"""What a killed worker held, and what was announced to a lost queue, is taken up after this, not a minute."""
+
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(300)]
 
 
@@ -110,6 +113,7 @@ def test_a_backup_of_sqlite_under_load_is_restored_elsewhere_and_resumed(
 ) -> None:
     manifest = write_manifest(tmp_path / "manifest.csv", IMAGES)
     order = ("--images", tmp_path, "--model", "stub", "--batch-size", "2")
+    nightread.environment |= SOON
     run = nightread.start("score", manifest, *order)
     original = nightread.database()
     eventually(nightread.settings().database_file.is_file, 60)
@@ -125,7 +129,7 @@ def test_a_backup_of_sqlite_under_load_is_restored_elsewhere_and_resumed(
     run.kill()
     nightread.end()
 
-    elsewhere = Nightread(tmp_path / "elsewhere", started=nightread.started)
+    elsewhere = Nightread(tmp_path / "elsewhere", SOON, nightread.started)
     write_card(elsewhere.home / "models", STUB_CARD)
     shutil.copy(copy, elsewhere.settings().database_file)
     restored = elsewhere.database()
@@ -245,6 +249,7 @@ def run_of_old(database: Database, source: Database, folder: Path) -> None:
 def test_a_run_of_0_1_0_goes_on_after_the_upgrade_of_sqlite(
     nightread: Nightread, sqlite: Database, tmp_path: Path
 ) -> None:
+    nightread.environment |= SOON
     old = nightread.database()
     run_of_old(old, sqlite, tmp_path)
     assert nightread.ends(nightread.start("resume", "1"), 200) == 0, nightread.logs()
