@@ -223,7 +223,7 @@ def test_status_shows_a_run_for_people_and_for_scripts(scored: Nightread) -> Non
     assert statistics != [{"n": 0}], "joins of the views would be slow without"
     shown = scored.run("status")
     assert "complete" in shown.stdout
-    found = json.loads(scored.run("status", "1", "--json").stdout)
+    found = json.loads(scored.call("status", "1", "--json").stdout)
     assert [(run["run_id"], run["status"], run["scored"]) for run in found] == [(1, "complete", 40)]
     followed = scored.run("status", "1", "--follow")
     assert followed.returncode == 0
@@ -237,25 +237,25 @@ def test_sql_answers_and_changes_nothing(scored: Nightread) -> None:
         "DROP VIEW scores",
         "INSERT INTO finding (name) VALUES ('x') RETURNING id",
     ):
-        done = scored.run("sql", change)
+        done = scored.call("sql", change)
         assert done.returncode == 2, change
         assert "readonly" in done.stderr or "read-only" in done.stderr
     assert scored.sql("SELECT COUNT(*) AS n FROM scores WHERE image_index LIKE '%:%' OR 1 = 1") == [
         {"n": 560}
     ]
-    wrong = scored.run("sql", "SELECT nothing FROM scores")
+    wrong = scored.call("sql", "SELECT nothing FROM scores")
     assert wrong.returncode == 2
     assert "nothing" in wrong.stderr
 
 
 def test_submit_and_cancel_and_resume_without_a_broker(nightread: Nightread, tmp_path: Path) -> None:
     manifest = write_manifest(tmp_path / "manifest.csv", 20)
-    submitted = nightread.run("submit", manifest, "--images", tmp_path, *STUB, "--heatmaps", "none")
+    submitted = nightread.call("submit", manifest, "--images", tmp_path, *STUB, "--heatmaps", "none")
     assert submitted.returncode == 0
     run = submitted.stdout.strip()
     assert f"nightread resume {run}" in submitted.stderr
-    assert nightread.run("cancel", run).returncode == 0
-    assert nightread.run("cancel", run).returncode == 2
+    assert nightread.call("cancel", run).returncode == 0
+    assert nightread.call("cancel", run).returncode == 2
     assert nightread.run("resume", run).returncode == 0
     assert nightread.sql("SELECT status, scored FROM progress") == [{"status": "complete", "scored": 20}]
     assert nightread.sql("SELECT COUNT(*) AS n FROM heatmaps") == [{"n": 0}]
@@ -301,9 +301,9 @@ def test_a_run_is_not_resumed_with_another_model_of_the_same_name(
     nightread: Nightread, tmp_path: Path
 ) -> None:
     manifest = write_manifest(tmp_path / "manifest.csv", 3)
-    assert nightread.run("submit", manifest, "--images", tmp_path, *STUB).returncode == 0
+    assert nightread.call("submit", manifest, "--images", tmp_path, *STUB).returncode == 0
     write_card(nightread.home / "models", STUB_CARD | {"sha256": "1" * 64})
-    refused = nightread.run("resume", "1")
+    refused = nightread.call("resume", "1")
     assert refused.returncode == 2
     assert "run 1 was made with another model stub than the one here: sha256 differ" in refused.stderr
 

@@ -55,11 +55,11 @@ def test_the_demo_draws_scores_and_reports_dicom_films(nightread: Nightread, tmp
 
     shown = boxes[0]
     written = tmp_path / "one.png"
-    drawn = nightread.run("heatmap", "1", shown["image_index"], "--finding", shown["finding"], "-o", written)
+    drawn = nightread.call("heatmap", "1", shown["image_index"], "--finding", shown["finding"], "-o", written)
     assert drawn.returncode == 0, drawn.stderr
     of_picture = tmp_path / "other.png"
     name = shown["image_index"].replace(".dcm", ".png")
-    drawn = nightread.run("heatmap", "2", name, "--finding", shown["finding"], "-o", of_picture)
+    drawn = nightread.call("heatmap", "2", name, "--finding", shown["finding"], "-o", of_picture)
     assert drawn.returncode == 0, drawn.stderr
     assert np.abs(pixels_of(written) - pixels_of(of_picture)).mean() < 2
 

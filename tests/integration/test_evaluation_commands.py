@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
-from support import STUB_CARD, Nightread, write_card, write_manifest
+from support import STUB_CARD, Nightread, close_run, score_batches, write_card, write_manifest
+
+from jobs.submit import Order, submit
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(600)]
 
@@ -13,10 +15,12 @@ def scored(nightread: Nightread, home: Path, tmp_path: Path) -> Nightread:
     """Two complete runs over the same 120 images, by two stub models."""
     write_card(home / "models", STUB_CARD | {"name": "other", "sha256": "1" * 64})
     manifest = write_manifest(tmp_path / "manifest.csv", 120)
-    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
+    assert nightread.call("db", "upgrade").returncode == 0
+    database = nightread.database()
     for model in ("stub", "other"):
-        done = nightread.run("score", manifest, "--images", tmp_path, "--model", model)
-        assert done.returncode == 0, done.stderr
+        run = submit(database, nightread.settings(), Order(manifest, tmp_path, model))
+        score_batches(database, home / "models", run)
+        close_run(database, run)
     return nightread
 
 
@@ -43,14 +47,14 @@ def test_labels_boxes_comparison_and_calibration_become_rows(scored: Nightread, 
         {"finding": "Effusion", "images": 1, "hits": 1}
     ]
 
-    compared = scored.run("compare", "1", "2", "--label-set", "readers")
+    compared = scored.call("compare", "1", "2", "--label-set", "readers")
     assert compared.returncode == 0, compared.stderr
     assert "AUROC on the 120 images that both have scored" in compared.stdout
     assert "comparison 1 is kept" in compared.stdout
     found = scored.sql("SELECT finding, difference, p_holm FROM comparisons WHERE difference IS NOT NULL")
     assert {row["finding"] for row in found} == {"Effusion", "Mass"}
 
-    calibrated = scored.run("calibrate", "1", "--evaluation", "3")
+    calibrated = scored.call("calibrate", "1", "--evaluation", "3")
     assert calibrated.returncode == 0, calibrated.stderr
     filled = scored.sql(
         "SELECT finding, COUNT(calibrated) AS n FROM scores WHERE run_id = 1 GROUP BY finding"
@@ -68,7 +72,7 @@ def test_labels_boxes_comparison_and_calibration_become_rows(scored: Nightread, 
         (("thresholds", "1", "--chosen-on", "2"), "are of two models"),
         (("calibrate", "2", "--evaluation", "3"), "of another model than run 2"),
     ):
-        wrong = scored.run(*arguments)
+        wrong = scored.call(*arguments)
         assert wrong.returncode == 2, (arguments, wrong.stdout, wrong.stderr)
         assert words in wrong.stderr.replace("\n", " "), (arguments, wrong.stderr)
         assert "Traceback" not in wrong.stderr

@@ -69,7 +69,7 @@ def write_large(folder: Path, images: int) -> tuple[Path, Path]:
 
 def test_imported_scores_are_evaluated_at_once(either: Nightread, files: tuple[Path, Path]) -> None:
     scores, labels = files
-    done = either.run("import-scores", scores, "--name", "theirs", "--labels", labels)
+    done = either.call("import-scores", scores, "--name", "theirs", "--labels", labels)
     assert done.returncode == 3, done.stderr
     assert "run 1: 3 images, 2 findings" in done.stdout
     assert "labels.csv has no row for 1 of the 3 images" in done.stdout
@@ -88,8 +88,8 @@ def test_imported_scores_are_evaluated_at_once(either: Nightread, files: tuple[P
 def test_what_was_imported_is_not_imported_twice(nightread: Nightread, files: tuple[Path, Path]) -> None:
     scores, labels = files
     arguments = ("import-scores", scores, "--name", "theirs", "--labels", labels)
-    assert nightread.run(*arguments).returncode == 3
-    again = nightread.run(*arguments)
+    assert nightread.call(*arguments).returncode == 3
+    again = nightread.call(*arguments)
     assert again.returncode == 3
     assert "these scores are run 1 already; nothing was written" in again.stdout
     assert nightread.sql("SELECT COUNT(*) AS runs FROM progress") == [{"runs": 1}]
@@ -100,10 +100,10 @@ def test_an_import_that_ended_before_its_evaluation_is_finished_by_the_next(
     nightread: Nightread, files: tuple[Path, Path]
 ) -> None:
     scores, labels = files
-    assert nightread.run("db", "upgrade").returncode == 0
+    assert nightread.call("db", "upgrade").returncode == 0
     import_scores(nightread.database(), ImportOrder(scores, "theirs", labels))
     assert nightread.sql("SELECT status FROM progress") == [{"status": "running"}]
-    again = nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels)
+    again = nightread.call("import-scores", scores, "--name", "theirs", "--labels", labels)
     assert again.returncode == 3, again.stderr
     assert nightread.sql("SELECT run_id, status FROM progress") == [{"run_id": 1, "status": "complete"}]
 
@@ -111,22 +111,22 @@ def test_an_import_that_ended_before_its_evaluation_is_finished_by_the_next(
 def test_bad_scores_are_one_line_and_exit_2(nightread: Nightread, tmp_path: Path) -> None:
     path = tmp_path / "logits.csv"
     path.write_text("Image Index,Mass\na.png,-1.5\n")
-    done = nightread.run("import-scores", path, "--name", "theirs")
+    done = nightread.call("import-scores", path, "--name", "theirs")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "logits.csv, line 2, column 'Mass'" in done.stderr
     assert "these look like logits" in done.stderr
-    alone = nightread.run("import-scores", path, "--name", "theirs", "--patient-column", "Person")
+    alone = nightread.call("import-scores", path, "--name", "theirs", "--patient-column", "Person")
     assert alone.returncode == 2
     assert "--labels" in alone.stderr
-    assert nightread.run("import-scores", path, "--name", "The Irs").returncode == 2
+    assert nightread.call("import-scores", path, "--name", "The Irs").returncode == 2
     assert nightread.sql("SELECT COUNT(*) AS n FROM progress") == [{"n": 0}]
 
 
 def test_other_commands_answer_for_an_imported_run(nightread: Nightread, files: tuple[Path, Path]) -> None:
     scores, labels = files
-    assert nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 3
-    status = nightread.run("status", "1")
+    assert nightread.call("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 3
+    status = nightread.call("status", "1")
     assert "complete" in status.stdout
     resumed = nightread.run("resume", "1")
     assert (resumed.returncode, "Mass" in resumed.stdout) == (3, True), "it is complete: its table is shown"
@@ -135,7 +135,7 @@ def test_other_commands_answer_for_an_imported_run(nightread: Nightread, files: 
         (("heatmap", "1", "a.png", "--finding", "Mass", "-o", scores.with_name("a.png")), "heatmaps none"),
         (("heatmap", "1", "c.png", "--finding", "Mass", "-o", scores.with_name("c.png")), "no score"),
     ):
-        done = nightread.run(*arguments)
+        done = nightread.call(*arguments)
         assert done.returncode == 2
         assert says in done.stderr
         assert done.stderr.count("\n") == 1
@@ -147,7 +147,7 @@ def test_published_scores_of_real_radiographs_have_scikit_learns_aurocs(
     from sklearn.metrics import roc_auc_score
 
     scores, labels = real_data / "nih" / "reference_scores.csv", real_data / "nih" / "Data_Entry.csv"
-    done = either.run(
+    done = either.call(
         "import-scores", scores, "--name", "chexnet", "--labels", labels, "--images", real_data / "nih/images"
     )
     assert done.returncode == 0, done.stderr
@@ -181,20 +181,20 @@ def test_22_000_images_are_imported_and_evaluated_in_20_seconds_of_processor_tim
 def imported(nightread: Nightread, files: tuple[Path, Path]) -> Nightread:
     """The command with one run of imported scores."""
     scores, labels = files
-    assert nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 3
+    assert nightread.call("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 3
     return nightread
 
 
 def test_export_writes_files_that_pandas_reads(imported: Nightread, tmp_path: Path) -> None:
     for kind, read in (("csv", pd.read_csv), ("parquet", pd.read_parquet)):
         path = tmp_path / f"out.{kind}"
-        done = imported.run("export", "1", "--format", kind, "-o", path)
+        done = imported.call("export", "1", "--format", kind, "-o", path)
         assert done.returncode == 0, done.stderr
         assert done.stdout.strip() == f"wrote {path}: 4 rows"
         frame = read(path)
         assert list(frame["image_index"]) == ["a.png", "a.png", "b.png", "b.png"]
         assert list(frame["probability"]) == [0.0, 0.75, 0.5, 0.25]
-    done = imported.run("export", "1", "--what", "auc", "-o", tmp_path / "auc.csv")
+    done = imported.call("export", "1", "--what", "auc", "-o", tmp_path / "auc.csv")
     assert set(pd.read_csv(tmp_path / "auc.csv")["subgroup"]) >= {"all"}
 
 
@@ -210,7 +210,7 @@ def test_a_reader_that_has_seen_enough_ends_an_export_without_a_traceback(
     nightread: Nightread, tmp_path: Path
 ) -> None:
     scores, labels = write_large(tmp_path, 3_000)
-    assert nightread.run("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 0
+    assert nightread.call("import-scores", scores, "--name", "theirs", "--labels", labels).returncode == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "workers.commands.main", "export", "1", "-o", "-"],
         env=os.environ | {"NIGHTREAD_HOME": str(nightread.home)},

@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import numpy as np
 import pytest
 from gate_support import chest
 from PIL import Image
-from support import Nightread
+from support import CLASSIFIER_CARD, Nightread
 
-from config.cards.model import SHIPPED
 from config.findings import FINDINGS
 from jobs.phantoms.archive import plan_archive, write_archive
+from workers.models.folder import write_model
 from workers.models.gate import LEAST_PICTURES
 
 EIGHTEEN = (*FINDINGS, "Lung Lesion", "Fracture", "Lung Opacity", "Enlarged Cardiomediastinum")
@@ -87,10 +86,10 @@ def test_model_of_other_findings_scores_here_as_it_did_at_home(
     assert re.search(rf"home.csv: at most \S+ apart .* 3 images and {len(findings)} of", added.stdout)
     assert "Warning" not in added.stderr
 
-    shown = json.loads(nightread.run("models", "show", "ward", "--json").stdout)
+    shown = json.loads(nightread.call("models", "show", "ward", "--json").stdout)
     assert shown["findings"] == list(findings)
     assert 0 <= shown["home"]["difference"] < 1e-5
-    listed = nightread.run("models", "list")
+    listed = nightread.call("models", "list")
     assert listed.returncode == 0, listed.stderr
     assert re.search(
         rf"ward\W+yours\W+densenet121\W+{len(findings)}\W+yes\W+[0-9e.-]+ from home.csv\W+"
@@ -144,17 +143,15 @@ def test_a_fitted_gate_tells_other_pictures_in_the_next_run(
     table = tmp_path / "known.csv"
     table.write_text("\n".join(["Image Index", *names, "broken.png"]) + "\n", encoding="utf-8")
     fit = ("models", "fit-gate", "mine", "--manifest", table, "--images", known)
-    refused = nightread.run("models", "fit-gate", "untrained", *fit[3:])
+    refused = nightread.call("models", "fit-gate", "untrained", *fit[3:])
     assert refused.returncode == 2
     assert "comes with Nightread" in refused.stderr
 
-    mine = tmp_path / "mine"
-    shutil.copytree(SHIPPED / "untrained", mine)
-    card = mine / "card.yaml"
-    card.write_text(
-        card.read_text(encoding="utf-8").replace("name: untrained", "name: mine"), encoding="utf-8"
-    )
-    assert nightread.run("models", "add", mine, timeout=600).returncode == 0
+    written = {"kind", "sha256", "golden"}
+    facts = {name: value for name, value in CLASSIFIER_CARD.items() if name not in written}
+    pixels = facts["pixels"] | {"size": SIZE, "channels": 3, "mean": [120.0] * 3, "std": [60.0] * 3}
+    mine = write_model(tmp_path, facts | {"pixels": pixels}, brought(len(FINDINGS)).get_weights())
+    assert nightread.run("models", "add", mine.folder, timeout=600).returncode == 0
     fitted = nightread.run(*fit, timeout=600)
     assert fitted.returncode == 0, fitted.stderr
     assert f"fitted on {LEAST_PICTURES} images" in fitted.stdout
@@ -193,4 +190,4 @@ def test_refused_model_leaves_neither_folder_nor_row_and_says_why_in_one_line(
     models = nightread.home / "models"
     assert [path.name for path in models.iterdir()] == ["stub"], "the fixture's own"
     assert nightread.sql("SELECT COUNT(*) AS n FROM model") == [{"n": 0}]
-    assert nightread.run("models", "show", "gone").returncode == 2
+    assert nightread.call("models", "show", "gone").returncode == 2

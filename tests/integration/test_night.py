@@ -125,7 +125,7 @@ class Nights:
         cron = f"{half_a_day_ago.minute} {half_a_day_ago.hour} * * *"
         times = ("--cron", cron, "--margin", "0.05")
         order = ("score", self.manifest, "--images", self.manifest.parent, "--model", "stub")
-        added = self.cluster.run("schedule", "add", "night", *times, *order, "--batch-size", "16", *options)
+        added = self.cluster.call("schedule", "add", "night", *times, *order, "--batch-size", "16", *options)
         assert added.returncode == 0, added.stderr
 
     def start_worker(self) -> "subprocess.Popen[bytes]":
@@ -248,7 +248,7 @@ def test_a_schedule_tells_of_a_night_that_is_unlike_its_baseline(
         nights.manifest.write_text("\n".join(["Image Index,Patient ID,Patient Age", *rows]) + "\n")
 
     write_ages(adults=80, children=0)
-    submitted = cluster.run("submit", nights.manifest, "--images", nights.manifest.parent, "--model", "stub")
+    submitted = cluster.call("submit", nights.manifest, "--images", nights.manifest.parent, "--model", "stub")
     assert submitted.returncode == 0, submitted.stderr
     eventually(
         lambda: nights.sql("SELECT status FROM progress") == [{"status": "complete"}], 60, "a baseline"
@@ -272,9 +272,9 @@ def test_a_schedule_tells_of_a_night_that_is_unlike_its_baseline(
         {"run_id": run_id, "baseline_id": 1, "n": 80} for run_id in (2, 3)
     ]
 
-    by_hand = cluster.run("drift", "3", "--baseline", "1", "--json")
+    by_hand = cluster.call("drift", "3", "--baseline", "1", "--json")
     assert by_hand.returncode == 0, by_hand.stderr
     (age,) = [row for row in json.loads(by_hand.stdout) if row["measure"] == "age_years"]
     assert age["p_holm"] == pytest.approx(measured[0]["p_holm"])
-    wrong = cluster.run("drift", "3", "--baseline", "3")
+    wrong = cluster.call("drift", "3", "--baseline", "3")
     assert (wrong.returncode, "cannot be its own baseline" in wrong.stderr) == (2, True)

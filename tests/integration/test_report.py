@@ -18,7 +18,7 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from sqlalchemy import select, update
-from support import Nightread, write_manifest
+from support import Nightread, close_run, make_run, score_batches
 
 from db.schema.runs import score
 
@@ -56,16 +56,17 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str, list[str]]]:
     server.server_close()
 
 
-def score_archive(nightread: Nightread, folder: Path) -> None:
-    """Score and evaluate run 1 by real workers with the stub, and put in overlays, which a network draws."""
-    manifest = write_manifest(folder / "manifest.csv", IMAGES)
+def score_archive(nightread: Nightread) -> None:
+    """Score and evaluate run 1 with the stub, its images in the home, and put in overlays of a network."""
+    home = nightread.home
     for number in range(IMAGES):
-        Image.fromarray(np.full((96, 79), number, dtype=np.uint8)).save(folder / f"{number:08d}_000.png")
-    nightread.environment["NIGHTREAD_CHILDREN"] = "1"
-    done = nightread.run("score", manifest, "--images", folder, "--model", "stub")
-    assert done.returncode == 0, done.stderr
-    overlays = nightread.settings().overlays
+        Image.fromarray(np.full((96, 79), number, dtype=np.uint8)).save(home / f"{number:08d}_000.png")
+    assert nightread.call("db", "upgrade").returncode == 0
     database = nightread.database()
+    run = make_run(database, home, IMAGES)
+    score_batches(database, home / "models", run)
+    close_run(database, run)
+    overlays = nightread.settings().overlays
     with database.write() as connection:
         highest = connection.execute(select(score).order_by(score.c.probability.desc()).limit(40)).all()
         for row in highest:
@@ -165,8 +166,8 @@ def test_report_reads_on_desk_phone_and_paper_and_asks_nothing_of_the_network(
     nightread: Nightread, browser: Chrome, tmp_path: Path, served: tuple[Path, str, list[str]]
 ) -> None:
     folder, address, asked = served
-    score_archive(nightread, tmp_path)
-    done = nightread.run("report", "1", "-o", folder / "run.html")
+    score_archive(nightread)
+    done = nightread.call("report", "1", "-o", folder / "run.html")
     assert done.returncode == 0, done.stderr
     assert "wrote " in done.stdout
     assert (folder / "run.html").stat().st_size < 5_000_000

@@ -130,7 +130,7 @@ def test_bad_images_fail_with_their_reason_and_the_rest_is_scored(
     # The picture of a map, on demand, in full size; and the errors of asking for one that is not there.
     drawn = tmp_path / "map.png"
     asked = ("--finding", "Effusion", "-o", drawn)
-    assert nightread.run("heatmap", "1", good[0].name, *asked).returncode == 0
+    assert nightread.call("heatmap", "1", good[0].name, *asked).returncode == 0
     with Image.open(drawn) as picture:
         assert picture.size == (1024, 1024)
     for arguments, says in (

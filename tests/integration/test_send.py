@@ -122,7 +122,7 @@ def test_a_sender_that_is_killed_anywhere_sends_each_object_once(scored: Nightre
     whole = time.monotonic() - began
     films = {f"{number:08d}_000.png" for number in range(IMAGES)}
     killed = 0
-    for number in range(30):
+    for number in range(18):
         target = address(pacs, ("C-STORE", "STOW-RS")[number % 2])
         pacs.empty()
         database = scored.database()
@@ -130,7 +130,8 @@ def test_a_sender_that_is_killed_anywhere_sends_each_object_once(scored: Nightre
         score_batches(database, scored.home / "models", run_id, small)
         process = scored.start("send", str(run_id), "--to", target)
         try:
-            process.wait(moments.uniform(0.3, 1.1) * whole)
+            # Not within its first half, in which it loads its libraries.
+            process.wait(moments.uniform(0.5, 1.1) * whole)
         except subprocess.TimeoutExpired:  # it has not ended, as is meant
             process.kill()
             process.wait()
@@ -144,7 +145,7 @@ def test_a_sender_that_is_killed_anywhere_sends_each_object_once(scored: Nightre
         assert {row["image_index"] for row in rows if row["kind"] == "dicom-sr"} == films
         kept = sorted(tags["SOPInstanceUID"] for tags in pacs.instances())
         assert kept == sorted(row["sop_instance_uid"] for row in rows)
-    assert killed >= 15
+    assert killed >= 9
 
 
 # --- what cannot be sent -----------------------------------------------------------------------------------

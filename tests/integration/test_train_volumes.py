@@ -39,7 +39,7 @@ def test_a_model_comes_of_it(nightread: Nightread, heads: Path) -> None:
     assert card.patch == (48, 48, 32)
     assert card.training is not None
     assert card.training.batch == 3
-    shown = nightread.run("models", "show", "mine")
+    shown = nightread.call("models", "show", "mine")
     assert "validation Dice" in shown.stdout
 
 
@@ -54,7 +54,7 @@ def test_a_model_comes_of_it(nightread: Nightread, heads: Path) -> None:
     ],
 )
 def test_wrong_options_are_named(nightread: Nightread, heads: Path, more: tuple[str, ...], says: str) -> None:
-    refused = nightread.run(*command(heads, *more))
+    refused = nightread.call(*command(heads, *more))
     assert refused.returncode == 2, refused.stderr
     assert says in " ".join(refused.stderr.split())
     assert not (nightread.home / "models" / "mine").exists()
@@ -66,7 +66,7 @@ def test_leaking_splits_and_cases_without_label_are_refused(
     rows = (heads / "valid" / "manifest.csv").read_text().splitlines()
     leaking = tmp_path / "leaking.csv"
     leaking.write_text("\n".join([rows[0], rows[1].rpartition(",")[0] + ",11-1"]) + "\n")
-    refused = nightread.run(*command(heads, "--valid", leaking))
+    refused = nightread.call(*command(heads, "--valid", leaking))
     assert refused.returncode == 2
     assert "patients in both splits: 1 (1 of 1 validation cases)" in refused.stdout
     assert "--allow-leakage" in refused.stderr
@@ -74,7 +74,7 @@ def test_leaking_splits_and_cases_without_label_are_refused(
     bare = tmp_path / "bare.csv"
     image, _, patient = rows[1].split(",")
     bare.write_text(f"{rows[0]}\n{rows[1]}\nother_{image},,{patient}\n")
-    refused = nightread.run(*command(heads, "--valid", bare))
+    refused = nightread.call(*command(heads, "--valid", bare))
     assert refused.returncode == 2
     assert "1 of 2 cases have no label to learn from, such as other_" in " ".join(refused.stderr.split())
 
@@ -82,7 +82,7 @@ def test_leaking_splits_and_cases_without_label_are_refused(
 def test_volumes_are_no_radiographs(nightread: Nightread, heads: Path) -> None:
     told = command(heads)
     place = told.index("--kind")
-    refused = nightread.run(*told[:place], "--epochs", "1")
+    refused = nightread.call(*told[:place], "--epochs", "1")
     assert refused.returncode == 2
     assert "lists volumes, such as images/head_011_0001.nii.gz: say --kind segmentation" in " ".join(
         refused.stderr.split()
@@ -90,7 +90,7 @@ def test_volumes_are_no_radiographs(nightread: Nightread, heads: Path) -> None:
 
 
 def test_options_for_volumes_are_for_volumes(nightread: Nightread, heads: Path) -> None:
-    refused = nightread.run(
+    refused = nightread.call(
         *("train", heads / "train" / "manifest.csv", "--images", heads / "train"),
         *("--valid", heads / "valid" / "manifest.csv", "--name", "mine", "--max-background", "0.9"),
     )

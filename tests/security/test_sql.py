@@ -194,7 +194,7 @@ def test_a_role_that_may_only_read_asks_with_nightread_sql(
 def test_the_command_says_in_one_line_what_was_refused(nightread: Nightread, tmp_path: Path) -> None:
     assert nightread.run("sql", "SELECT 1 AS one").returncode == 0
     for query in (f"ATTACH '{tmp_path}/mine.db' AS mine", "PRAGMA query_only = OFF", "SELECT 1; SELECT 2"):
-        refused = nightread.run("sql", query)
+        refused = nightread.call("sql", query)
         assert refused.returncode == 2
         assert len(refused.stderr.splitlines()) == 1
     assert not (tmp_path / "mine.db").exists()

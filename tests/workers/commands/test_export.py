@@ -117,8 +117,11 @@ def test_without_a_network_or_maps_there_are_no_overlays_to_capture(scored: Nigh
 
 
 @pytest.mark.processes
-def test_many_images_are_done_by_several_processes(nightread: Nightread, tmp_path: Path) -> None:
-    images = 80
+def test_many_images_are_done_by_several_processes(
+    nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = 12
+    monkeypatch.setattr("workers.outputs.dicom.files.FEW", images - 1)
     assert nightread.call("db", "upgrade").returncode == 0
     for number in range(images):
         (nightread.home / f"{number:08d}_000.png").write_bytes(
@@ -129,7 +132,7 @@ def test_many_images_are_done_by_several_processes(nightread: Nightread, tmp_pat
     score_batches(database, nightread.home / "models", run_id, small)
     folders = (tmp_path / "one", tmp_path / "two")
     for jobs, folder in enumerate(folders, start=1):
-        done = nightread.run("export", "1", "--format", "dicom-sr", "--jobs", str(jobs), "-o", folder)
+        done = nightread.call("export", "1", "--format", "dicom-sr", "--jobs", str(jobs), "-o", folder)
         assert done.returncode == 0, done.stderr
     one, two = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert len(one) == images
