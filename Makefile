@@ -24,9 +24,10 @@ demo-model: install
 segmentation-demo-model: install
 	$(BIN)/python benchmarks/segmentation_demo_model.py
 
-# Three files at a time, one more than the cores of a small machine, as many tests wait for processes. The order is
-# that of tests/conftest.py: fast ones first, then the longest.
-AT_A_TIME := --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Three files at a time, one more than the cores of a small machine, as many tests wait for processes; with more cores:
+# make test PROCESSES=6. The order is that of tests/conftest.py: fast ones first, then the longest.
+PROCESSES := 3
+AT_A_TIME := --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 test: install
 	$(BIN)/pytest $(AT_A_TIME)
 

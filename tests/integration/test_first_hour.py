@@ -62,7 +62,8 @@ def test_each_command_of_the_page_does_what_the_page_shows(
         if words[0] == "browse":
             printed = looked_at(nightread, words)
         else:
-            done = nightread.run(*words, timeout=600)
+            # What asks needs no process of its own.
+            done = nightread.run(*words) if words[0] in {"demo", "score"} else nightread.call(*words)
             mistake = any(line.startswith("error: ") for line in shown)
             assert done.returncode == (2 if mistake else 0), (words, done.stderr)
             printed = f"{done.stdout}\n{done.stderr}".replace(str(tmp_path), FOLDER)
