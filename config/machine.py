@@ -23,7 +23,7 @@ Of a classification it is DenseNet-121 at 320 x 320 in batches of 8, of a segmen
 filters and a labelled case of 240 x 240 x 155 x 4; on a CPU.
 """
 
-_MEMBER_MIB: Final[Mapping[str, int]] = {"openvino": 140, "tensorflow": 140}
+_MEMBER_MIB: Final[Mapping[str, int]] = {"openvino": 140, "tensorflow": 100}
 """What each further member of an ensemble adds."""
 
 
