@@ -20,6 +20,9 @@ from db.states import DeliveryState, ImageStatus
 NOT_DICOM: Final = "not_dicom"
 """The status of what cannot be made of an image that is no DICOM file."""
 
+NO_MASK: Final = "no_mask"
+"""The status of what cannot be made of a case whose mask is not there."""
+
 _AT_ONCE: Final = 256
 """Images whose deliveries are read at a time."""
 
@@ -53,8 +56,8 @@ class Count(NamedTuple):
 def plan(database: Database, run_id: int, target: str, kinds: Collection[str]) -> None:
     """Write down what a receiver is to get of a run's scored images; what is there already stays as it is.
 
-    A report of each image; a presentation state of each with a finding over its threshold; a capture of each
-    such finding that has a map.
+    A report of each image, and a segmentation of each case; a presentation state of each image with a finding
+    over its threshold; a capture of each such finding that has a map.
     """
 
     def write(connection: Connection) -> None:

@@ -14,6 +14,7 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.schema.archives import archive, finding, image, manifest, manifest_row
 from db.schema.runs import batch, image_result, model, model_finding, run, score
+from db.schema.segmentations import volume_result
 from db.states import ImageStatus
 
 _AT_ONCE: Final = 256
@@ -62,6 +63,7 @@ class ScoredImage:
     """An image of a run with its scores in the model's order; `row`: of the manifest, from 1.
 
     `width`, `height`: of the picture that was scored, pixels; None where another system scored it.
+    `mask_path`: of a segmented case, below the outputs' folder; None where the disk refused the mask.
     """
 
     image_id: int
@@ -72,6 +74,7 @@ class ScoredImage:
     height: int | None
     maps: Maps | None
     scores: tuple[Score, ...]
+    mask_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def _after(
             image_result.c.maps,
             image_result.c.map_height,
             image_result.c.map_width,
+            volume_result.c.mask_path,
         )
         .join(run, run.c.id == image_result.c.run_id)
         .join(
@@ -162,6 +166,11 @@ def _after(
         )
         .join(image, image.c.id == image_result.c.image_id)
         .join(batch, batch.c.id == image_result.c.batch_id)
+        .outerjoin(
+            volume_result,
+            (volume_result.c.run_id == image_result.c.run_id)
+            & (volume_result.c.image_id == image_result.c.image_id),
+        )
         .where(
             image_result.c.run_id == run_id,
             image_result.c.status == ImageStatus.SCORED,
@@ -184,6 +193,7 @@ def _after(
             row.height,
             None if row.maps is None else Maps(row.maps, row.map_height, row.map_width),
             tuple(scores[row.id]),
+            row.mask_path,
         )
         for row in rows
     ]

@@ -15,11 +15,13 @@ from films import film_of
 from pydicom.uid import ExplicitVRLittleEndian
 
 from config.cards.model import SHIPPED, read_model
+from config.content import Content
 from config.films import Recipe
 from config.findings import FINDINGS
 from db.classifications import Classification
 from db.outcomes import Outcome
 from db.scored_images import Box, Maps, RunOrigin, Score, ScoredImage
+from jobs.sources.folder import FolderSource
 
 SCORED_AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -56,6 +58,17 @@ COMPLETE: dict[str, Any] = {
     "WindowCenter": 128,
     "WindowWidth": 255,
 }
+
+
+class Shelf(FolderSource):
+    """A source of one film, whatever it is called."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__("/nowhere")
+        self._content = content
+
+    def read(self, _name: str, _max_bytes: int) -> Content:
+        return Content(self._content, "1")
 
 
 def complete_film(syntax: Any = ExplicitVRLittleEndian, /, **attributes: Any) -> bytes:

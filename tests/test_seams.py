@@ -145,6 +145,7 @@ ANSWER = """
         read_figures=auc_table,
         print_figures=lambda rows, title: say(f"{title}: {len(rows)} kinds of box"),
         beside="crops",
+        objects=(),
         report="toys.answer:REPORT",
         unsuited={"worklist": "is of boxes; they are in nightread report {run}"},
     )

@@ -75,7 +75,7 @@ def _carry_on(database: Database, settings: Settings, held: SendingClaim, enough
         peer.check()
         open_source(origin.root).require()  # else each film would seem to be missing
         # A child may have no processes of its own.
-        make = maker(origin, settings.max_image_pixels, processes=1)
+        make = maker(origin, settings.max_image_pixels, settings.overlays, processes=1)
         patience = Patience(_PATIENCE_SECONDS, log.debug)
         return deliver(database, held.run_id, peer, kinds, make, patience, enough=enough)
 

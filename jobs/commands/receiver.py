@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from config.settings import load_settings
-from jobs.deliveries.kinds import KINDS, Kind
 from jobs.deliveries.peer import peer_of
 from jobs.deliveries.receiver import Receiver
+from jobs.kinds.objects import OBJECT_KINDS, ObjectKind
 
 SendToOption = Annotated[
     str | None,
@@ -23,8 +23,8 @@ FormatsOption = Annotated[
     typer.Option(
         "--format",
         metavar="KINDS",
-        help=f"What to send: {', '.join(KINDS)}; repeatable, or separated by commas. Default: all that "
-        "the run has.",
+        help=f"What to send: {', '.join(OBJECT_KINDS)}; repeatable, or separated by commas. Default: all "
+        "that the run has.",
     ),
 ]
 TlsOption = Annotated[bool, typer.Option("--tls", help="C-STORE over TLS.")]
@@ -40,10 +40,10 @@ def receiver_of(target: str | None, formats: Sequence[str] | None, *, tls: bool)
     return Receiver(peer_of(target, load_settings(), tls=tls).target, kinds_named(formats), tls)
 
 
-def kinds_named(formats: Sequence[str] | None) -> tuple[Kind, ...] | None:
+def kinds_named(formats: Sequence[str] | None) -> tuple[ObjectKind, ...] | None:
     """Return the kinds of objects that --format names; None where it is not given."""
     words = [word.strip() for given in formats or () for word in given.split(",")]
-    unknown = next((word for word in words if word not in KINDS), None)
+    unknown = next((word for word in words if word not in OBJECT_KINDS), None)
     if unknown is not None:
-        raise typer.BadParameter(f"{unknown!r} is none of {', '.join(KINDS)}", param_hint="--format")
-    return tuple(kind for kind in KINDS if kind in words) or None
+        raise typer.BadParameter(f"{unknown!r} is none of {', '.join(OBJECT_KINDS)}", param_hint="--format")
+    return tuple(kind for kind in OBJECT_KINDS if kind in words) or None

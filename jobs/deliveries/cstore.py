@@ -16,6 +16,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
     Comprehensive3DSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
     Verification,
 )
 
@@ -32,6 +33,7 @@ _CONTEXTS: Final = (
     (GrayscaleSoftcopyPresentationStateStorage, ExplicitVRLittleEndian),
     (ColorSoftcopyPresentationStateStorage, ExplicitVRLittleEndian),
     (SecondaryCaptureImageStorage, JPEGBaseline8Bit),
+    (SegmentationStorage, ExplicitVRLittleEndian),
 )
 """Each kind of object, as it is written: the receiver takes it so or not at all."""
 

@@ -5,14 +5,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from config.failures import Reason
 from db import deliveries
 from db.database import Database
 from db.deliveries import NOT_DICOM, Due, Object
 from db.states import DeliveryState
-from jobs.deliveries.kinds import Kind
 from jobs.deliveries.peer import DicomObject, Peer
 from jobs.errors import AwayError
+from jobs.kinds.objects import ObjectKind
 
 _FIRST_WAIT_SECONDS: Final = 1.0
 _LONGEST_WAIT_SECONDS: Final = 60.0
@@ -20,12 +19,15 @@ _LONGEST_WAIT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The objects of an image that are due; none where there is a reason, or it is no DICOM file."""
+    """The objects of an image that are due; none where there is a reason, or it is no DICOM file.
+
+    `reason`: a Reason, or a status of `db.deliveries`.
+    """
 
     image_id: int
     due: frozenset[Object]
     objects: Sequence[DicomObject] = ()
-    reason: Reason | None = None
+    reason: str | None = None
 
 
 Maker = Callable[[Iterable[Due]], Iterator[Made]]
@@ -71,7 +73,7 @@ def deliver(
     database: Database,
     run_id: int,
     peer: Peer,
-    kinds: Collection[Kind],
+    kinds: Collection[ObjectKind],
     make: Maker,
     patience: Patience,
     *,

@@ -7,8 +7,8 @@ from pkgutil import resolve_name
 from typing import Final, Protocol, Self
 
 from config.settings import Settings
-from jobs.deliveries.kinds import Kind
 from jobs.errors import AwayError, InputError
+from jobs.kinds.objects import ObjectKind
 from jobs.sources.source import is_dicomweb
 
 
@@ -16,7 +16,7 @@ from jobs.sources.source import is_dicomweb
 class DicomObject:
     """A whole DICOM file; `finding`: what it is of, None where it is of all of an image's findings."""
 
-    kind: Kind
+    kind: ObjectKind
     finding: str | None
     sop_class_uid: str
     sop_instance_uid: str

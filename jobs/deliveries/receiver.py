@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from config.cards.model import Card
 from config.settings import Settings
 from jobs.console import warn
-from jobs.deliveries.kinds import Kind, require_maps
+from jobs.deliveries.kinds import require_kinds
 from jobs.deliveries.peer import Peer, peer_of
 from jobs.errors import AwayError
+from jobs.kinds.known import ANSWER_KINDS
+from jobs.kinds.objects import ObjectKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class Receiver:
     """An address, the kinds of objects that it gets, None for all that a run has, and whether by TLS."""
 
     target: str
-    kinds: tuple[Kind, ...] | None = None
+    kinds: tuple[ObjectKind, ...] | None = None
     tls: bool = False
 
     def peer(self, settings: Settings) -> Peer:
@@ -30,8 +32,8 @@ def require_receiver(receiver: Receiver | None, settings: Settings, heatmaps: st
     """
     if receiver is None:
         return
-    if receiver.kinds is not None and "dicom-sc" in receiver.kinds:
-        require_maps("a run", heatmaps, card)
+    if receiver.kinds is not None:
+        require_kinds(f"a run of model {card.name}", ANSWER_KINDS[card.kind], heatmaps, card, receiver.kinds)
     with receiver.peer(settings) as peer:
         try:
             peer.check()

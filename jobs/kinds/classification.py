@@ -35,6 +35,7 @@ KIND: Final = AnswerKind(
     read_figures=auc_table,
     print_figures=_print_auc,
     beside="overlays, one folder per finding",
+    objects=("dicom-sr", "dicom-sc", "dicom-gsps"),
     report="jobs.report.classification:REPORT",
     unsuited={},
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from db.database import Database, SqlRow
+from jobs.kinds.objects import ObjectKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,9 @@ class AnswerKind:
 
     beside: str
     """What lies in a run's folder beside the rows."""
+
+    objects: tuple[ObjectKind, ...]
+    """The DICOM objects that they become."""
 
     report: str
     """Its `AnswerReport`: what its runs' pages have. By name, as commands start without what draws plots."""

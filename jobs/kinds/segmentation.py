@@ -66,6 +66,7 @@ KIND: Final = AnswerKind(
     read_figures=segment_table,
     print_figures=_print_agreement,
     beside="masks and pictures",
+    objects=("dicom-seg",),
     report="jobs.report.segmentation:REPORT",
     unsuited={
         **dict.fromkeys(("calibrate", "compare", "heatmap", "worklist"), _NO_SCORES),

@@ -5,6 +5,7 @@ import re
 import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
@@ -12,9 +13,12 @@ import pytest
 from orthanc import Orthanc
 from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
+from series_support import oblique, uid_of, write_series
 from support import ROOT, Nightread
 
+from config.brats import CHANNELS
 from jobs.phantoms.archive import plan_archive, write_archive
+from jobs.phantoms.volumes.archive import draw_case
 
 pytestmark = pytest.mark.processes
 
@@ -145,3 +149,58 @@ def assert_numbers(
         assert (left, top) == (row["box_x"], row["box_y"])
         assert (right - left, bottom - top) == (row["box_width"], row["box_height"])
         row["seen"] = True
+
+
+# --- volumes -----------------------------------------------------------------------------------------------
+
+
+def test_a_head_in_a_pacs_is_segmented_and_its_mask_is_in_it(
+    nightread: Nightread, orthanc: Orthanc, tmp_path: Path
+) -> None:
+    name: dict[str, Any] = {"PatientName": "Zyxw^Müßig", "AccessionNumber": "ACCZYXW"}
+    values = draw_case(5, 1)[0][:, :, 16:48]
+    affine = oblique((3.0, 3.0, 3.0), (0.3, -0.2, 0.1))
+    for index, sequence in enumerate(CHANNELS):
+        folder = tmp_path / sequence
+        paths = write_series(folder, values[..., index], affine, series_uid=uid_of(sequence), **name)
+        orthanc.store(*(path.read_bytes() for path in paths))
+    slices = {part.SOPInstanceUID: part for part in map(dcmread, (tmp_path / "FLAIR").iterdir())}
+    source = next(iter(slices.values()))
+    series = [f"studies/{source.StudyInstanceUID}/series/{uid_of(sequence)}" for sequence in CHANNELS]
+    manifest = tmp_path / "cases.csv"
+    manifest.write_text(f"{','.join(CHANNELS)}\n{','.join(series)}\n")
+    nightread.environment |= {**orthanc.environment, "NIGHTREAD_CHILDREN": "1"}
+    nightread.environment["NIGHTREAD_LOG_LEVEL"] = "DEBUG"
+    done = nightread.run(
+        *("score", manifest, "--images", orthanc.dicomweb, "--model", "demo-volumes"),
+        *("--send-to", orthanc.dicom, "--format", "dicom-seg"),
+        timeout=280,
+    )
+    said = done.stderr + done.stdout + nightread.logs()
+    assert done.returncode == 0, said
+    assert f"{orthanc.dicom} has 1 objects of run 1" in done.stdout
+    assert [word for word in ("Zyxw", "ACCZYXW") if word in said] == []
+
+    (sent,) = nightread.sql("SELECT * FROM deliveries")
+    assert (sent["kind"], sent["state"], sent["image_index"]) == ("dicom-seg", "sent", series[0])
+    (mask,) = [dataset for dataset in kept(orthanc) if dataset.Modality == "SEG"]
+    assert mask.SOPInstanceUID == sent["sop_instance_uid"]
+    assert mask.StudyInstanceUID == source.StudyInstanceUID
+    for tag in ("PatientName", "PatientID", "AccessionNumber"):
+        assert mask.get_item(tag).value == source.get_item(tag).value, tag
+    segmentation = highdicom.seg.Segmentation.from_dataset(mask)
+    found = segmentation.get_pixels_by_source_instance(
+        list(slices), combine_segments=True, assert_missing_frames_are_empty=True
+    )
+    segments = nightread.sql("SELECT finding, voxels, mask_path FROM segments WHERE kind = 'class'")
+    voxels = {row["finding"]: row["voxels"] for row in segments}
+    assert voxels["edema"] > 0
+    for segment in segmentation.SegmentSequence:
+        assert np.count_nonzero(found == segment.SegmentNumber) == voxels[segment.SegmentLabel]
+    # The same object, written into a folder.
+    exported = tmp_path / "masks"
+    done = nightread.run("export", "1", "--format", "dicom-seg", "-o", exported)
+    assert done.returncode == 0, done.stderr
+    (path,) = exported.rglob("*.dcm")
+    assert path == exported / f"{series[0]}.seg.dcm"
+    assert dcmread(path) == mask

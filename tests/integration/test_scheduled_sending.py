@@ -157,6 +157,7 @@ def test_a_command_that_waits_sends_by_its_own_worker(
         (("--send-to", "pacs.example:104"), "a receiver is TITLE@HOST:PORT"),
         (("--send-to", "PACS@127.0.0.1:1", "--format", "sr"), "'sr' is none of dicom-sr"),
         (("--send-to", "PACS@127.0.0.1:1", "--format", "dicom-sc"), "model stub has no network"),
+        (("--send-to", "PACS@127.0.0.1:1", "--format", "dicom-seg"), "a run of model stub has no dicom-seg"),
         (("--format", "dicom-sr"), "goes with --send-to"),
         (("--tls",), "goes with --send-to"),
         (("--send-to", "WRONG"), "it is not WRONG; its title may be another"),

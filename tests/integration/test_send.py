@@ -4,14 +4,17 @@ import io
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from orthanc import Orthanc
 from pydicom import Dataset, dcmread
 from results_support import COMPLETE, complete_film, small
+from series_support import uid_of, write_series
 from sqlalchemy import text
 from support import Nightread, close_run, eventually, make_run, score_batches
+from volume_support import AFFINE, head, segment_cases
 
 pytestmark = pytest.mark.processes
 
@@ -29,16 +32,35 @@ def patient(number: int) -> dict[str, str]:
     }
 
 
-@pytest.fixture
-def scored(nightread: Nightread) -> Nightread:
-    """Run 1 of the stub model over films in the home, which is its images' folder."""
-    assert nightread.call("db", "upgrade").returncode == 0
+def score_films(nightread: Nightread) -> int:
+    """Make a run of the stub model over films in the home, which is its images' folder."""
     for number in range(IMAGES):
         (nightread.home / f"{number:08d}_000.png").write_bytes(complete_film(**patient(number)))
     database = nightread.database()
     run_id = make_run(database, nightread.home, IMAGES)
     score_batches(database, nightread.home / "models", run_id, small)
-    close_run(database, run_id)
+    return run_id
+
+
+def score_series(nightread: Nightread) -> int:
+    """Make a run of a pointwise model over series below the home."""
+    for number in range(IMAGES):
+        write_series(
+            nightread.home / "volumes" / f"case{number}",
+            head()[..., 0],
+            AFFINE,
+            study_uid=uid_of("study", number),
+            series_uid=uid_of("series", number),
+        )
+    manifest = "Image\n" + "".join(f"case{number}\n" for number in range(IMAGES))
+    return segment_cases(nightread.database(), nightread.home, manifest, channels=["FLAIR"])
+
+
+@pytest.fixture
+def scored(nightread: Nightread) -> Nightread:
+    """Run 1, over films."""
+    assert nightread.call("db", "upgrade").returncode == 0
+    close_run(nightread.database(), score_films(nightread))
     return nightread
 
 
@@ -115,19 +137,25 @@ def test_sent_again_nothing_is_sent(scored: Nightread, pacs: Orthanc, way: str) 
     assert scored.call("deliveries", "--json").stdout.count('"objects": 4') == 1
 
 
-def test_a_sender_that_is_killed_anywhere_sends_each_object_once(scored: Nightread, pacs: Orthanc) -> None:
+@pytest.mark.parametrize(
+    ("score", "kind", "form", "times"),
+    [(score_films, "dicom-sr", "{:08d}_000.png", 18), (score_series, "dicom-seg", "case{}", 6)],
+    ids=["films", "series"],
+)
+def test_a_sender_that_is_killed_anywhere_sends_each_object_once(
+    scored: Nightread, pacs: Orthanc, score: Callable[[Nightread], int], kind: str, form: str, times: int
+) -> None:
     moments = random.Random(11)
+    first = score(scored)
     began = time.monotonic()
-    assert scored.run("send", "1", "--to", pacs.dicom, "--format", "dicom-sr").returncode == 0
+    assert scored.run("send", str(first), "--to", pacs.dicom, "--format", kind).returncode == 0
     whole = time.monotonic() - began
-    films = {f"{number:08d}_000.png" for number in range(IMAGES)}
+    images = {form.format(number) for number in range(IMAGES)}
     killed = 0
-    for number in range(18):
+    for number in range(times):
         target = address(pacs, ("C-STORE", "STOW-RS")[number % 2])
         pacs.empty()
-        database = scored.database()
-        run_id = make_run(database, scored.home, IMAGES)
-        score_batches(database, scored.home / "models", run_id, small)
+        run_id = score(scored)
         process = scored.start("send", str(run_id), "--to", target)
         try:
             # Not within its first half, in which it loads its libraries.
@@ -142,10 +170,10 @@ def test_a_sender_that_is_killed_anywhere_sends_each_object_once(scored: Nightre
             f"SELECT image_index, kind, state, sop_instance_uid FROM deliveries WHERE run_id = {run_id}"
         )
         assert {row["state"] for row in rows} == {"sent"}
-        assert {row["image_index"] for row in rows if row["kind"] == "dicom-sr"} == films
+        assert {row["image_index"] for row in rows if row["kind"] == kind} == images
         kept = sorted(tags["SOPInstanceUID"] for tags in pacs.instances())
         assert kept == sorted(row["sop_instance_uid"] for row in rows)
-    assert killed >= 9
+    assert killed >= times // 2
 
 
 # --- what cannot be sent -----------------------------------------------------------------------------------

@@ -25,16 +25,17 @@ from jobs.console import (
     shown,
     warn,
 )
-from jobs.deliveries.kinds import KINDS, Kind, require_kinds
+from jobs.deliveries.kinds import kinds_of
 from jobs.export import FORMATS, Format, What, write_csv, write_file
 from jobs.kinds.known import kind_of
+from jobs.kinds.objects import OBJECT_KINDS, ObjectKind
 
 if TYPE_CHECKING:
     from workers.outputs.dicom.files import Tally
 
 app = typer.Typer()
 
-AnyFormat = Literal[Format, Kind]
+AnyFormat = Literal[Format, ObjectKind]
 
 
 @app.command()
@@ -56,7 +57,7 @@ def export(
             "--format",
             help="Default: as the file's name ends. Parquet keeps the columns' types. dicom-sr: a structured "
             "report per image. dicom-sc: an overlay per finding over its threshold. dicom-gsps: boxes that "
-            "a viewer draws on the film.",
+            "a viewer draws on the film. dicom-seg: the mask of each volume.",
         ),
     ] = None,
     what: Annotated[
@@ -81,7 +82,7 @@ def export(
 ) -> None:
     """Write a run's rows to a CSV or Parquet file, or its results as DICOM objects.
 
-    Rows are ordered by image and finding. DICOM objects stand in the studies of their films; docs/pacs.md
+    Rows are ordered by image and finding. DICOM objects stand in the studies of their images; docs/pacs.md
     says what is in them. Either needs little memory, however many there are. An existing file is replaced
     once the new one is complete, and the command says so.
 
@@ -91,7 +92,7 @@ def export(
 
     Example: nightread export 7 --format dicom-sr -o reports
     """
-    if format_ in KINDS:
+    if format_ in OBJECT_KINDS:
         if wide or for_spreadsheet or what is not None:
             fail("--what, --wide and --spreadsheet-safe are for CSV and Parquet", EXIT_USAGE)
         settings, database = existing()
@@ -161,14 +162,14 @@ def _format_of(output: Path, asked: Format | None) -> Format:
 
 
 def _export_objects(
-    settings: Settings, database: Database, run: int, kind: Kind, output: Path | None, jobs: int | None
+    settings: Settings, database: Database, run: int, kind: ObjectKind, output: Path | None, jobs: int | None
 ) -> None:
     folder = output or Path(f"run-{run}-{kind}")
     if folder.exists() and not folder.is_dir():
         fail(f"{folder} is there and no folder; name another", EXIT_USAGE)
     if not folder.parent.is_dir():
         fail(f"{folder}: there is no folder {folder.parent}; make it first", EXIT_USAGE)
-    require_kinds(database, run, (kind,))
+    kinds_of(database, run, (kind,))
     progress = queries.progress(database, run)
     if not progress.settled:
         note(f"run {run} is {progress.status}: these are its images so far")
@@ -182,6 +183,7 @@ def _export_objects(
                 kind,
                 folder,
                 max_pixels=settings.max_image_pixels,
+                outputs=settings.overlays,
                 processes=jobs or cores(),
                 progress=lambda images: status.update(
                     shown(f"exporting {kind}: {images:,} of {progress.scored:,} images")

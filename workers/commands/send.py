@@ -79,7 +79,7 @@ def send(
                 run,
                 peer,
                 kinds,
-                maker(origin, settings.max_image_pixels, processes),
+                maker(origin, settings.max_image_pixels, settings.overlays, processes),
                 waits,
                 again=again,
                 progress=lambda done: status.update(shown(f"sending to {peer.target}: {done:,} objects")),

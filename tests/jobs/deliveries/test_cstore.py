@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,24 +12,20 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import Comprehensive3DSRStorage, Verification  # type: ignore[attr-defined]
-from results_support import complete_film, origin, scored
+from results_support import Shelf, complete_film, origin, scored
 from support import free_port
 
-from config.content import Content
 from config.settings import Settings
 from jobs.deliveries.cstore import StorePeer
 from jobs.deliveries.peer import Answer, DicomObject, PeerAwayError, PeerError
 from workers.outputs.dicom.objects import make_objects
 
 
-class Shelf:
-    def read(self, _name: str, _max_bytes: int) -> Content:
-        return Content(complete_film(), "1")
-
-
 @pytest.fixture(scope="module")
 def report() -> DicomObject:
-    made = make_objects(("dicom-sr",), origin(), scored(), Shelf(), 1_000_000)
+    made = make_objects(
+        ("dicom-sr",), origin(), scored(), Shelf(complete_film()), 1_000_000, Path("/nowhere")
+    )
     assert made
     return made[0]
 

@@ -14,12 +14,13 @@ from db.database import Database
 from db.deliveries import Due
 from db.states import DeliveryState
 from jobs.deliveries.deliver import Made, NotFinishedError, Patience, deliver, wait_for
-from jobs.deliveries.kinds import KINDS, Kind
 from jobs.deliveries.peer import Answer, DicomObject, PeerAwayError, PeerError
 from jobs.errors import SourceAwayError
+from jobs.kinds.classification import KIND
+from jobs.kinds.objects import OBJECT_KINDS, ObjectKind
 
 IMAGES = 5
-REPORTS: tuple[Kind, ...] = ("dicom-sr",)
+REPORTS: tuple[ObjectKind, ...] = ("dicom-sr",)
 Say = Callable[[DicomObject], Answer]
 
 
@@ -55,7 +56,7 @@ def objects_of(due: Due) -> Made:
     made = [
         DicomObject(kind, finding or None, "1.2", uid_of(due.image.name, kind, finding), "1.2.1", b"")
         for kind, finding in sorted(due.objects)
-        if kind in KINDS
+        if kind in OBJECT_KINDS
     ]
     return Made(due.image.image_id, due.objects, made)
 
@@ -97,7 +98,7 @@ def sent(
     database: Database,
     run_id: int,
     peer: FakePeer,
-    kinds: tuple[Kind, ...] = REPORTS,
+    kinds: tuple[ObjectKind, ...] = REPORTS,
     again: bool = False,
 ) -> Waits:
     waits = Waits()
@@ -108,7 +109,7 @@ def sent(
 
 def test_of_each_image_there_is_a_report_and_what_it_has_to_show(database: Database, run_id: int) -> None:
     peer = FakePeer()
-    sent(database, run_id, peer, KINDS)
+    sent(database, run_id, peer, KIND.objects)
     _, scores = ask(database, "SELECT image_index, finding FROM scores WHERE probability >= threshold")
     flagged = {(row[0], row[1]) for row in scores}
     names = [f"{number:08d}_000.png" for number in range(IMAGES)]

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 from results_support import complete_film, small
+from series_support import uid_of, write_series
 from support import Nightread, close_run, make_run, score_batches
+from volume_support import AFFINE, head, nifti, segment_cases
 
 IMAGES = 6
 
@@ -137,3 +139,51 @@ def test_many_images_are_done_by_several_processes(
     one, two = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in folders)
     assert len(one) == images
     assert one == two
+
+
+# --- volumes -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segmented(nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Nightread:
+    """Run 1 of a segmenting model over two series and a NIfTI file."""
+    assert nightread.call("db", "upgrade").returncode == 0
+    volumes = nightread.home / "volumes"
+    for number in range(2):
+        write_series(volumes / f"case{number}", head()[..., 0], AFFINE, series_uid=uid_of(number))
+    (volumes / "case2.nii.gz").write_bytes(nifti(head(channels=1)))
+    manifest = "Image\ncase0\ncase1\ncase2.nii.gz\n"
+    segment_cases(nightread.database(), nightread.home, manifest, channels=["FLAIR"])
+    monkeypatch.chdir(tmp_path)
+    return nightread
+
+
+def test_masks_of_series_are_written_and_nifti_files_are_said(segmented: Nightread) -> None:
+    done = segmented.call("export", "1", "--format", "dicom-seg")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "wrote 2 files of 3 images to run-1-dicom-seg\n"
+    assert "1 images are no DICOM files: they have no study to stand in" in done.stderr
+    rows = segmented.sql("SELECT image_index, SUM(voxels) AS n FROM segments WHERE kind = 'class' GROUP BY 1")
+    voxels = {row["image_index"]: row["n"] for row in rows}
+    for number in range(2):
+        mask = dcmread(f"run-1-dicom-seg/case{number}.seg.dcm")
+        assert mask.pixel_array.sum() == voxels[f"case{number}"] > 0
+
+
+def test_a_lost_mask_costs_its_case_alone(segmented: Nightread) -> None:
+    (row,) = segmented.sql("SELECT mask_path FROM volumes WHERE image_index = 'case1'")
+    (segmented.home / "heatmaps" / row["mask_path"]).unlink()
+    done = segmented.call("export", "1", "--format", "dicom-seg")
+    assert done.returncode == 3
+    assert "wrote 1 files of 3 images" in done.stdout
+    assert "images that cannot be read again: 1 no_mask" in done.stderr
+
+
+def test_what_a_run_has_not_is_refused_with_what_it_has(segmented: Nightread) -> None:
+    done = segmented.call("export", "1", "--format", "dicom-sr")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run 1 has no dicom-sr: its results become dicom-seg" in done.stderr
+    make_run(segmented.database(), segmented.home, IMAGES)
+    done = segmented.call("export", "2", "--format", "dicom-seg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "run 2 has no dicom-seg: its results become dicom-sr, dicom-sc, dicom-gsps" in done.stderr

@@ -72,7 +72,7 @@ def stacked(scans: Iterable[tuple[str, Scan]], count: int) -> Volume:
     del scan
     for index, (name, other) in enumerate(waiting, start=1):
         _require_single(name, other)
-        values[..., index] = _on_grid(name, other, first, values.shape[:3], affine)
+        values[..., index] = on_grid(name, other, first, values.shape[:3], affine)
         del other
     return Volume(_contrasted(values), affine)
 
@@ -82,7 +82,7 @@ def labels_of(scan: Scan, volume: Volume, classes: Sequence[str], values: Sequen
 
     Raises ImageUnusableError unless it has the case's voxels, and in them these values and 0.
     """
-    found = _on_grid("the label", scan, "the image", volume.shape, volume.affine)
+    found = on_grid("the label", scan, "the image", volume.shape, volume.affine)
     foreign = [value for value in np.unique(found).tolist() if value not in {0, *values}]
     if foreign:
         known = ", ".join(f"{value} {name}" for value, name in zip(values, classes, strict=True))
@@ -91,14 +91,19 @@ def labels_of(scan: Scan, volume: Volume, classes: Sequence[str], values: Sequen
             f"the label has the value {foreign[0]:g}; the model knows {known}; if others stand for its "
             "classes, label_values in its card says so",
         )
-    labels = np.zeros(max(values) + 1, dtype=np.uint8)
-    labels[list(values)] = range(1, len(values) + 1)
-    return labels[found.astype(np.uint8)]
+    return unvalued(found.astype(np.uint8), values)
 
 
 def valued(labels: Labels, values: Sequence[int]) -> Labels:
-    """Give each class its value in files; the reverse of what `labels_of` does."""
+    """Give each class its value in files."""
     return np.array([0, *values], dtype=np.uint8)[labels]
+
+
+def unvalued(found: NDArray[np.uint8], values: Sequence[int]) -> Labels:
+    """Give each class its number in place of its value in files; what is none of them is background."""
+    labels = np.zeros(np.iinfo(np.uint8).max + 1, dtype=np.uint8)
+    labels[list(values)] = range(1, len(values) + 1)
+    return labels[found]
 
 
 def _require_single(name: str, scan: Scan) -> None:
@@ -115,7 +120,7 @@ def _contrasted(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def _on_grid(
+def on_grid(
     name: str, scan: Scan, other: str, shape: tuple[int, ...], affine: NDArray[np.float64]
 ) -> NDArray[np.float32]:
     """Return a scan's values on another's grid; ImageUnusableError unless both have the same voxels.

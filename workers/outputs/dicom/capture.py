@@ -1,6 +1,6 @@
 """Secondary captures: a finding's overlay as a picture of its own, which any viewer can show."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import cv2
@@ -13,11 +13,15 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from config.cards.classification import ClassificationCard
 from config.cards.model import make_card
+from config.films import Recipe
 from db.scored_images import Maps, Score
-from workers.inference.formats.decode import picture_of
+from workers.inference.formats.picture import Picture
 from workers.inference.region import visible_region
 from workers.outputs.dicom.identity import LABEL, Identity, finding_text
 from workers.outputs.overlays import render
+
+Decode = Callable[[Recipe], Picture]
+"""Decodes the film as a recipe shows it; raises ImageUnusableError."""
 
 _LONGEST_SIDE: Final = 1024
 """Pixels: an overlay says where to look, and the film itself is beside it."""
@@ -32,7 +36,7 @@ _KEPT: Final = (
 """What is true of the capture if it is true of the film, as nothing is turned or cut."""
 
 
-def captures(identity: Identity, max_pixels: int) -> Iterator[tuple[str, Dataset]]:
+def captures(identity: Identity, decode: Decode) -> Iterator[tuple[str, Dataset]]:
     """Yield a capture per finding over its threshold, drawn from the stored map.
 
     None where the run has no maps. Raises ImageUnusableError where the picture cannot be decoded.
@@ -41,7 +45,7 @@ def captures(identity: Identity, max_pixels: int) -> Iterator[tuple[str, Dataset
     flagged = [score for score in image.scores if score.flagged]
     if not flagged or image.maps is None or not isinstance(card, ClassificationCard):
         return
-    picture = picture_of(identity.film.content, max_pixels, identity.origin.bits, card.pixels.greyscale)
+    picture = decode(card.pixels.greyscale)
     region = visible_region(card.pixels, picture.width, picture.height)
     maps = maps_of(image.maps)
     for score in flagged:

@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from config.failures import ImageUnusableError, Reason
+from config.failures import ImageUnusableError
 from config.files import write_whole
 from db.database import Database
 from db.scored_images import RunOrigin, ScoredImage, run_origin, scored_images
-from jobs.deliveries.kinds import FEW, Kind
+from jobs.deliveries.kinds import FEW
 from jobs.inventory.processes import in_processes
+from jobs.kinds.objects import ObjectKind
 from jobs.sources.source import kept_source
 from workers.outputs.dicom.objects import make_objects
+from workers.outputs.masks import MaskLostError
 from workers.outputs.overlays import confined
 
 
@@ -24,7 +26,7 @@ class Outcome:
     files: int = 0
     replaced: int = 0
     other_format: bool = False
-    reason: Reason | None = None
+    reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -38,7 +40,7 @@ class Tally:
     """Images with nothing to show: no finding is over its threshold."""
     other_format: int = 0
     """Images that are no DICOM files, beside which no result can stand."""
-    unusable: Counter[Reason] = field(default_factory=Counter)
+    unusable: Counter[str] = field(default_factory=Counter)
 
     def add(self, outcome: Outcome) -> None:
         """Count one image."""
@@ -55,21 +57,24 @@ class Tally:
 def write_files(
     database: Database,
     run_id: int,
-    kind: Kind,
+    kind: ObjectKind,
     folder: Path,
     *,
     max_pixels: int,
+    outputs: Path,
     processes: int,
     progress: Callable[[int], None] = lambda _: None,
 ) -> Tally:
     """Write the objects of one kind of all scored images, each file whole or not at all.
 
-    `progress` is called with the number of images so far. Raises OSError where a file cannot be written, and
-    what the images' source raises where it is away.
+    `outputs`: where masks lie. `progress` is called with the number of images so far. Raises OSError where a
+    file cannot be written, and what the images' source raises where it is away, or AwayError for the masks'.
     """
     origin = run_origin(database, run_id)
     kept_source(origin.root).require()
-    write = partial(_write, kinds=(kind,), origin=origin, folder=folder, max_pixels=max_pixels)
+    write = partial(
+        _write, kinds=(kind,), origin=origin, folder=folder, max_pixels=max_pixels, outputs=outputs
+    )
     images = scored_images(database, run_id)
     alone = processes == 1 or origin.images <= FEW
     tally = Tally()
@@ -80,11 +85,17 @@ def write_files(
 
 
 def _write(
-    image: ScoredImage, *, kinds: Sequence[Kind], origin: RunOrigin, folder: Path, max_pixels: int
+    image: ScoredImage,
+    *,
+    kinds: Sequence[ObjectKind],
+    origin: RunOrigin,
+    folder: Path,
+    max_pixels: int,
+    outputs: Path,
 ) -> Outcome:
     try:
-        made = make_objects(kinds, origin, image, kept_source(origin.root), max_pixels)
-    except ImageUnusableError as error:
+        made = make_objects(kinds, origin, image, kept_source(origin.root), max_pixels, outputs)
+    except (ImageUnusableError, MaskLostError) as error:
         return Outcome(reason=error.reason)
     if made is None:
         return Outcome(other_format=True)
@@ -97,7 +108,7 @@ def _write(
     return Outcome(len(made), replaced)
 
 
-def file_name(image: str, kind: Kind, finding: str | None) -> str:
+def file_name(image: str, kind: ObjectKind, finding: str | None) -> str:
     """Name an object below its folder: its image's name, then what it is."""
     below = confined(image)
     parts = (below.name, kind.removeprefix("dicom-"), *([finding] if finding else []), "dcm")

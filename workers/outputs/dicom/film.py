@@ -1,4 +1,4 @@
-"""The film that a result is about, read again: what it says of patient and study, to the byte."""
+"""The film, or slice of a series, that a result is about: what it says of patient and study, to the byte."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,6 @@ from pydicom.tag import BaseTag, Tag
 from config.dicom import SPACINGS
 from config.failures import ImageUnusableError, Reason
 from workers.inference.formats import dicom
-from workers.inference.formats.decode import Readable, most_bytes
 from workers.inference.formats.dicom.header import read_header
 
 _REQUIRED: Final = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
@@ -146,17 +145,16 @@ _PIXELS_GROUP: Final = 0x0028
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """A DICOM file's content and its elements before the pixels."""
+    """A DICOM file's elements before the pixels."""
 
-    content: bytes
     dataset: Dataset
 
     def uid(self, keyword: str) -> str:
         """Return one of the UIDs that every film has."""
         return str(self.dataset[keyword].value)
 
-    def stand_in(self) -> Dataset:
-        """Return what a library may know of the film: UIDs, and how its pixels are shown.
+    def stand_in(self, *more: str) -> Dataset:
+        """Return what a library may know of the film: UIDs, how its pixels are shown, and `more` keywords.
 
         What it says of a person is blank: values as files have them, a wrong date or a sex of a word, would
         end in an error that quotes them. `landed` puts them in place, as bytes.
@@ -174,8 +172,9 @@ class Film:
         for tag in self.dataset.keys():  # noqa: SIM118  # iterating a dataset decodes every element
             if BaseTag(tag).group == _PIXELS_GROUP:
                 blank[tag] = self.dataset[tag]
-        if "PresentationLUTShape" in self.dataset:
-            blank.PresentationLUTShape = self.dataset.PresentationLUTShape
+        for keyword in ("PresentationLUTShape", *more):
+            if self.dataset.get(keyword):
+                setattr(blank, keyword, self.dataset.get(keyword))
         if not _is_window(blank):
             for keyword in ("WindowCenter", "WindowWidth", "WindowCenterWidthExplanation", "VOILUTFunction"):
                 blank.pop(keyword, None)
@@ -224,12 +223,11 @@ def _is_window(dataset: Dataset) -> bool:
     return len(centers) == len(widths) and min(widths) >= 1
 
 
-def read_film(source: Readable, name: str, max_pixels: int) -> Film | None:
-    """Read an image's file; None where it is no DICOM file.
+def film_of(content: bytes, max_pixels: int) -> Film | None:
+    """Read a file's elements; None where it is no DICOM file.
 
-    Raises ImageUnusableError for one that cannot be read, or that names no study.
+    Raises ImageUnusableError for one that is damaged, or that names no study.
     """
-    content = source.read(name, most_bytes(max_pixels)).data
     if not dicom.matches(content):
         return None
     try:
@@ -243,4 +241,5 @@ def read_film(source: Readable, name: str, max_pixels: int) -> Film | None:
         raise ImageUnusableError(
             Reason.WRONG_FORMAT, f"lacks one of {', '.join(_REQUIRED)}, which results refer to"
         )
-    return Film(content, dataset)
+    dataset.buffer = None  # else it keeps the whole file, pixels and all
+    return Film(dataset)

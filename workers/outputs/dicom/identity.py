@@ -2,6 +2,7 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, timedelta, timezone
 from typing import Final, TypedDict
@@ -9,17 +10,22 @@ from typing import Final, TypedDict
 from pydicom import Dataset
 
 from db.scored_images import RunOrigin, ScoredImage
-from workers.outputs.dicom.codes import plain_letters
+from jobs.kinds.objects import ObjectKind
+from workers.outputs.dicom.codes import LONG_STRING, plain_letters
 from workers.outputs.dicom.film import Film
 
 MANUFACTURER: Final = "Nightread"
 LABEL: Final = "AI, research only"
 """Is in the description of every series, and on every picture."""
 
-SERIES_NUMBERS: Final = {"dicom-sr": 901, "dicom-sc": 902, "dicom-gsps": 903}
+SERIES_NUMBERS: Final[Mapping[ObjectKind, int]] = {
+    "dicom-sr": 901,
+    "dicom-sc": 902,
+    "dicom-gsps": 903,
+    "dicom-seg": 904,
+}
 """Behind those that devices give."""
 
-_LONG_STRING: Final = 64
 _NAMESPACE: Final = uuid.UUID("7b0a4f0e-6f2c-5d53-9f6b-2f1f6f6f1d11")
 _OFFSET: Final = re.compile(r"([+-])(\d\d)(\d\d)")
 
@@ -38,9 +44,12 @@ class Series(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The identity of the objects of one kind that are made of one image in a run."""
+    """The identity of the objects of one kind that are made of one image in a run.
 
-    kind: str
+    `film`: of a series its first slice.
+    """
+
+    kind: ObjectKind
     origin: RunOrigin
     image: ScoredImage
     film: Film
@@ -70,7 +79,7 @@ class Identity:
         return {
             "series_instance_uid": self.series_uid(),
             "series_number": SERIES_NUMBERS[self.kind],
-            "series_description": f"{LABEL}: {self.origin.model}"[:_LONG_STRING],
+            "series_description": f"{LABEL}: {self.origin.model}"[:LONG_STRING],
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": self.origin.model,
             "software_versions": self.origin.version,

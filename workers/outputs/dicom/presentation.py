@@ -16,7 +16,7 @@ _LAYER: Final = "FINDINGS"
 _CONTENT: Final = "AI_FINDINGS"
 
 
-def states(identity: Identity, _: int) -> Iterator[tuple[None, Dataset]]:
+def states(identity: Identity, _: object) -> Iterator[tuple[None, Dataset]]:
     """Yield the presentation state of an image, none where no finding is over its threshold."""
     film, image = identity.film.stand_in(), identity.image
     flagged = [score for score in image.scores if score.flagged]

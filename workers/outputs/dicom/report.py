@@ -15,7 +15,7 @@ from workers.outputs.dicom.identity import MANUFACTURER, Identity
 _Group = sr.PlanarROIMeasurementsAndQualitativeEvaluations | sr.MeasurementsAndQualitativeEvaluations
 
 
-def reports(identity: Identity, _: int) -> Iterator[tuple[None, Dataset]]:
+def reports(identity: Identity, _: object) -> Iterator[tuple[None, Dataset]]:
     """Yield the report of an image: Comprehensive 3D SR, complete, preliminary and unverified."""
     evidence = identity.film.stand_in()
     content = sr.MeasurementReport(

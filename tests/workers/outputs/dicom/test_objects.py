@@ -25,6 +25,7 @@ from pydicom.uid import (
 from results_support import (
     COMPLETE,
     SCORED_AT,
+    Shelf,
     complete_film,
     origin,
     scored,
@@ -32,31 +33,24 @@ from results_support import (
     without_maps,
 )
 
-from config.content import Content
 from config.failures import ImageUnusableError, Reason
 from config.findings import FINDINGS
 from db.scored_images import ScoredImage
-from jobs.deliveries.kinds import KINDS, Kind
 from jobs.deliveries.peer import DicomObject
+from jobs.kinds.classification import KIND
+from jobs.kinds.objects import ObjectKind
 from workers.outputs.dicom.film import PATIENT, STUDY
 from workers.outputs.dicom.objects import make_objects
 
-ALL: tuple[Kind, ...] = KINDS
+ALL = KIND.objects
 MAX_PIXELS = 1_000_000
+OUTPUTS = Path("/nowhere")
 
 
-class Shelf:
-    """A source of one film."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    def read(self, _name: str, _max_bytes: int) -> Content:
-        return Content(self.content, "1")
-
-
-def made(film: bytes, *kinds: Kind, image: ScoredImage | None = None, run: int = 7) -> list[DicomObject]:
-    objects = make_objects(kinds or ALL, origin(run), image or scored(), Shelf(film), MAX_PIXELS)
+def made(
+    film: bytes, *kinds: ObjectKind, image: ScoredImage | None = None, run: int = 7
+) -> list[DicomObject]:
+    objects = make_objects(kinds or ALL, origin(run), image or scored(), Shelf(film), MAX_PIXELS, OUTPUTS)
     assert objects is not None
     return objects
 
@@ -65,7 +59,7 @@ def opened(result: DicomObject) -> Dataset:
     return dcmread(io.BytesIO(result.content))
 
 
-def one(film: bytes, kind: Kind, image: ScoredImage | None = None) -> Dataset:
+def one(film: bytes, kind: ObjectKind, image: ScoredImage | None = None) -> Dataset:
     (result,) = made(film, kind, image=image)
     return opened(result)
 
@@ -193,7 +187,7 @@ def test_a_result_is_the_same_object_each_time_and_another_of_another_run_image_
         made(film, run=8),
         made(film, image=scored("IM2")),
         made(complete_film(SOPInstanceUID="1.2.3.4.5")),
-        make_objects(ALL, other_model, scored(), Shelf(film), MAX_PIXELS),
+        make_objects(ALL, other_model, scored(), Shelf(film), MAX_PIXELS, OUTPUTS),
     ]
     for objects in others:
         assert objects
@@ -372,6 +366,7 @@ def test_large_films_give_captures_of_a_bounded_size() -> None:
         replace(scored(flagged=(2,)), width=1400, height=1800),
         Shelf(film),
         10_000_000,
+        OUTPUTS,
     )
     assert results
     assert opened(results[0]).Columns == round(1400 * 1024 / 1800)
@@ -383,7 +378,7 @@ def test_large_films_give_captures_of_a_bounded_size() -> None:
 def test_a_picture_that_is_no_dicom_file_has_no_results() -> None:
     done, png = cv2.imencode(".png", np.zeros((64, 64), dtype=np.uint8))
     assert done
-    assert make_objects(ALL, origin(), scored(), Shelf(png.tobytes()), MAX_PIXELS) is None
+    assert make_objects(ALL, origin(), scored(), Shelf(png.tobytes()), MAX_PIXELS, OUTPUTS) is None
 
 
 def test_another_film_in_the_place_of_the_one_that_was_scored_gets_none_of_its_results() -> None:
@@ -425,7 +420,7 @@ def test_a_validator_finds_no_error_that_a_poor_film_did_not_have(real_data: Pat
     for source in sorted((real_data / "dicom").glob("*.dcm")):
         known = set(validator_errors(source))
         image = replace(scored(), width=None)
-        results = make_objects(ALL, origin(), image, Shelf(source.read_bytes()), 100_000_000)
+        results = make_objects(ALL, origin(), image, Shelf(source.read_bytes()), 100_000_000, OUTPUTS)
         assert results
         for result in results:
             path = tmp_path / "result.dcm"
