@@ -27,7 +27,7 @@ from jobs.console import (
 )
 from jobs.deliveries.kinds import kinds_of
 from jobs.export import FORMATS, Format, What, write_csv, write_file
-from jobs.kinds.known import kind_of
+from jobs.kinds.known import kind_of, noun_of
 from jobs.kinds.objects import OBJECT_KINDS, ObjectKind
 
 if TYPE_CHECKING:
@@ -170,9 +170,10 @@ def _export_objects(
     if not folder.parent.is_dir():
         fail(f"{folder}: there is no folder {folder.parent}; make it first", EXIT_USAGE)
     kinds_of(database, run, (kind,))
+    noun = noun_of(database, run)
     progress = queries.progress(database, run)
     if not progress.settled:
-        note(f"run {run} is {progress.status}: these are its images so far")
+        note(f"run {run} is {progress.status}: these are its {noun}s so far")
     # What makes DICOM objects takes a second to load, which an export of rows does not spend.
     files = import_module("workers.outputs.dicom.files")
     with err.status(shown(f"exporting {kind}")) as status:
@@ -186,24 +187,24 @@ def _export_objects(
                 outputs=settings.overlays,
                 processes=jobs or cores(),
                 progress=lambda images: status.update(
-                    shown(f"exporting {kind}: {images:,} of {progress.scored:,} images")
+                    shown(f"exporting {kind}: {images:,} of {progress.scored:,} {noun}s")
                 ),
             )
         except OSError as error:
             fail(f"{error.filename or folder} cannot be written: {error.strerror or error}", EXIT_INCOMPLETE)
-    _say_tally(tally, run, folder)
+    _say_tally(tally, run, noun, folder)
 
 
-def _say_tally(tally: "Tally", run: int, folder: Path) -> None:
+def _say_tally(tally: "Tally", run: int, noun: str, folder: Path) -> None:
     if tally.without:
-        note(f"{tally.without:,} images have no finding over its threshold, and nothing to show")
+        note(f"{tally.without:,} {noun}s have no finding over its threshold, and nothing to show")
     if tally.other_format:
-        note(f"{tally.other_format:,} images are no DICOM files: they have no study to stand in")
+        note(f"{tally.other_format:,} {noun}s are no DICOM files: they have no study to stand in")
     if tally.other_format and tally.other_format == tally.images:
-        fail(f"no image of run {run} is a DICOM file, so there are no DICOM results", EXIT_USAGE)
+        fail(f"no {noun} of run {run} is a DICOM file, so there are no DICOM results", EXIT_USAGE)
     replacing = f", replacing {tally.replaced:,} that were there" if tally.replaced else ""
-    say(f"wrote {tally.files:,} files of {tally.images:,} images to {folder}{replacing}")
+    say(f"wrote {tally.files:,} files of {tally.images:,} {noun}s to {folder}{replacing}")
     if tally.unusable:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in tally.unusable.most_common())
-        warn(f"images that cannot be read again: {reasons}")
+        warn(f"{noun}s that cannot be read again: {reasons}")
         raise typer.Exit(EXIT_SOME_FAILED)

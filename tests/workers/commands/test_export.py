@@ -161,8 +161,8 @@ def segmented(nightread: Nightread, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_masks_of_series_are_written_and_nifti_files_are_said(segmented: Nightread) -> None:
     done = segmented.call("export", "1", "--format", "dicom-seg")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "wrote 2 files of 3 images to run-1-dicom-seg\n"
-    assert "1 images are no DICOM files: they have no study to stand in" in done.stderr
+    assert done.stdout == "wrote 2 files of 3 cases to run-1-dicom-seg\n"
+    assert "1 cases are no DICOM files: they have no study to stand in" in done.stderr
     rows = segmented.sql("SELECT image_index, SUM(voxels) AS n FROM segments WHERE kind = 'class' GROUP BY 1")
     voxels = {row["image_index"]: row["n"] for row in rows}
     for number in range(2):
@@ -175,8 +175,8 @@ def test_a_lost_mask_costs_its_case_alone(segmented: Nightread) -> None:
     (segmented.home / "heatmaps" / row["mask_path"]).unlink()
     done = segmented.call("export", "1", "--format", "dicom-seg")
     assert done.returncode == 3
-    assert "wrote 1 files of 3 images" in done.stdout
-    assert "images that cannot be read again: 1 no_mask" in done.stderr
+    assert "wrote 1 files of 3 cases" in done.stdout
+    assert "cases that cannot be read again: 1 no_mask" in done.stderr
 
 
 def test_what_a_run_has_not_is_refused_with_what_it_has(segmented: Nightread) -> None:
