@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
 from config.cards.model import SHIPPED, read_model, require_classifier
-from db.samples import SEEN, Sample
-from db.scores import Facts, ScoredFinding
+from db.samples import Sample
+from db.scores import ScoredFinding
 from workers.evaluation.drift import LEVEL, drift
 from workers.inference.engine import make_engine
 from workers.inference.formats.picture import Picture
@@ -105,18 +106,19 @@ def sample(
     """Make what a run would have in the database."""
     card = require_classifier(read_model(SHIPPED / "demo")).card
     named = enumerate(zip(card.findings, card.thresholds, strict=True))
-    nothing = np.full(patients.size, None)
-    facts = Facts(patients.astype(object), nothing, np.full(patients.size, np.nan), nothing)
+    facts = pd.DataFrame(seen, columns=["feature_distance", "picture_distance", "brightness", "contrast"])
+    facts["flag"] = ["unlike" if one else None for one in flagged]
+    facts["patient_id"] = patients
+    facts["sex"], facts["view_position"], facts["age_years"] = None, None, np.nan
     findings = tuple(ScoredFinding(number, name, level, None) for number, (name, level) in named)
-    measured = dict(zip(SEEN, seen.T, strict=True))
-    return Sample(1, findings, facts, flagged.astype(np.float64), measured, probabilities)
+    return Sample(1, findings, facts, probabilities)
 
 
 def alarms(night: Sample, baseline: Sample, images: int) -> tuple[int, list[float]]:
     """Draw nights of `images` and baselines of up to 2,000; returns the alarms, and each night's least p."""
     random = np.random.default_rng(17)
     least: list[float] = []
-    of_night, of_baseline = (one.facts.patient_id.astype(str) for one in (night, baseline))
+    of_night, of_baseline = (one.facts["patient_id"].to_numpy(dtype=str) for one in (night, baseline))
     for _ in range(NIGHTS):
         # Whole patients: those of one night would otherwise be the ones with many images.
         names = np.unique(of_baseline)
@@ -132,10 +134,8 @@ def alarms(night: Sample, baseline: Sample, images: int) -> tuple[int, list[floa
 
 def part(of: Sample, chosen: NDArray[np.intp]) -> Sample:
     """Return some of a sample's images."""
-    seen = {name: values[chosen] for name, values in of.seen.items()}
-    return Sample(
-        of.model_id, of.findings, of.facts[chosen], of.flagged[chosen], seen, of.probabilities[chosen]
-    )
+    facts = of.facts.iloc[chosen].reset_index(drop=True)
+    return Sample(of.model_id, of.findings, facts, of.probabilities[chosen])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """A run's scores beside a label set, as arrays: what evaluations and comparisons are computed from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
-from typing import Final, Self
+from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Select, and_, func, select
 
@@ -17,6 +18,8 @@ from db.states import GONE
 
 UNKNOWN: Final = -1
 """The label of an image that nobody looked at for a finding."""
+
+_FACTS: Final = ("patient_id", "sex", "age_years", "view_position")
 
 _ROW: Final = np.dtype([("image", "i4"), ("finding", "i4"), ("probability", "f4")])
 _SENT_ROW: Final = _ROW.newbyteorder(">")
@@ -39,34 +42,18 @@ class ScoredFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known of images: `age_years` (N,) float64, NaN where unknown; the others (N,) texts or None."""
-
-    patient_id: NDArray[np.object_]
-    sex: NDArray[np.object_]
-    age_years: NDArray[np.float64]
-    view_position: NDArray[np.object_]
-
-    def __getitem__(self, images: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
-        """Return the facts of some of the images."""
-        return type(self)(*(getattr(self, name)[images] for name in _FACTS))
-
-
-_FACTS: Final = tuple(field.name for field in fields(Facts))
-
-
-@dataclass(frozen=True, slots=True)
 class LabelledScores:
     """The scores of one run and the labels of one label set, for the images of the label set.
 
-    `images` (N,): their ids, rising. `facts` (N,): from the label set or else from the run's own manifest.
-    `probabilities` (N, F) float32, NaN where the run has no score; `labels` (N, F) int8: 1, 0, or -1 where
-    unknown; both in the order of `findings`, the model's.
+    `images` (N,): their ids, rising. `facts`: a frame of N rows with patient_id, sex, age_years and
+    view_position, from the label set or else from the run's own manifest. `probabilities` (N, F) float32, NaN
+    where the run has no score; `labels` (N, F) int8: 1, 0, or -1 where unknown; both in the order of
+    `findings`, the model's.
     """
 
     findings: tuple[ScoredFinding, ...]
     images: NDArray[np.int64]
-    facts: Facts
+    facts: pd.DataFrame
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int8]
 
@@ -89,11 +76,11 @@ def read_scores(
         raise UnknownRunError(f"there is no run {run_id}; see: nightread status")
     findings = _findings(connection, source.model_id, label_manifest_id)
     rows = _label_rows(connection, label_manifest_id, source.manifest_id)
-    images = rows["image_id"].astype(np.int64)
+    images = rows["image_id"].to_numpy(dtype=np.int64)
     return LabelledScores(
         findings,
         images,
-        Facts(rows["patient_id"], rows["sex"], rows["age_years"].astype(np.float64), rows["view_position"]),
+        rows[list(_FACTS)],
         _probabilities(connection, source, label_manifest_id, images, findings, own=own),
         _labels(rows["labels"], findings),
     )
@@ -116,9 +103,7 @@ def _findings(connection: Connection, model_id: int, label_manifest_id: int) -> 
     return tuple(ScoredFinding(*row) for row in rows)
 
 
-def _label_rows(
-    connection: Connection, label_manifest_id: int, run_manifest_id: int
-) -> dict[str, NDArray[np.object_]]:
+def _label_rows(connection: Connection, label_manifest_id: int, run_manifest_id: int) -> pd.DataFrame:
     """Read the label set's rows; facts of a patient that it lacks are taken from the run's own manifest."""
     labelled, own = manifest_row, manifest_row.alias()
     facts = (func.coalesce(labelled.c[name], own.c[name]).label(name) for name in _FACTS)
@@ -134,22 +119,12 @@ def _label_rows(
             .where(labelled.c.manifest_id == label_manifest_id)
             .order_by(labelled.c.image_id)
         )
-    return read_columns(connection, query)
+    return pd.read_sql_query(query, connection)
 
 
-def read_columns(connection: Connection, query: Select[SqlValue]) -> dict[str, NDArray[np.object_]]:
-    """Read a query's columns, each (N,), by their names."""
-    rows = connection.execute(query)
-    names = [*rows.keys()]
-    values = np.fromiter(chain.from_iterable(rows), dtype=np.object_).reshape(-1, len(names))
-    return dict(zip(names, values.T, strict=True))
-
-
-def _labels(labels: NDArray[np.object_], findings: Sequence[ScoredFinding]) -> NDArray[np.int8]:
+def _labels(labels: "pd.Series[str]", findings: Sequence[ScoredFinding]) -> NDArray[np.int8]:
     # An archive has few distinct label strings: a finding's character is looked up once in each.
-    distinct = dict.fromkeys(labels)
-    places = {text: place for place, text in enumerate(distinct)}
-    codes = np.array([places[text] for text in labels], dtype=np.intp)
+    codes, distinct = pd.factorize(labels)
     values = {"0": 0, "1": 1}
     table = np.full((len(distinct), len(findings)), UNKNOWN, dtype=np.int8)
     for column, wanted in enumerate(findings):

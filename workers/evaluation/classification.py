@@ -1,16 +1,16 @@
 """From a classification's scores and a label set in SQL to the rows of an evaluation."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from db.database import Database, Record
 from db.evaluations import EvaluationClaim, Figures
-from db.scores import UNKNOWN, Facts, LabelledScores, read_scores
+from db.scores import UNKNOWN, LabelledScores, read_scores
 from workers.evaluation.clinical import add_clinical
 from workers.evaluation.localisation import localise_run
 from workers.metrics.calibration import bin_intervals, fit_platt
@@ -46,7 +46,7 @@ def figures_of(
     """Compute the figures of arrays; an image without a score for a finding is left out of it."""
     figures = Figures()
     groups = list(subgroups(scores.facts))
-    patients = number_patients(scores.facts.patient_id)
+    patients = number_patients(scores.facts["patient_id"].to_numpy(dtype=object))
     labels = np.where(np.isnan(scores.probabilities), np.int8(UNKNOWN), scores.labels)
     for subgroup, members in groups:
         averaged: list[Interval] = []
@@ -91,27 +91,27 @@ def _mean(subgroup: str, averaged: list[Interval], left_out: list[str]) -> Recor
     }
 
 
-def subgroups(facts: Facts) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
-    """Return each subgroup that has an image: its name, and its images' positions among `facts`.
+def subgroups(facts: pd.DataFrame) -> Iterator[tuple[str, slice | NDArray[np.intp]]]:
+    """Return each subgroup that has an image: its name, and its images' positions among the rows of `facts`.
 
     An image without the fact is in none of its groups. The first subgroup, `all`, is every image. Of views,
     the `MOST_VIEWS` that have the most images are groups.
     """
     yield ALL, slice(None)
-    ages = facts.age_years
+    ages = facts["age_years"].to_numpy(dtype=np.float64)
     bands = np.array([name for _, name in _AGES], dtype=object)[
         np.searchsorted([end for end, _ in _AGES], np.nan_to_num(ages), side="right")
     ]
-    bands[np.isnan(ages)] = None
     for name, values in (
-        ("sex", facts.sex),
-        ("age", bands),
-        ("view", facts.view_position),
+        ("sex", facts["sex"]),
+        ("age", pd.Series(np.where(np.isnan(ages), None, bands), dtype=object)),
+        ("view", facts["view_position"]),
     ):
-        counts = Counter(value for value in values if value is not None)
+        codes, distinct = pd.factorize(values, sort=True)
+        counts = np.bincount(codes[codes >= 0], minlength=distinct.size)
         # Of equally frequent ones, those that come first in the alphabet.
-        for value in sorted(sorted(counts, key=lambda value: (-counts[value], value))[:MOST_VIEWS]):
-            yield f"{name}={value}", np.flatnonzero(values == value)
+        for code in np.sort(np.argsort(-counts, kind="stable")[:MOST_VIEWS]):
+            yield f"{name}={distinct[code]}", np.flatnonzero(codes == code)
 
 
 def _platt(labels: NDArray[np.int8], p: NDArray[np.float32]) -> dict[str, float | None]:

@@ -28,7 +28,7 @@ def compare_runs(database: Database, run_a: int, run_b: int, label_manifest_id: 
         b = read_scores(connection, run_b, label_manifest_id)
     of_b = {finding.finding_id: column for column, finding in enumerate(b.findings)}
     both = np.isfinite(a.probabilities).any(axis=1) & np.isfinite(b.probabilities).any(axis=1)
-    patients = number_patients(a.facts.patient_id)
+    patients = number_patients(a.facts["patient_id"].to_numpy(dtype=object))
     rows: list[Record] = []
     for column, finding in enumerate(a.findings):
         if finding.finding_id not in of_b:

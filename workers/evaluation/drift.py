@@ -1,6 +1,5 @@
 """Whether a run's images and scores are like those of a baseline run."""
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
@@ -70,14 +69,14 @@ def is_shifted(row: Record) -> bool:
 
 def _shifts(night: Sample, baseline: Sample) -> Iterator[Record]:
     samples = (night, baseline)
-    patients = [number_patients(one.facts.patient_id).numbers for one in samples]
+    patients = [number_patients(one.facts["patient_id"].to_numpy(dtype=object)).numbers for one in samples]
 
     def sides(values: Callable[[Sample], NDArray[np.floating]]) -> tuple[Side, Side]:
         a, b = (Side(values(one), whose) for one, whose in zip(samples, patients, strict=True))
         return a, b
 
     same = night.model_id == baseline.model_id
-    nothing = Shift(len(night.probabilities), len(baseline.probabilities), reason=_OTHER_MODEL)
+    nothing = Shift(len(night.facts), len(baseline.facts), reason=_OTHER_MODEL)
     for column, finding in enumerate(night.findings):
         values, over = nothing, nothing
         if same:
@@ -86,13 +85,14 @@ def _shifts(night: Sample, baseline: Sample) -> Iterator[Record]:
             over = shift_of_shares(*(_over(side, finding.threshold) for side in of))
         yield _row("probability", values, finding.finding_id, finding.name)
         yield _row("over_threshold", over, finding.finding_id, finding.name)
-    for name in SEEN:
+    for name in (*SEEN, "age_years"):
         comparable = same or not name.endswith("_distance")
-        yield _row(name, shift_of_values(*sides(partial(_seen, name))) if comparable else nothing)
-    yield _row("age_years", shift_of_values(*sides(lambda one: one.facts.age_years)))
-    yield _row("flagged", shift_of_shares(*sides(lambda one: one.flagged)) if same else nothing)
+        shift = shift_of_values(*sides(partial(_numbers, name))) if comparable else nothing
+        yield _row(name, shift)
+    yield _row("flagged", shift_of_shares(*sides(_flagged)) if same else nothing)
     for name, fact in (("sex", "sex"), ("view", "view_position")):
-        for value in sorted(set[str]().union(*(_frequent(getattr(one.facts, fact)) for one in samples))):
+        shares = [one.facts[fact].value_counts(normalize=True) for one in samples]
+        for value in sorted({value for found in shares for value in found.index[found >= _LEAST_SHARE]}):
             yield _row(f"{name}={value}", shift_of_shares(*sides(partial(_is, fact, value))))
 
 
@@ -100,18 +100,18 @@ def _probabilities(column: int, sample: Sample) -> NDArray[np.floating]:
     return sample.probabilities[:, column]
 
 
-def _seen(name: str, sample: Sample) -> NDArray[np.floating]:
-    return sample.seen[name]
+def _numbers(name: str, sample: Sample) -> NDArray[np.floating]:
+    return sample.facts[name].to_numpy(dtype=np.float64)
 
 
-def _frequent(facts: NDArray[np.object_]) -> set[str]:
-    counts = Counter(value for value in facts if value is not None)
-    return {value for value, count in counts.items() if count / counts.total() >= _LEAST_SHARE}
+def _flagged(sample: Sample) -> NDArray[np.floating]:
+    flagged = sample.facts["flag"].notna().to_numpy(dtype=np.float64)
+    return np.where(sample.facts[SEEN[0]].isna(), np.nan, flagged)
 
 
 def _is(fact: str, value: str, sample: Sample) -> NDArray[np.floating]:
-    values = [np.nan if known is None else known == value for known in getattr(sample.facts, fact)]
-    return np.array(values, dtype=np.float64)
+    facts = sample.facts[fact]
+    return np.where(facts.isna(), np.nan, (facts == value).to_numpy(dtype=np.float64))
 
 
 def _over(side: Side, threshold: float) -> Side:

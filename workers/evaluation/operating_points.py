@@ -20,7 +20,7 @@ def judge_points(
     """
     with database.read() as connection:
         scores = read_scores(connection, run_id, label_manifest_id)
-    patients = number_patients(scores.facts.patient_id).numbers
+    patients = number_patients(scores.facts["patient_id"].to_numpy(dtype=object)).numbers
     rows: list[Record] = []
     for column, finding in enumerate(scores.findings):
         p = scores.probabilities[:, column]

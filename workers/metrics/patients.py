@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from workers.metrics.ranks import mid_ranks
@@ -39,17 +40,11 @@ class Patients:
 
 def number_patients(names: NDArray[np.generic]) -> Patients:
     """Give patients numbers by their names (N,), of any type; None and NaN are unknown patients."""
-    found: dict[object, int] = {}
-    numbers = np.array(
-        [
-            -1 if name is None or name != name else found.setdefault(name, len(found))  # noqa: PLR0124 - NaN
-            for name in names.tolist()
-        ],
-        dtype=np.intp,
-    )
+    codes, distinct = pd.factorize(names)
+    numbers: NDArray[np.intp] = codes.astype(np.intp)
     alone = numbers == -1
-    numbers[alone] = np.arange(len(found), len(found) + np.count_nonzero(alone))
-    return Patients(numbers, len(found))
+    numbers[alone] = np.arange(len(distinct), len(distinct) + np.count_nonzero(alone))
+    return Patients(numbers, len(distinct))
 
 
 def count_patients(numbers: NDArray[np.intp]) -> int:

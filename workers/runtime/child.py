@@ -33,6 +33,7 @@ from jobs.errors import AwayError, SourceError
 from jobs.lease import LeaseKeeper
 from workers.errors import WrongModelError
 from workers.runtime.memory import return_freed_memory
+from workers.runtime.pandas_import import import_pandas
 from workers.scoring.kinds import make_scorer
 from workers.scoring.scorer import Scorer, ScorerOptions
 
@@ -137,6 +138,7 @@ class Child:
     def evaluate(self, evaluation_id: int) -> None:
         """Claim an evaluation, compute it and write its rows."""
         # Here, as the statistics take a while to load and are needed only after a run's last batch.
+        import_pandas()
         from workers.evaluation.figures import evaluate  # noqa: PLC0415
 
         with about(worker=self._name, evaluation=evaluation_id):

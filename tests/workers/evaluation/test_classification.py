@@ -20,7 +20,7 @@ from db.database import Database
 from db.errors import UnknownRunError
 from db.evaluations import EvaluationRequest, ask
 from db.runs import RowRange, create_run
-from db.scores import Facts, LabelledScores, ScoredFinding, read_scores
+from db.scores import LabelledScores, ScoredFinding, read_scores
 from jobs.submit import Order, submit
 from jobs.tables.label_columns import Uncertain
 from jobs.tables.labels import LabelsError, open_labels, store_labels
@@ -190,7 +190,7 @@ def test_corrections_without_patients_take_them_from_the_manifest(
     with database.read() as connection:
         scores = read_scores(connection, run_id, labels)
     assert scores.images.size == 100
-    assert set(scores.facts.sex) == {"F", "M"}
+    assert set(scores.facts["sex"]) == {"F", "M"}
     assert set(np.unique(scores.labels[:, FINDINGS.index("Effusion")])) == {0, 1}
     assert np.all(scores.labels[:, FINDINGS.index("Mass")] == -1)
 
@@ -358,18 +358,20 @@ def test_an_evaluation_that_another_worker_has_is_left_alone(database: Database,
 # --- arrays that no archive should have --------------------------------------------------------------------
 
 
-def facts_of(count: int, **known: list[Any]) -> Facts:
-    columns = {"patient_id": [None], "sex": [None], "age_years": [np.nan], "view_position": [None]}
-    arrays = {name: np.resize(np.array(values, dtype=object), count) for name, values in columns.items()}
-    arrays |= {name: np.array(values, dtype=object) for name, values in known.items()}
-    return Facts(**arrays | {"age_years": arrays["age_years"].astype(np.float64)})
-
-
 def arrays(p: NDArray[Any], labels: NDArray[Any], patients: list[str | None]) -> LabelledScores:
+    count = len(p)
+    facts = pd.DataFrame(
+        {
+            "patient_id": pd.Series(patients, dtype=object),
+            "sex": pd.Series([None] * count, dtype=object),
+            "age_years": np.full(count, np.nan),
+            "view_position": pd.Series([None] * count, dtype=object),
+        }
+    )
     return LabelledScores(
         (ScoredFinding(1, "Mass", 0.5, 0),),
-        np.arange(len(p)),
-        facts_of(len(p), patient_id=patients),
+        np.arange(count),
+        facts,
         np.asarray(p, dtype=np.float32)[:, None],
         np.asarray(labels, dtype=np.int8)[:, None],
     )
@@ -409,12 +411,15 @@ def test_degenerate_images_give_null_and_a_reason(
 
 def test_a_column_of_free_text_as_the_view_has_groups_for_its_commonest_words_alone() -> None:
     views = ["PA"] * 3 + ["AP"] * 2 + [f"{number:04d}" for number in range(1_000)]
-    found = [name for name, _ in subgroups(facts_of(len(views), view_position=views))]
+    facts = pd.DataFrame({"sex": None, "age_years": np.nan, "view_position": views})
+    found = [name for name, _ in subgroups(facts)]
     assert found == ["all", *(f"view={number:04d}" for number in range(MOST_VIEWS - 2)), "view=AP", "view=PA"]
 
 
 def test_an_image_without_a_fact_is_in_none_of_its_subgroups() -> None:
-    facts = facts_of(3, sex=["F", None, "M"], age_years=[np.nan, 30.0, 80.0])
+    facts = pd.DataFrame(
+        {"sex": ["F", None, "M"], "age_years": [np.nan, 30.0, 80.0], "view_position": [None, None, None]}
+    )
     found = {name: members for name, members in subgroups(facts) if name != "all"}
     assert {name: list(members) for name, members in found.items()} == {  # type: ignore[arg-type]
         "sex=F": [0],

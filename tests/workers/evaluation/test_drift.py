@@ -137,7 +137,7 @@ def test_a_sample_has_the_runs_own_images_alone(nights: Nights) -> None:
     nights.write(f"DELETE FROM score WHERE run_id = {held.run_id} AND image_id > 50")
     with nights.database.read() as connection:
         sample = read_sample(connection, held.run_id)
-    assert sample.flagged.size == sample.probabilities.shape[0] == 50
+    assert len(sample.facts) == sample.probabilities.shape[0] == 50
     assert np.isfinite(sample.probabilities).all()
 
 

@@ -1,7 +1,6 @@
 """Patients as numbers, and the variance that counts them instead of their images."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,19 +98,6 @@ def test_image_without_patient_is_its_own() -> None:
         part = patients[np.array([0, 2, 5])]
         assert (part.count(), part.unnamed()) == (2, 1)
     assert count_patients(np.array([7, 7, 0])) == 2
-
-
-@pytest.mark.parametrize(
-    "names", [[None, "b", "a", "b", None], [7, 2, 7, 0], [1.5, np.nan, 0.5, 1.5, np.nan]]
-)
-def test_patients_have_the_numbers_that_pandas_gives_them(names: list[object]) -> None:
-    array = np.array(names)
-    codes, distinct = pd.factorize(array)
-    numbered = number_patients(array)
-    known = codes >= 0
-    assert numbered.named == distinct.size
-    assert numbered.numbers[known].tolist() == codes[known].tolist()
-    assert numbered.numbers[~known].tolist() == [*range(distinct.size, numbered.count())]
 
 
 def test_images_that_are_copies_correlate_fully_and_count_once() -> None:

@@ -28,7 +28,7 @@ from workers.outputs.folder import OutputAwayError
 from workers.runtime.child import Child
 from workers.scoring.stub import StubScorer
 
-_HEAVY: Final = {"tensorflow", "keras", "pandas", "sklearn", "statsmodels", "scipy.stats", "matplotlib"}
+_HEAVY: Final = {"tensorflow", "keras", "pyarrow", "sklearn", "statsmodels", "scipy.stats", "matplotlib"}
 """Libraries of 20 to 800 MB, which a child would keep."""
 
 _EVALUATE: Final = """
@@ -209,7 +209,7 @@ def test_a_child_loads_no_statistics_and_no_network_before_it_needs_them() -> No
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "workers.runtime.child" in loaded
-    assert not loaded & {*_HEAVY, "scipy", "cv2"}
+    assert not loaded & {*_HEAVY, "pandas", "scipy", "cv2"}
 
 
 @pytest.mark.processes
@@ -230,5 +230,5 @@ def test_a_child_that_has_evaluated_keeps_little_of_it_loaded(sqlite: Database, 
     with sqlite.read() as connection:
         written = connection.execute(select(evaluation_result.c.evaluation_id).distinct())
         assert written.scalars().all() == [due]
-    assert {"scipy.special", "workers.metrics.drift", "workers.evaluation.localisation"} <= loaded
+    assert {"pandas", "scipy.special", "workers.metrics.drift", "workers.evaluation.localisation"} <= loaded
     assert not loaded & _HEAVY
