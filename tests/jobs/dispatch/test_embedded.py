@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 from support import eventually
 
+from config.errors import ConfigError
 from config.settings import Settings
 from jobs.dispatch import embedded
 from jobs.dispatch.embedded import EmbeddedAwayError, EmbeddedError, EmbeddedStack
@@ -49,7 +50,7 @@ def test_two_commands_do_not_share_a_home(stack: EmbeddedStack, tmp_path: Path) 
 def test_a_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     stack = EmbeddedStack(Settings(home=tmp_path / "file" / "home"))
-    with pytest.raises(EmbeddedError, match=f"{tmp_path}/file.* cannot be used: Not a directory"), stack:
+    with pytest.raises(ConfigError, match=f"{tmp_path}/file/home cannot be made: Not a directory"), stack:
         pass
 
 
