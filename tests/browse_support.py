@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import update
 from werkzeug.test import Client, TestResponse
 
 from config.settings import Settings
+from db.browsing.pages import Key, Place
 from db.database import Database
 from db.schema.archives import image
 from workers.browse.app import Browser
@@ -41,6 +43,13 @@ class Site:
         assert link is not None
         return html.unescape(link[1]).removeprefix(self.app.path)
 
+    def refuses(self, query: str, part: str) -> None:
+        """Assert that a parameter is refused by its name, without what it said."""
+        answer = self.get(f"?{query}")
+        assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+        assert f"{part}:" in answer.text
+        assert SCRIPT not in answer.text
+
     def names(self, path: str = "") -> list[str]:
         page = self.get(path)
         assert page.status_code == 200, page.text
@@ -50,3 +59,22 @@ class Site:
     def rename(self, number: int, name: str) -> None:
         with self.database.write() as connection:
             connection.execute(update(image).where(image.c.id == number).values(image_index=name))
+
+
+def walked(
+    places: Callable[..., list[Place]],
+    database: Database,
+    of: object,
+    wanted: object,
+    after: Key | None = None,
+    *,
+    back: bool = False,
+) -> Iterator[Place]:
+    """Go through all pages of three rows of a list, whose places a module of `db.browsing` gives."""
+    while True:
+        with database.read_only() as connection:
+            found = places(connection, of, wanted, after, 3, back=back)
+        if not found:
+            return
+        yield from found
+        after = found[-1].key

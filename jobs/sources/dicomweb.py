@@ -24,11 +24,11 @@ from jobs.sources.lasting import LastingFaults
 from jobs.sources.lookup import Lookup
 from jobs.sources.parts import bounded_parts
 
-NAME: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})/instances/([0-9.]{1,64})", re.ASCII)
-"""An instance's path below the service's root (PS3.18 table 10.3-1)."""
-
 _SERIES: Final = re.compile(r"studies/([0-9.]{1,64})/series/([0-9.]{1,64})", re.ASCII)
-"""The path of all instances of a series, which is a volume."""
+"""The path of all instances of a series, which is a volume (PS3.18 table 10.3-1)."""
+
+NAME: Final = re.compile(rf"{_SERIES.pattern}/instances/([0-9.]{{1,64}})", re.ASCII)
+"""An instance's path below the service's root."""
 
 THREADS: Final = 8
 """Requests at a time: more of them do not make a usual PACS any faster, and others use it, too."""

@@ -1,20 +1,18 @@
 """Pages of a run's images: each image once, in order, whatever is filtered, on both databases."""
 
-from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browse_support import walked
 from sqlalchemy import text, update
-from support import make_run, score_batches
+from support import make_run, score_batches, tenth_failed
 
-from config.failures import Reason, Stage
 from db.browsing import classification as browsing
 from db.browsing.classification import Subject, Wanted
-from db.browsing.pages import Key, Place
 from db.database import Database
 from db.errors import UnknownRunError
-from db.outcomes import Failed, Outcome
 from db.schema.runs import score
 
 IMAGES = 40
@@ -25,12 +23,7 @@ def run(database: Database, tmp_path: Path) -> int:
     """A run of which every tenth image failed, with ties among its scores."""
     number = make_run(database, tmp_path, IMAGES)
 
-    def change(outcome: Outcome) -> Outcome:
-        if outcome.image_id % 10 == 0:
-            return Failed(outcome.image_id, Stage.READ, Reason.TRUNCATED, "ends early")
-        return outcome
-
-    score_batches(database, tmp_path / "models", number, change)
+    score_batches(database, tmp_path / "models", number, tenth_failed)
     with database.write() as connection:
         connection.execute(update(score).where(score.c.image_id < 9).values(probability=0.1))
     return number
@@ -41,17 +34,7 @@ def subject(database: Database, run: int) -> Subject:
         return browsing.subject(connection, run)
 
 
-def walk(
-    database: Database, of: Subject, wanted: Wanted, after: Key | None = None, *, back: bool = False
-) -> Iterator[Place]:
-    """Go through all pages of three images."""
-    while True:
-        with database.read_only() as connection:
-            found = browsing.places(connection, of, wanted, after, 3, back=back)
-        if not found:
-            return
-        yield from found
-        after = found[-1].key
+walk = partial(walked, browsing.places)
 
 
 def rows(database: Database, query: str, **values: Any) -> list[Any]:

@@ -1,7 +1,6 @@
 """Pages of a run's cases: each case once, in order, whatever is filtered, on both databases."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -9,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browse_support import walked
 from support import SEGMENTATION_CARD
 from volume_support import answer_cases
 
 from config.failures import Reason, Stage
 from db.answers import read_rows
 from db.browsing import segmentation as browsing
-from db.browsing.pages import Key, Place
 from db.browsing.segmentation import Segmented, Subject, Wanted
 from db.database import Database, Record
 from db.errors import UnknownRunError
@@ -62,17 +61,7 @@ def of(database: Database, tmp_path: Path) -> Subject:
         return browsing.subject(connection, run_id)
 
 
-def walk(
-    database: Database, of: Subject, wanted: Wanted, after: Key | None = None, *, back: bool = False
-) -> Iterator[Place]:
-    """Go through all pages of three cases."""
-    while True:
-        with database.read_only() as connection:
-            found = browsing.places(connection, of, wanted, after, 3, back=back)
-        if not found:
-            return
-        yield from found
-        after = found[-1].key
+walk = partial(walked, browsing.places)
 
 
 def cases(database: Database) -> dict[str, Record]:

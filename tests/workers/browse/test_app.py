@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,12 @@ import pytest
 from browse_support import BASE, PORT, SCRIPT, Site
 from PIL import Image
 from sqlalchemy import select, update
-from support import finding_ids, make_run, score_batches
+from support import finding_ids, make_run, score_batches, tenth_failed
 
-from config.failures import Reason, Stage
 from config.findings import FINDINGS
 from config.settings import Settings
 from db.database import Database
 from db.errors import DatabaseAwayError, UnknownRunError
-from db.outcomes import Failed, Outcome
 from db.schema.archives import image, manifest_row
 from db.schema.runs import image_result, score
 from jobs.kinds.known import ANSWER_KINDS, UnknownAnswerError
@@ -32,12 +31,7 @@ def site(sqlite: Database, tmp_path: Path) -> Site:
     """Sixty images of which every tenth failed; the first two have files, and maps of ramps."""
     run = make_run(sqlite, tmp_path, IMAGES)
 
-    def change(outcome: Outcome) -> Outcome:
-        if outcome.image_id % 10 == 0:
-            return Failed(outcome.image_id, Stage.READ, Reason.TRUNCATED, f"ends early {SCRIPT}")
-        return outcome
-
-    score_batches(sqlite, tmp_path / "models", run, change)
+    score_batches(sqlite, tmp_path / "models", run, partial(tenth_failed, message=f"ends early {SCRIPT}"))
     maps = np.zeros((10, 10, 14), dtype="<f2")
     maps[:, :, 0] = np.linspace(0, 1, 10)
     with sqlite.write() as connection:
@@ -238,11 +232,7 @@ def test_script_in_names_labels_and_messages_is_text(site: Site) -> None:
     ],
 )
 def test_a_parameter_that_is_none_is_refused_by_name(site: Site, query: str, part: str) -> None:
-    answer = site.get(f"?{query}")
-    assert answer.status_code == 400
-    assert answer.mimetype == "text/plain"
-    assert f"{part}:" in answer.text
-    assert SCRIPT not in answer.text
+    site.refuses(query, part)
 
 
 def test_huge_parameters_and_unknown_maps_are_refused(site: Site) -> None:

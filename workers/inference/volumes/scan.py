@@ -16,6 +16,9 @@ MOST_FILE_BYTES: Final = 2**30
 SPACE: Final = 3
 """Dimensions of a volume; a fourth is its channels."""
 
+LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From DICOM's axes of the patient, to the left, to the back and up, to NIfTI's; its own inverse."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scan:

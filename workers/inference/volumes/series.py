@@ -28,7 +28,7 @@ from workers.inference.formats.dicom.frame import (
 from workers.inference.formats.dicom.greyscale import modality_values, stored_values
 from workers.inference.formats.dicom.header import Header, read_header
 from workers.inference.formats.strangers import HEAD
-from workers.inference.volumes.scan import Scan, about, require_numbers
+from workers.inference.volumes.scan import LPS_TO_RAS, Scan, about, require_numbers
 
 _PLACE: Final = 0.05
 """How far a slice may lie from its place, along the normal or across it, as a share of their distance."""
@@ -49,8 +49,6 @@ _GROUPS: Final = {
     "PixelValueTransformationSequence": ("RescaleSlope", "RescaleIntercept"),
 }
 """The functional groups of an enhanced object that say of each frame, or of all, what others say of one."""
-
-_LPS_TO_RAS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 Vector = NDArray[np.float64]
 
@@ -200,7 +198,7 @@ def _stacked(slices: list[_Slice]) -> Scan:
     values = np.empty((*first.values.shape[::-1], count), dtype=np.float32, order="F")
     for place in reversed(range(count)):
         values[..., place] = slices.pop().values.T
-    return require_numbers(Scan(values, _LPS_TO_RAS @ affine, names))
+    return require_numbers(Scan(values, LPS_TO_RAS @ affine, names))
 
 
 def _require_known(strangers: list[str], slices: list[_Slice]) -> None:

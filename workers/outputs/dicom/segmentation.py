@@ -13,6 +13,7 @@ from pydicom.valuerep import DSfloat
 
 from config.cards.model import make_card
 from config.cards.segmentation import SegmentationCard
+from workers.inference.volumes.scan import LPS_TO_RAS
 from workers.inference.volumes.volume import Labels, unvalued
 from workers.outputs.dicom.codes import LONG_STRING, plain_letters, segment_code
 from workers.outputs.dicom.film import Film
@@ -29,8 +30,6 @@ _PLACE: Final = (
     "SliceThickness",
 )
 """Where a slice lies in the patient, beside its pixels' spacing; the distance of slices follows from it."""
-
-_RAS_TO_LPS: Final = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def segmentations(identity: Identity, slices: Slices, mask: Labels) -> Iterator[tuple[None, Dataset]]:
@@ -74,7 +73,7 @@ def _sources(slices: Slices, frames: Labels) -> tuple[list[Dataset], Labels]:
     Their direction is that of the first one, as the library lets them differ by nothing. Slices that say
     nothing of their thickness have no gaps.
     """
-    lps = _RAS_TO_LPS @ slices.affine
+    lps = LPS_TO_RAS @ slices.affine  # which is its own inverse
     if len(slices.films) < len(frames):
         return _enhanced(slices.films[0], lps, frames)
     found = [film.stand_in(*_PLACE) for film in slices.films]
